@@ -1,0 +1,83 @@
+/**
+ * What a server is told at its start, after file, environment and flags were read, checked and merged.
+ *
+ * Everything here is final: no string is left to be parsed, no default to be filled in. Whoever takes a
+ * `ServerConfig` may rely on the rules of docs/configuration.md (a public listener has TLS and credentials, or
+ * `insecure` was said).
+ */
+import type { limits } from '@wakeline/core/base';
+import type { AccessRules } from '@wakeline/core/domain';
+
+/** The protocols that a listener may speak; the HTTP ones also carry WebSockets. */
+export const listenerProtocols = ['http', 'https', 'mqtt', 'mqtts'] as const;
+export type ListenerProtocol = (typeof listenerProtocols)[number];
+
+/** Certificate and key of a TLS listener: PEM files, read when the listener opens. */
+export interface TlsFiles {
+  /** Certificate chain, leaf first. */
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** One address on which the server accepts connections. */
+export interface ListenerConfig {
+  readonly protocol: ListenerProtocol;
+  /** Address or name, without the brackets of IPv6. */
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Reachable from this machine only: `localhost`, 127.0.0.0/8 or ::1. */
+  readonly isLoopback: boolean;
+  /** Set exactly when the protocol is `https` or `mqtts`. */
+  readonly tls: TlsFiles | undefined;
+}
+
+/** A person or program that connects to MQTT with a name and a password. */
+export interface UserConfig {
+  readonly name: string;
+  /** `scrypt$N$r$p$salt$hash`, salt and hash in base64url; made by `wakeline password hash`. */
+  readonly passwordScrypt: string;
+  readonly access: AccessRules;
+}
+
+export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Names of core's limits. */
+export type LimitName = keyof typeof limits;
+
+export interface MqttConfig {
+  /** Largest packet taken from a client, fixed header included. */
+  readonly packetBytesMax: number;
+  /** A longer session expiry is cut to this; 4,294,967,295: sessions may live for ever. */
+  readonly sessionExpirySecondsMax: number;
+  /** From accepting the socket to a finished CONNECT. */
+  readonly connectTimeoutMs: number;
+  /** Keep alive told to MQTT 5 clients in place of their own; undefined: theirs is taken. */
+  readonly serverKeepAliveSeconds: number | undefined;
+}
+
+export interface ServerConfig {
+  /** Absolute path. Made with mode 0700 when it does not exist. */
+  readonly dataDirectory: string;
+  /** At least one. */
+  readonly listeners: readonly ListenerConfig[];
+  /** Public listeners without TLS or credentials were asked for. */
+  readonly insecure: boolean;
+  /** Addresses (or `address/prefix`) that may speak PROXY protocol v1/v2 or X-Forwarded-For. */
+  readonly behindProxy: readonly string[];
+  /** MQTT clients without a credential are let in. Default: true exactly when every listener is loopback. */
+  readonly anonymousDevices: boolean;
+  /** The HTTP API answers without a bearer token. Default: true exactly when every listener is loopback. */
+  readonly openApi: boolean;
+  readonly users: readonly UserConfig[];
+  readonly logLevel: LogLevel;
+  readonly mqtt: MqttConfig;
+  /** Overrides of core's limits, by name; what is absent keeps its default. */
+  readonly limits: Partial<Record<LimitName, number>>;
+  /** Connections of all listeners from one peer address. */
+  readonly connectionsPerAddressMax: number;
+  readonly connectsPerSecondPerAddressMax: number;
+  /** Connections without a finished CONNECT, in all. */
+  readonly handshakesMax: number;
+}
