@@ -132,7 +132,7 @@ export class MqttDecoder {
   }
 
   #letGo(): undefined {
-    this.#chunk: Uint8Array = noChunk;
+    this.#chunk = noChunk;
     this.#position = 0;
     return undefined;
   }
