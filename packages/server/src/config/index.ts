@@ -1,0 +1,8 @@
+/** How a server is configured: one file, the environment and flags, checked once. */
+export * from './config.js';
+export * from './listener-url.js';
+export * from './load-config.js';
+export * from './nearest-name.js';
+export * from './password.js';
+export * from './settings.js';
+export * from './units.js';
