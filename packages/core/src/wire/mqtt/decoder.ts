@@ -70,7 +70,8 @@ export interface MqttDecoderOptions {
 export class MqttDecoder {
   /** Set by a CONNECT, even by one that is refused: the version in which to answer. */
   protocolVersion: ProtocolVersion;
-  readonly #maxPacketBytes: number;
+  /** Largest packet taken from now on; may be changed between packets. */
+  maxPacketBytes: number;
   readonly #topics: TopicInterner;
   #chunk: Uint8Array = noChunk;
   #position = 0;
@@ -80,7 +81,7 @@ export class MqttDecoder {
   #isDead = false;
 
   constructor(options: MqttDecoderOptions) {
-    this.#maxPacketBytes = options.maxPacketBytes;
+    this.maxPacketBytes = options.maxPacketBytes;
     this.protocolVersion = options.protocolVersion ?? 4;
     this.#topics = options.topics ?? (sharedTopics ??= new TopicInterner());
   }
@@ -112,7 +113,7 @@ export class MqttDecoder {
     const start = this.#position;
     if (start === chunk.length) return this.#letGo();
     const total = packetBytesAt(chunk, start, chunk.length);
-    if (total > 0 && total <= this.#maxPacketBytes && total <= chunk.length - start) {
+    if (total > 0 && total <= this.maxPacketBytes && total <= chunk.length - start) {
       this.#position = start + total;
       return this.#decode(chunk, start, start + total);
     }
@@ -131,6 +132,14 @@ export class MqttDecoder {
     return rest;
   }
 
+  /** Reads no more and lets go of everything held; later chunks are ignored. */
+  stop(): void {
+    this.#isDead = true;
+    this.#partial = undefined;
+    this.#partialBytes = 0;
+    this.#letGo();
+  }
+
   #letGo(): undefined {
     this.#chunk = noChunk;
     this.#position = 0;
@@ -142,7 +151,7 @@ export class MqttDecoder {
     if (total < 0) return this.#die(malformedPacket('the remaining length has more than four bytes'));
     // A reserved type will not get better by waiting for the rest of the packet.
     if (firstByte >> 4 === 0) return this.#die(malformedPacket('packet type 0 is reserved'));
-    if (total > this.#maxPacketBytes) {
+    if (total > this.maxPacketBytes) {
       return this.#die(
         new Malformed('packet-too-large', ReasonCode.packetTooLarge, 'larger than the maximum packet size'),
       );
@@ -151,10 +160,7 @@ export class MqttDecoder {
   }
 
   #die(bad: Malformed): Malformed {
-    this.#isDead = true;
-    this.#partial = undefined;
-    this.#partialBytes = 0;
-    this.#letGo();
+    this.stop();
     return bad;
   }
 
@@ -181,7 +187,7 @@ export class MqttDecoder {
     let target = this.#partial!;
     const length = this.#partialBytes;
     if (length + count > target.length) {
-      target = new Uint8Array(Math.max(length + count, Math.min(target.length * 2, this.#maxPacketBytes)));
+      target = new Uint8Array(Math.max(length + count, Math.min(target.length * 2, this.maxPacketBytes)));
       target.set(this.#partial!.subarray(0, length));
       this.#partial = target;
     }

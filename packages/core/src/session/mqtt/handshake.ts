@@ -1,0 +1,159 @@
+/** What CONNECT asks, what is granted of it, and the CONNACK that says so (§3.1, §3.2 of both versions). */
+import { limits } from '../../base/index.js';
+import {
+  SESSION_NEVER_EXPIRES,
+  type Identity,
+  type LinkCommand,
+  type Refusal,
+  type Will,
+} from '../../domain/index.js';
+import {
+  noProperties,
+  ReasonCode,
+  type ConnackPacket,
+  type ConnectPacket,
+  type ProtocolVersion,
+} from '../../wire/mqtt/index.js';
+import { toWill } from './publication.js';
+import { reasonCodeIn, reasons } from './reasons.js';
+import type { MqttSessionOptions } from './session-types.js';
+import { checkTopicName } from './topics.js';
+
+/** The receive maximum of a client that gives none (MQTT 5.0 §3.1.2.11.3), and of every 3.1.1 client. */
+const RECEIVE_MAXIMUM_DEFAULT = 65_535;
+
+/** No maximum packet size given: what the format can express. */
+export const PACKET_BYTES_UNLIMITED = Infinity;
+
+/** Kept between CONNECT and CONNACK only. */
+export interface Handshake {
+  readonly version: ProtocolVersion;
+  readonly clientId: string;
+  readonly clean: boolean;
+  readonly sessionExpirySeconds: number;
+  readonly isSessionExpiryCapped: boolean;
+  readonly keepAliveSeconds: number;
+  readonly isKeepAliveChanged: boolean;
+  readonly receiveMaximum: number;
+  readonly maxPacketBytes: number;
+  readonly wantsProblemInformation: boolean;
+  readonly will: Will | undefined;
+}
+
+/** A CONNECT that is refused without asking anybody. */
+export interface HandshakeRefusal {
+  readonly reason: Refusal;
+  /** Where the reason alone would give another one. */
+  readonly code: number;
+}
+
+/** Reads a CONNECT; copies what must outlive it. */
+export function readConnect(
+  packet: ConnectPacket,
+  options: MqttSessionOptions,
+): Handshake | HandshakeRefusal {
+  const bad = checkConnect(packet);
+  if (bad !== undefined) return bad;
+  const { properties, protocolVersion: version, will } = packet;
+  // 3.1.1 has no expiry: Clean Session is both ends of the session's life, its absence neither.
+  const asked =
+    version === 5 ? (properties.sessionExpirySeconds ?? 0) : packet.clean ? 0 : SESSION_NEVER_EXPIRES;
+  const sessionExpirySeconds = Math.min(asked, options.sessionExpirySecondsMax);
+  const keepAliveSeconds = grantKeepAlive(packet, options);
+  return {
+    version,
+    clientId: packet.clientId,
+    clean: packet.clean,
+    sessionExpirySeconds,
+    isSessionExpiryCapped: sessionExpirySeconds !== asked,
+    keepAliveSeconds,
+    isKeepAliveChanged: keepAliveSeconds !== packet.keepAliveSeconds,
+    receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
+    maxPacketBytes: properties.maximumPacketBytes ?? PACKET_BYTES_UNLIMITED,
+    wantsProblemInformation: properties.requestProblemInformation !== 0,
+    will: will === undefined ? undefined : toWill(will),
+  };
+}
+
+function checkConnect(packet: ConnectPacket): HandshakeRefusal | undefined {
+  // MQTT 5.0 §4.12: no method is offered.
+  if (packet.properties.authenticationMethod !== undefined) {
+    return { reason: 'bad-credentials', code: ReasonCode.badAuthenticationMethod };
+  }
+  // [MQTT-3.1.3-8] of 3.1.1: an id made up by the server cannot be told to the client, so nothing may outlive it.
+  if (packet.protocolVersion === 4 && packet.clientId === '' && !packet.clean) return refuse('bad-device-id');
+  const { will } = packet;
+  if (will === undefined) return undefined;
+  const refusal = checkTopicName(will.topic);
+  if (refusal !== undefined) return refuse(refusal);
+  return will.payload.length > limits.messageBytesMax ? refuse('message-too-large') : undefined;
+}
+
+function refuse(reason: Refusal): HandshakeRefusal {
+  return { reason, code: reasonCodeIn('connack', reason) };
+}
+
+/** A 3.1.1 client cannot be told another keep alive than its own (MQTT 5.0 §3.2.2.3.14). */
+function grantKeepAlive(packet: ConnectPacket, options: MqttSessionOptions): number {
+  const asked = packet.keepAliveSeconds;
+  if (packet.protocolVersion === 4) return asked;
+  if (options.serverKeepAliveSeconds !== undefined) return options.serverKeepAliveSeconds;
+  if (options.keepAliveMsMax === undefined) return asked;
+  const longest = Math.min(Math.max(1, Math.floor(options.keepAliveMsMax / 1_000)), 65_535);
+  return asked === 0 ? longest : Math.min(asked, longest);
+}
+
+/** The hub's `open` for this handshake. */
+export function openCommand(handshake: Handshake, peer: string, identity: Identity): LinkCommand {
+  return {
+    kind: 'open',
+    link: 'mqtt',
+    peer,
+    identity,
+    clientId: handshake.clientId,
+    clean: handshake.clean,
+    sessionExpirySeconds: handshake.sessionExpirySeconds,
+    receiveMaximum: handshake.receiveMaximum,
+    will: handshake.will,
+  };
+}
+
+/** The CONNACK of an opened flow. `assignedClientId` is undefined unless the server made the id up. */
+export function acceptingConnack(
+  handshake: Handshake,
+  options: MqttSessionOptions,
+  sessionPresent: boolean,
+  assignedClientId: string | undefined,
+): ConnackPacket {
+  const properties =
+    handshake.version === 4
+      ? noProperties
+      : {
+          ...(handshake.isSessionExpiryCapped && { sessionExpirySeconds: handshake.sessionExpirySeconds }),
+          receiveMaximum: options.maxInflightInbound,
+          retainAvailable: 1,
+          maximumPacketBytes: options.maxPacketBytes,
+          ...(assignedClientId !== undefined && { assignedClientId }),
+          topicAliasMaximum: 0,
+          wildcardSubscriptionAvailable: 1,
+          subscriptionIdentifierAvailable: 1,
+          sharedSubscriptionAvailable: 0,
+          ...(handshake.isKeepAliveChanged && { serverKeepAliveSeconds: handshake.keepAliveSeconds }),
+        };
+  return { type: 'connack', sessionPresent, reasonCode: 0, properties };
+}
+
+/** The CONNACK that refuses; undefined where 3.1.1 has no return code for it and is only closed. */
+export function refusingConnack(
+  version: ProtocolVersion,
+  reason: Refusal,
+  code: number,
+): ConnackPacket | undefined {
+  const { returnCode, text } = reasons[reason];
+  if (version === 5) {
+    // [MQTT-3.1.2-29] a reason string is allowed here whatever the client asked.
+    return { type: 'connack', sessionPresent: false, reasonCode: code, properties: { reasonString: text } };
+  }
+  if (returnCode === undefined) return undefined;
+  return { type: 'connack', sessionPresent: false, reasonCode: returnCode, properties: noProperties };
+}

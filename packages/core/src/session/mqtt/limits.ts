@@ -1,0 +1,15 @@
+/** Bounds of one MQTT session that are not the protocol's own. docs/limits.md says what happens at each. */
+export const mqttLimits = {
+  /** Largest CONNECT, bytes: whoever has not said who they are gets little memory. Beyond: closed, no answer. */
+  connectPacketBytesMax: 128 * 1024,
+  /** Whole CONNECT after the connection was made, ms. Beyond: closed, no answer. */
+  connectTimeoutMsMax: 10_000,
+  /** Bytes a client may send ahead of its CONNACK. Beyond: closed; the server should not read so far. */
+  earlyBytesMax: 256 * 1024,
+  /** Bytes of an unfinished packet in one read that count as a sign of life: a large packet on a slow line. */
+  keepAliveProgressBytes: 1_000,
+  /** Unanswered SUBSCRIBE and UNSUBSCRIBE of which some filters were refused at once. Beyond: disconnected. */
+  partialRequestsMax: 100,
+  /** A client with a smaller maximum packet size gets reason codes without reason strings, bytes. */
+  reasonStringPacketBytesMin: 512,
+} as const;

@@ -1,0 +1,668 @@
+/**
+ * One MQTT connection, server side: from its first byte to its close.
+ *
+ * Speaks the protocol and nothing else. Whether credentials are right is asked of the driver, whether a message
+ * is safe and what to deliver of the hub; both answer by inputs. Nothing that a peer may rely on is said here
+ * before the hub said it.
+ *
+ * There is one of these for each sleeping device, so it is lean: numbers and flags, no closure, no timer, no
+ * collection until one is needed, and one writer for all sessions, since a turn writes into it and takes
+ * everything out again before it returns.
+ */
+import {
+  assert,
+  ByteWriter,
+  limits,
+  NEVER,
+  SECOND_MS,
+  type InstantMs,
+  type Machine,
+} from '../../base/index.js';
+import type {
+  Delivery,
+  LinkCommand,
+  LinkEvent,
+  Qos,
+  Refusal,
+  SubscriptionRequest,
+} from '../../domain/index.js';
+import {
+  encodeAck,
+  encodePacket,
+  encodePublish,
+  MqttDecoder,
+  noProperties,
+  publishPacketBytes,
+  ReasonCode,
+  type ConnectPacket,
+  type DisconnectPacket,
+  type Malformed,
+  type Packet,
+  type Properties,
+  type PublishPacket,
+  type SubscribePacket,
+  type UnsubscribePacket,
+} from '../../wire/mqtt/index.js';
+import {
+  acceptingConnack,
+  openCommand,
+  PACKET_BYTES_UNLIMITED,
+  readConnect,
+  refusingConnack,
+  type Handshake,
+} from './handshake.js';
+import { mqttLimits } from './limits.js';
+import { packetIdOf, sequenceOf } from './packet-ids.js';
+import { toPublication } from './publication.js';
+import { reasonCodeIn, reasons } from './reasons.js';
+import type { MqttSessionInput, MqttSessionOptions, MqttSessionOutput } from './session-types.js';
+import {
+  firstRefusal,
+  PartialRequests,
+  sortSubscribe,
+  sortUnsubscribe,
+  subackCodes,
+  unsubackCodes,
+  type SubscribeResults,
+  type UnsubscribeResults,
+  type Verdicts,
+} from './subscription-requests.js';
+import { checkTopicName } from './topics.js';
+
+const State = {
+  /** Nothing is known of the peer. */
+  awaitingConnect: 0,
+  /** The driver checks the credentials. */
+  authenticating: 1,
+  /** The hub was told, and has not answered. */
+  opening: 2,
+  open: 3,
+  closed: 4,
+} as const;
+type State = (typeof State)[keyof typeof State];
+
+/** A server must wait one and a half times the keep alive ([MQTT-3.1.2-22] of 5.0, [MQTT-3.1.2-24] of 3.1.1). */
+const KEEP_ALIVE_FACTOR = 1.5;
+
+/** UNSUBSCRIBE and SUBSCRIBE share their packet ids, but not their place among the partial requests. */
+const UNSUBSCRIBE_KEY = 0x1_0000;
+
+const PINGRESP = 0xd000;
+
+/** Shared by all sessions. Reset at the start of each input: an assertion must not leave bytes to the next flow. */
+const writer = new ByteWriter(16 * 1024);
+
+export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput> {
+  readonly #options: MqttSessionOptions;
+  readonly #peer: string;
+  readonly #decoder: MqttDecoder;
+  #state: State = State.awaitingConnect;
+  /** Monotonic ms: the start, later the last sign of life. */
+  #lastSeenMs: number;
+  #keepAliveMs = 0;
+  #sessionExpirySeconds = 0;
+  #clientPacketBytesMax = PACKET_BYTES_UNLIMITED;
+  #wantsProblemInformation = true;
+  #isWritable = true;
+  /** Highest sequence number this flow has sent or owes a PUBREL for. */
+  #lastSequence = 0;
+  /** Messages of a 5.0 client that count against its receive maximum. */
+  #inboundQos1Count = 0;
+  #inboundQos2: Set<number> | null = null;
+  #partialRequests: PartialRequests | null = null;
+  /** From CONNECT to CONNACK. */
+  #handshake: Handshake | null = null;
+  /** What arrived meanwhile. */
+  #early: ByteWriter | null = null;
+  #authenticate: MqttSessionOutput | null = null;
+  #commands: LinkCommand[] | null = null;
+  #unsent: Uint8Array | null = null;
+  #close: MqttSessionOutput | null = null;
+
+  /**
+   * @param now when the connection was accepted: the time for CONNECT runs from here.
+   * @param peer its address, as `LinkCommand` of kind `open` wants it.
+   */
+  constructor(now: InstantMs, peer: string, options: MqttSessionOptions) {
+    this.#options = options;
+    this.#peer = peer;
+    this.#lastSeenMs = Math.floor(now.monotonic);
+    const maxPacketBytes = Math.min(options.maxPacketBytes, mqttLimits.connectPacketBytesMax);
+    this.#decoder = new MqttDecoder({ maxPacketBytes });
+  }
+
+  /**
+   * Whether the driver should read from the socket. False while CONNECT is not answered and while the peer does
+   * not read what it is sent: what is not read costs the peer's memory, not ours.
+   */
+  get wantsInput(): boolean {
+    return this.#isWritable && (this.#state === State.awaitingConnect || this.#state === State.open);
+  }
+
+  /** Whether nothing more will come out, apart from outputs not polled yet. */
+  get isClosed(): boolean {
+    return this.#state === State.closed;
+  }
+
+  handleInput(now: InstantMs, input: MqttSessionInput): void {
+    if (this.#state === State.closed) return;
+    writer.reset();
+    switch (input.kind) {
+      case 'bytes':
+        this.#handleBytes(now, input.chunk);
+        break;
+      case 'events':
+        for (const event of input.events) this.#handleEvent(now, event);
+        this.#readEarly(now);
+        break;
+      case 'authenticated':
+        if (this.#state !== State.authenticating) break;
+        this.#state = State.opening;
+        this.#command(openCommand(this.#handshake!, this.#peer, input.identity));
+        break;
+      case 'denied':
+        if (this.#state === State.authenticating) this.#refuseConnect(input.reason);
+        break;
+      case 'socket-full':
+      case 'socket-drained':
+        this.#handleWritable(input.kind === 'socket-drained');
+        break;
+      case 'socket-closed':
+        this.#leaveHub();
+        this.#shut();
+        break;
+      case 'shutdown':
+        this.#handleShutdown();
+        break;
+    }
+    this.#endTurn();
+  }
+
+  handleTimeout(now: InstantMs): void {
+    if (now.monotonic < this.nextTimeoutMs()) return;
+    writer.reset();
+    if (this.#state === State.open) {
+      // [MQTT-3.1.2-22] of 5.0: as if the network had failed, so the will is published.
+      this.#leaveHub();
+      this.#disconnect(
+        undefined,
+        ReasonCode.keepAliveTimeout,
+        'nothing was received in time: ping more often',
+      );
+    } else this.#end(undefined);
+    this.#endTurn();
+  }
+
+  nextTimeoutMs(): number {
+    if (this.#state === State.awaitingConnect) {
+      return this.#lastSeenMs + (this.#options.connectTimeoutMs ?? mqttLimits.connectTimeoutMsMax);
+    }
+    if (this.#state !== State.open || this.#keepAliveMs === 0) return NEVER;
+    return this.#lastSeenMs + this.#keepAliveMs * KEEP_ALIVE_FACTOR;
+  }
+
+  pollOutput(): MqttSessionOutput | undefined {
+    if (this.#authenticate !== null) {
+      const output = this.#authenticate;
+      this.#authenticate = null;
+      return output;
+    }
+    if (this.#commands !== null) {
+      const commands = this.#commands;
+      this.#commands = null;
+      return { kind: 'commands', commands };
+    }
+    if (this.#unsent !== null) {
+      const bytes = this.#unsent;
+      this.#unsent = null;
+      return { kind: 'write', bytes };
+    }
+    const close = this.#close ?? undefined;
+    this.#close = null;
+    return close;
+  }
+
+  #endTurn(): void {
+    if (writer.length === 0) return;
+    const bytes = writer.take();
+    if (this.#unsent === null) {
+      this.#unsent = bytes;
+      return;
+    }
+    const joined = new Uint8Array(this.#unsent.length + bytes.length);
+    joined.set(this.#unsent);
+    joined.set(bytes, this.#unsent.length);
+    this.#unsent = joined;
+  }
+
+  #command(command: LinkCommand): void {
+    (this.#commands ??= []).push(command);
+  }
+
+  // Bytes in.
+
+  #handleBytes(now: InstantMs, chunk: Uint8Array): void {
+    if (this.#state === State.authenticating || this.#state === State.opening) this.#keepEarly(chunk);
+    else {
+      this.#decoder.push(chunk);
+      this.#readPackets(now, chunk.length);
+    }
+  }
+
+  #readPackets(now: InstantMs, chunkBytes: number): void {
+    let isAlive = chunkBytes >= mqttLimits.keepAliveProgressBytes;
+    const decoder = this.#decoder;
+    for (let packet = decoder.next(); packet !== undefined; packet = decoder.next()) {
+      isAlive = true;
+      if (packet.type === 'malformed') {
+        this.#handleMalformed(packet);
+        return;
+      }
+      if (this.#state === State.open) this.#handlePacket(packet);
+      else this.#handleFirstPacket(packet);
+      if (this.#state === State.authenticating) this.#keepEarly(decoder.takeRest());
+      if (this.#state !== State.open) return;
+    }
+    if (isAlive && this.#state === State.open) this.#lastSeenMs = Math.floor(now.monotonic);
+  }
+
+  /** A client may send ahead of its CONNACK (MQTT 5.0 §3.1.4); what it sends waits here, within a bound. */
+  #keepEarly(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    if ((this.#early?.length ?? 0) + bytes.length > mqttLimits.earlyBytesMax) {
+      this.#refuseConnect('quota-exceeded');
+      return;
+    }
+    (this.#early ??= new ByteWriter(bytes.length)).writeBytes(bytes);
+  }
+
+  #readEarly(now: InstantMs): void {
+    if (this.#state !== State.open || this.#early === null) return;
+    const bytes = this.#early.take();
+    this.#early = null;
+    this.#handleBytes(now, bytes);
+  }
+
+  #handleMalformed(bad: Malformed): void {
+    if (this.#state === State.open) {
+      this.#leaveHub();
+      this.#disconnect(bad.reason, bad.reasonCode, bad.detail);
+    } else if (this.#decoder.protocolVersion === 5 || bad.reason === 'unsupported-version') {
+      // [MQTT-3.1.4-1] of 5.0 allows a CONNACK; [MQTT-3.1.2-2] of 3.1.1 demands one for the version.
+      this.#refuseConnect(bad.reason, bad.reasonCode);
+    } else this.#end(bad.reason);
+  }
+
+  // CONNECT and its answer.
+
+  #handleFirstPacket(packet: Packet): void {
+    // [MQTT-3.1.0-1]: anything else is closed without an answer.
+    if (packet.type === 'connect') this.#handleConnect(packet);
+    else this.#end('protocol-error');
+  }
+
+  #handleConnect(packet: ConnectPacket): void {
+    const handshake = readConnect(packet, this.#options);
+    if ('reason' in handshake) {
+      this.#refuseConnect(handshake.reason, handshake.code);
+      return;
+    }
+    this.#handshake = handshake;
+    this.#state = State.authenticating;
+    const { clientId, username, password } = packet;
+    this.#authenticate = {
+      kind: 'authenticate',
+      clientId,
+      username,
+      password: password === undefined ? undefined : new Uint8Array(password),
+    };
+  }
+
+  #handleOpened(now: InstantMs, event: Extract<LinkEvent, { kind: 'opened' }>): void {
+    const handshake = this.#handshake!;
+    this.#handshake = null;
+    this.#state = State.open;
+    this.#lastSeenMs = Math.floor(now.monotonic);
+    this.#decoder.maxPacketBytes = this.#options.maxPacketBytes;
+    this.#keepAliveMs = handshake.keepAliveSeconds * SECOND_MS;
+    this.#sessionExpirySeconds = handshake.sessionExpirySeconds;
+    this.#clientPacketBytesMax = handshake.maxPacketBytes;
+    this.#wantsProblemInformation = handshake.wantsProblemInformation;
+    const assignedId = event.assigned ? event.deviceId : undefined;
+    const connack = acceptingConnack(handshake, this.#options, event.sessionPresent, assignedId);
+    encodePacket(writer, connack, handshake.version);
+    // [MQTT-4.4.0-1]: what the client had received before it was cut off is released again.
+    for (const sequence of event.released) this.#sendPubrel(sequence);
+  }
+
+  /** Before CONNACK: says no in it, where the version can, and closes. */
+  #refuseConnect(reason: Refusal, code = reasonCodeIn('connack', reason)): void {
+    // The hub was told of a flow that will not be.
+    this.#leaveHub();
+    const { protocolVersion } = this.#decoder;
+    const connack = refusingConnack(protocolVersion, reason, code);
+    if (connack !== undefined) encodePacket(writer, connack, protocolVersion);
+    this.#end(reason);
+  }
+
+  // Packets of an open flow.
+
+  #handlePacket(packet: Packet): void {
+    switch (packet.type) {
+      case 'publish':
+        return this.#handlePublish(packet);
+      case 'puback':
+        // With a reason of 0x80 and more too: the client does not want it again ([MQTT-4.4.0-2]). Whether the
+        // message had QoS 1 or 2 is not looked up: who acknowledges has it.
+        this.#acknowledge('acknowledge', packet.packetId);
+        return;
+      case 'pubrec':
+        return this.#handlePubrec(packet.packetId, packet.reasonCode);
+      case 'pubrel':
+        return this.#command({ kind: 'release', packetId: packet.packetId });
+      case 'pubcomp':
+        this.#acknowledge('complete', packet.packetId);
+        return;
+      case 'subscribe':
+        return this.#handleSubscribe(packet);
+      case 'unsubscribe':
+        return this.#handleUnsubscribe(packet);
+      case 'pingreq':
+        return writer.writeU16(PINGRESP);
+      case 'disconnect':
+        return this.#handleDisconnect(packet);
+      case 'connect':
+        // [MQTT-3.1.0-2]
+        return this.#fail('already-connecting');
+      default:
+        // CONNACK, SUBACK, UNSUBACK, PINGRESP only come from servers; AUTH needs a method in CONNECT.
+        return this.#fail(
+          'protocol-error',
+          ReasonCode.protocolError,
+          `${packet.type} is not for clients to send`,
+        );
+    }
+  }
+
+  #handlePublish(packet: PublishPacket): void {
+    const { qos, packetId } = packet;
+    // [MQTT-3.3.2-9]: the Topic Alias Maximum of our CONNACK is 0.
+    if (packet.topicAlias !== 0) {
+      return this.#fail('protocol-error', ReasonCode.topicAliasInvalid, 'topic aliases are not offered');
+    }
+    // [MQTT-3.3.4-6]
+    if (packet.subscriptionIds.length > 0) {
+      return this.#fail(
+        'protocol-error',
+        ReasonCode.protocolError,
+        'only servers send subscription identifiers',
+      );
+    }
+    if (qos > 0 && this.#decoder.protocolVersion === 5 && !this.#countInbound(qos, packetId)) {
+      // [MQTT-3.3.4-7], MQTT 5.0 §4.9
+      return this.#fail('receive-maximum-exceeded');
+    }
+    const isTooLarge = packet.payload.length > limits.messageBytesMax;
+    const refusal = checkTopicName(packet.topic) ?? (isTooLarge ? 'message-too-large' : undefined);
+    if (refusal === undefined)
+      this.#command({ kind: 'publish', publication: toPublication(packet), packetId });
+    else if (refusal === 'not-authorized' && qos > 0 && this.#decoder.protocolVersion === 4) {
+      // A topic of the server's own name space. [MQTT-3.3.5-2] of 3.1.1 leaves two ways, to acknowledge or to
+      // close. Nobody can ever receive it, so closing would only have the client send it again for ever.
+      encodeAck(writer, 4, qos === 1 ? 'puback' : 'pubrec', packetId);
+    } else this.#refusePublish(qos, packetId, refusal);
+  }
+
+  /** False when this message is one too many. A QoS 2 id that is sent again counts once. */
+  #countInbound(qos: Qos, packetId: number): boolean {
+    const qos2 = this.#inboundQos2;
+    if (qos === 2 && qos2?.has(packetId) === true) return true;
+    const count = this.#inboundQos1Count + (qos2?.size ?? 0);
+    if (count >= this.#options.maxInflightInbound) return false;
+    if (qos === 1) this.#inboundQos1Count += 1;
+    else (this.#inboundQos2 ??= new Set()).add(packetId);
+    return true;
+  }
+
+  #uncountInbound(qos: Qos, packetId: number): void {
+    if (qos === 1) {
+      if (this.#inboundQos1Count > 0) this.#inboundQos1Count -= 1;
+    } else if (this.#inboundQos2 !== null) {
+      this.#inboundQos2.delete(packetId);
+      if (this.#inboundQos2.size === 0) this.#inboundQos2 = null;
+    }
+  }
+
+  #refusePublish(qos: Qos, packetId: number, reason: Refusal): void {
+    // QoS 0 has no answer: the message is dropped.
+    if (qos === 0) return;
+    // 3.1.1 has no negative answer: without any, the client keeps the message.
+    if (this.#decoder.protocolVersion === 4) return this.#fail(reason);
+    this.#uncountInbound(qos, packetId);
+    const type = qos === 1 ? 'puback' : 'pubrec';
+    encodeAck(writer, 5, type, packetId, reasonCodeIn(type, reason), this.#problem(reason));
+  }
+
+  #handlePubrec(packetId: number, reasonCode: number): void {
+    // MQTT 5.0 §4.3.3: refused by the client, which frees the id without a PUBREL.
+    if (reasonCode >= 0x80) this.#acknowledge('acknowledge', packetId);
+    else if (!this.#acknowledge('received', packetId) && this.#decoder.protocolVersion === 5) {
+      encodeAck(writer, 5, 'pubrel', packetId, ReasonCode.packetIdentifierNotFound);
+    }
+  }
+
+  /** False when nothing was ever sent with this id. What the hub does not await it ignores. */
+  #acknowledge(kind: 'acknowledge' | 'received' | 'complete', packetId: number): boolean {
+    const sequence = sequenceOf(packetId, this.#lastSequence);
+    if (sequence === 0) return false;
+    this.#command({ kind, sequence });
+    return true;
+  }
+
+  #handleSubscribe(packet: SubscribePacket): void {
+    const sorted = sortSubscribe(packet);
+    if (sorted === undefined) {
+      return this.#fail('protocol-error', ReasonCode.protocolError, 'no local on a shared subscription');
+    }
+    const { requests, verdicts } = sorted;
+    const ticket = packet.packetId;
+    if (requests.length === 0) return this.#sendSuback(ticket, verdicts as SubscribeResults);
+    if (!this.#rememberVerdicts(ticket, requests.length, verdicts)) return;
+    this.#command({ kind: 'subscribe', ticket, subscriptions: requests });
+  }
+
+  #handleUnsubscribe(packet: UnsubscribePacket): void {
+    const { requests, verdicts } = sortUnsubscribe(packet);
+    const ticket = packet.packetId;
+    if (requests.length === 0) return this.#sendUnsuback(ticket, verdicts as UnsubscribeResults);
+    if (!this.#rememberVerdicts(ticket + UNSUBSCRIBE_KEY, requests.length, verdicts)) return;
+    this.#command({ kind: 'unsubscribe', ticket, filters: requests });
+  }
+
+  /** Where the hub is asked about some filters only. False when too many wait; the flow is then ended. */
+  #rememberVerdicts(key: number, askedCount: number, verdicts: Verdicts): boolean {
+    if (askedCount === verdicts.length) return true;
+    this.#partialRequests ??= new PartialRequests();
+    if (this.#partialRequests.add(key, verdicts)) return true;
+    this.#fail('quota-exceeded');
+    return false;
+  }
+
+  #mergeVerdicts<Result>(key: number, results: readonly Result[]): readonly (Result | Refusal)[] {
+    if (this.#partialRequests === null) return results;
+    const merged = this.#partialRequests.complete(key, results);
+    if (this.#partialRequests.count === 0) this.#partialRequests = null;
+    return merged;
+  }
+
+  #handleDisconnect({ reasonCode, properties }: DisconnectPacket): void {
+    const expiry = properties.sessionExpirySeconds;
+    // MQTT 5.0 §3.14.2.2.2: a session that was to end with the connection cannot be made to stay.
+    if (expiry !== undefined && expiry > 0 && this.#sessionExpirySeconds === 0) {
+      return this.#fail('protocol-error', ReasonCode.protocolError, 'the session expiry was 0 in CONNECT');
+    }
+    // [MQTT-3.14.4-3]: only a normal disconnection discards the will.
+    this.#leaveHub(
+      reasonCode !== ReasonCode.success,
+      expiry === undefined ? undefined : Math.min(expiry, this.#options.sessionExpirySecondsMax),
+    );
+    this.#end(undefined);
+  }
+
+  // From the hub.
+
+  #handleEvent(now: InstantMs, event: LinkEvent): void {
+    if (this.#state === State.opening) {
+      if (event.kind === 'opened') this.#handleOpened(now, event);
+      else if (event.kind === 'refused' || event.kind === 'end') {
+        this.#state = State.authenticating; // The hub has no flow any more: no `close` is owed.
+        this.#refuseConnect(event.reason);
+      }
+      return;
+    }
+    if (this.#state !== State.open) return;
+    switch (event.kind) {
+      case 'deliver':
+        return this.#deliver(event.delivery);
+      case 'accepted':
+        return this.#handleAccepted(event.qos, event.packetId, event.reason, event.matched);
+      case 'completed':
+        this.#uncountInbound(2, event.packetId);
+        // The reason is not for 3.1.1, where it is not written.
+        return encodeAck(
+          writer,
+          this.#decoder.protocolVersion,
+          'pubcomp',
+          event.packetId,
+          event.found ? ReasonCode.success : ReasonCode.packetIdentifierNotFound,
+        );
+      case 'release':
+        return this.#sendPubrel(event.sequence);
+      case 'subscribed':
+        return this.#sendSuback(event.ticket, this.#mergeVerdicts(event.ticket, event.results));
+      case 'unsubscribed':
+        return this.#sendUnsuback(
+          event.ticket,
+          this.#mergeVerdicts(event.ticket + UNSUBSCRIBE_KEY, event.results),
+        );
+      case 'end':
+        return this.#disconnect(event.reason, reasonCodeIn('disconnect', event.reason));
+      default:
+        assert(false, `${event.kind} for a flow that is open`);
+    }
+  }
+
+  #deliver(delivery: Delivery): void {
+    const { sequence } = delivery;
+    const version = this.#decoder.protocolVersion;
+    // [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what the client cannot take is not sent, and counts as sent and done.
+    if (
+      this.#clientPacketBytesMax !== PACKET_BYTES_UNLIMITED &&
+      publishPacketBytes(version, delivery) > this.#clientPacketBytesMax
+    ) {
+      if (sequence > 0) this.#command({ kind: 'acknowledge', sequence });
+      return;
+    }
+    if (sequence > this.#lastSequence) this.#lastSequence = sequence;
+    encodePublish(writer, version, sequence === 0 ? 0 : packetIdOf(sequence), delivery);
+  }
+
+  #sendPubrel(sequence: number): void {
+    if (sequence > this.#lastSequence) this.#lastSequence = sequence;
+    encodeAck(writer, this.#decoder.protocolVersion, 'pubrel', packetIdOf(sequence));
+  }
+
+  #handleAccepted(qos: Qos, packetId: number, reason: Refusal | undefined, matched: boolean): void {
+    if (qos === 0) return;
+    if (reason !== undefined) return this.#refusePublish(qos, packetId, reason);
+    // A QoS 2 message counts until its PUBCOMP (MQTT 5.0 §4.9).
+    if (qos === 1) this.#uncountInbound(qos, packetId);
+    const code = matched ? ReasonCode.success : ReasonCode.noMatchingSubscribers;
+    encodeAck(writer, this.#decoder.protocolVersion, qos === 1 ? 'puback' : 'pubrec', packetId, code);
+  }
+
+  #sendSuback(packetId: number, results: SubscribeResults): void {
+    const version = this.#decoder.protocolVersion;
+    const properties = this.#problem(firstRefusal(results));
+    const reasonCodes = subackCodes(version, results);
+    encodePacket(writer, { type: 'suback', packetId, reasonCodes, properties }, version);
+  }
+
+  #sendUnsuback(packetId: number, results: UnsubscribeResults): void {
+    const properties = this.#problem(firstRefusal(results));
+    const reasonCodes = unsubackCodes(results);
+    encodePacket(
+      writer,
+      { type: 'unsuback', packetId, reasonCodes, properties },
+      this.#decoder.protocolVersion,
+    );
+  }
+
+  /** [MQTT-3.1.2-29]: outside CONNACK and DISCONNECT a reason string only for who wants it. */
+  #problem(reason: Refusal | undefined): Properties {
+    return reason !== undefined && this.#wantsProblemInformation && this.#canTakeReasonString()
+      ? { reasonString: reasons[reason].text }
+      : noProperties;
+  }
+
+  /** [MQTT-3.4.2-2] and its like: no reason string beyond the client's maximum packet size. */
+  #canTakeReasonString(): boolean {
+    return this.#clientPacketBytesMax >= mqttLimits.reasonStringPacketBytesMin;
+  }
+
+  // The ways to end.
+
+  #handleWritable(writable: boolean): void {
+    if (writable === this.#isWritable) return;
+    this.#isWritable = writable;
+    if (this.#state >= State.opening) this.#command({ kind: 'writable', writable });
+  }
+
+  #handleShutdown(): void {
+    if (this.#state === State.open) return this.#fail('draining');
+    if (this.#state === State.awaitingConnect) return this.#end('draining');
+    return this.#refuseConnect('draining');
+  }
+
+  /** Tells the hub that an open flow is gone, and why to the peer. */
+  #fail(reason: Refusal, code = reasonCodeIn('disconnect', reason), text?: string): void {
+    this.#leaveHub();
+    this.#disconnect(reason, code, text);
+  }
+
+  /** [MQTT-4.13.1-1]: DISCONNECT with a reason in 5.0; 3.1.1 knows none from a server. */
+  #disconnect(reason: Refusal | undefined, code: number, text?: string): void {
+    if (this.#decoder.protocolVersion === 5) {
+      const reasonString = text ?? (reason === undefined ? undefined : reasons[reason].text);
+      const properties =
+        reasonString !== undefined && this.#canTakeReasonString() ? { reasonString } : noProperties;
+      encodePacket(writer, { type: 'disconnect', reasonCode: code, properties }, 5);
+    }
+    this.#end(reason);
+  }
+
+  /**
+   * The hub's last command of this flow. A will is published unless the client said farewell; when the server
+   * goes it is for the hub to hold it back (MQTT 5.0 §3.1.2.5).
+   */
+  #leaveHub(publishWill = true, sessionExpirySeconds: number | undefined = undefined): void {
+    if (this.#state !== State.opening && this.#state !== State.open) return;
+    this.#command({ kind: 'close', publishWill, sessionExpirySeconds });
+  }
+
+  #end(reason: Refusal | undefined): void {
+    this.#close = { kind: 'close', reason };
+    this.#shut();
+  }
+
+  /** Lets go of everything; outputs may still wait to be polled. */
+  #shut(): void {
+    this.#state = State.closed;
+    this.#decoder.stop();
+    this.#handshake = null;
+    this.#early = null;
+    this.#authenticate = null;
+    this.#inboundQos2 = null;
+    this.#partialRequests = null;
+  }
+}
