@@ -18,14 +18,7 @@ import {
   type InstantMs,
   type Machine,
 } from '../../base/index.js';
-import type {
-  Delivery,
-  LinkCommand,
-  LinkEvent,
-  Qos,
-  Refusal,
-  SubscriptionRequest,
-} from '../../domain/index.js';
+import type { Delivery, LinkEvent, Qos, Refusal } from '../../domain/index.js';
 import {
   encodeAck,
   encodePacket,
@@ -51,7 +44,9 @@ import {
   refusingConnack,
   type Handshake,
 } from './handshake.js';
+import { InboundWindow } from './inbound-window.js';
 import { mqttLimits } from './limits.js';
+import { Outbox } from './outbox.js';
 import { packetIdOf, sequenceOf } from './packet-ids.js';
 import { toPublication } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
@@ -92,7 +87,7 @@ const PINGRESP = 0xd000;
 /** Shared by all sessions. Reset at the start of each input: an assertion must not leave bytes to the next flow. */
 const writer = new ByteWriter(16 * 1024);
 
-export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput> {
+export class MqttSession extends Outbox implements Machine<MqttSessionInput, MqttSessionOutput> {
   readonly #options: MqttSessionOptions;
   readonly #peer: string;
   readonly #decoder: MqttDecoder;
@@ -106,24 +101,20 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
   #isWritable = true;
   /** Highest sequence number this flow has sent or owes a PUBREL for. */
   #lastSequence = 0;
-  /** Messages of a 5.0 client that count against its receive maximum. */
-  #inboundQos1Count = 0;
-  #inboundQos2: Set<number> | null = null;
+  /** Once a 5.0 client has published with QoS 1 or 2. */
+  #inbound: InboundWindow | null = null;
   #partialRequests: PartialRequests | null = null;
   /** From CONNECT to CONNACK. */
   #handshake: Handshake | null = null;
   /** What arrived meanwhile. */
   #early: ByteWriter | null = null;
-  #authenticate: MqttSessionOutput | null = null;
-  #commands: LinkCommand[] | null = null;
-  #unsent: Uint8Array | null = null;
-  #close: MqttSessionOutput | null = null;
 
   /**
    * @param now when the connection was accepted: the time for CONNECT runs from here.
    * @param peer its address, as `LinkCommand` of kind `open` wants it.
    */
   constructor(now: InstantMs, peer: string, options: MqttSessionOptions) {
+    super();
     this.#options = options;
     this.#peer = peer;
     this.#lastSeenMs = Math.floor(now.monotonic);
@@ -158,7 +149,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
       case 'authenticated':
         if (this.#state !== State.authenticating) break;
         this.#state = State.opening;
-        this.#command(openCommand(this.#handshake!, this.#peer, input.identity));
+        this.putCommand(openCommand(this.#handshake!, this.#peer, input.identity));
         break;
       case 'denied':
         if (this.#state === State.authenticating) this.#refuseConnect(input.reason);
@@ -175,7 +166,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
         this.#handleShutdown();
         break;
     }
-    this.#endTurn();
+    this.putWritten(writer);
   }
 
   handleTimeout(now: InstantMs): void {
@@ -190,7 +181,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
         'nothing was received in time: ping more often',
       );
     } else this.#end(undefined);
-    this.#endTurn();
+    this.putWritten(writer);
   }
 
   nextTimeoutMs(): number {
@@ -199,44 +190,6 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
     }
     if (this.#state !== State.open || this.#keepAliveMs === 0) return NEVER;
     return this.#lastSeenMs + this.#keepAliveMs * KEEP_ALIVE_FACTOR;
-  }
-
-  pollOutput(): MqttSessionOutput | undefined {
-    if (this.#authenticate !== null) {
-      const output = this.#authenticate;
-      this.#authenticate = null;
-      return output;
-    }
-    if (this.#commands !== null) {
-      const commands = this.#commands;
-      this.#commands = null;
-      return { kind: 'commands', commands };
-    }
-    if (this.#unsent !== null) {
-      const bytes = this.#unsent;
-      this.#unsent = null;
-      return { kind: 'write', bytes };
-    }
-    const close = this.#close ?? undefined;
-    this.#close = null;
-    return close;
-  }
-
-  #endTurn(): void {
-    if (writer.length === 0) return;
-    const bytes = writer.take();
-    if (this.#unsent === null) {
-      this.#unsent = bytes;
-      return;
-    }
-    const joined = new Uint8Array(this.#unsent.length + bytes.length);
-    joined.set(this.#unsent);
-    joined.set(bytes, this.#unsent.length);
-    this.#unsent = joined;
-  }
-
-  #command(command: LinkCommand): void {
-    (this.#commands ??= []).push(command);
   }
 
   // Bytes in.
@@ -310,12 +263,12 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
     this.#handshake = handshake;
     this.#state = State.authenticating;
     const { clientId, username, password } = packet;
-    this.#authenticate = {
+    this.putAuthenticate({
       kind: 'authenticate',
       clientId,
       username,
       password: password === undefined ? undefined : new Uint8Array(password),
-    };
+    });
   }
 
   #handleOpened(now: InstantMs, event: Extract<LinkEvent, { kind: 'opened' }>): void {
@@ -359,7 +312,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
       case 'pubrec':
         return this.#handlePubrec(packet.packetId, packet.reasonCode);
       case 'pubrel':
-        return this.#command({ kind: 'release', packetId: packet.packetId });
+        return this.putCommand({ kind: 'release', packetId: packet.packetId });
       case 'pubcomp':
         this.#acknowledge('complete', packet.packetId);
         return;
@@ -398,14 +351,18 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
         'only servers send subscription identifiers',
       );
     }
-    if (qos > 0 && this.#decoder.protocolVersion === 5 && !this.#countInbound(qos, packetId)) {
+    if (
+      qos > 0 &&
+      this.#decoder.protocolVersion === 5 &&
+      !(this.#inbound ??= new InboundWindow()).add(qos, packetId, this.#options.maxInflightInbound)
+    ) {
       // [MQTT-3.3.4-7], MQTT 5.0 §4.9
       return this.#fail('receive-maximum-exceeded');
     }
     const isTooLarge = packet.payload.length > limits.messageBytesMax;
     const refusal = checkTopicName(packet.topic) ?? (isTooLarge ? 'message-too-large' : undefined);
     if (refusal === undefined)
-      this.#command({ kind: 'publish', publication: toPublication(packet), packetId });
+      this.putCommand({ kind: 'publish', publication: toPublication(packet), packetId });
     else if (refusal === 'not-authorized' && qos > 0 && this.#decoder.protocolVersion === 4) {
       // A topic of the server's own name space. [MQTT-3.3.5-2] of 3.1.1 leaves two ways, to acknowledge or to
       // close. Nobody can ever receive it, so closing would only have the client send it again for ever.
@@ -413,32 +370,12 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
     } else this.#refusePublish(qos, packetId, refusal);
   }
 
-  /** False when this message is one too many. A QoS 2 id that is sent again counts once. */
-  #countInbound(qos: Qos, packetId: number): boolean {
-    const qos2 = this.#inboundQos2;
-    if (qos === 2 && qos2?.has(packetId) === true) return true;
-    const count = this.#inboundQos1Count + (qos2?.size ?? 0);
-    if (count >= this.#options.maxInflightInbound) return false;
-    if (qos === 1) this.#inboundQos1Count += 1;
-    else (this.#inboundQos2 ??= new Set()).add(packetId);
-    return true;
-  }
-
-  #uncountInbound(qos: Qos, packetId: number): void {
-    if (qos === 1) {
-      if (this.#inboundQos1Count > 0) this.#inboundQos1Count -= 1;
-    } else if (this.#inboundQos2 !== null) {
-      this.#inboundQos2.delete(packetId);
-      if (this.#inboundQos2.size === 0) this.#inboundQos2 = null;
-    }
-  }
-
   #refusePublish(qos: Qos, packetId: number, reason: Refusal): void {
     // QoS 0 has no answer: the message is dropped.
     if (qos === 0) return;
     // 3.1.1 has no negative answer: without any, the client keeps the message.
     if (this.#decoder.protocolVersion === 4) return this.#fail(reason);
-    this.#uncountInbound(qos, packetId);
+    this.#inbound?.remove(qos, packetId);
     const type = qos === 1 ? 'puback' : 'pubrec';
     encodeAck(writer, 5, type, packetId, reasonCodeIn(type, reason), this.#problem(reason));
   }
@@ -455,7 +392,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
   #acknowledge(kind: 'acknowledge' | 'received' | 'complete', packetId: number): boolean {
     const sequence = sequenceOf(packetId, this.#lastSequence);
     if (sequence === 0) return false;
-    this.#command({ kind, sequence });
+    this.putCommand({ kind, sequence });
     return true;
   }
 
@@ -468,7 +405,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
     const ticket = packet.packetId;
     if (requests.length === 0) return this.#sendSuback(ticket, verdicts as SubscribeResults);
     if (!this.#rememberVerdicts(ticket, requests.length, verdicts)) return;
-    this.#command({ kind: 'subscribe', ticket, subscriptions: requests });
+    this.putCommand({ kind: 'subscribe', ticket, subscriptions: requests });
   }
 
   #handleUnsubscribe(packet: UnsubscribePacket): void {
@@ -476,7 +413,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
     const ticket = packet.packetId;
     if (requests.length === 0) return this.#sendUnsuback(ticket, verdicts as UnsubscribeResults);
     if (!this.#rememberVerdicts(ticket + UNSUBSCRIBE_KEY, requests.length, verdicts)) return;
-    this.#command({ kind: 'unsubscribe', ticket, filters: requests });
+    this.putCommand({ kind: 'unsubscribe', ticket, filters: requests });
   }
 
   /** Where the hub is asked about some filters only. False when too many wait; the flow is then ended. */
@@ -527,7 +464,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
       case 'accepted':
         return this.#handleAccepted(event.qos, event.packetId, event.reason, event.matched);
       case 'completed':
-        this.#uncountInbound(2, event.packetId);
+        this.#inbound?.remove(2, event.packetId);
         // The reason is not for 3.1.1, where it is not written.
         return encodeAck(
           writer,
@@ -560,7 +497,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
       this.#clientPacketBytesMax !== PACKET_BYTES_UNLIMITED &&
       publishPacketBytes(version, delivery) > this.#clientPacketBytesMax
     ) {
-      if (sequence > 0) this.#command({ kind: 'acknowledge', sequence });
+      if (sequence > 0) this.putCommand({ kind: 'acknowledge', sequence });
       return;
     }
     if (sequence > this.#lastSequence) this.#lastSequence = sequence;
@@ -576,7 +513,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
     if (qos === 0) return;
     if (reason !== undefined) return this.#refusePublish(qos, packetId, reason);
     // A QoS 2 message counts until its PUBCOMP (MQTT 5.0 §4.9).
-    if (qos === 1) this.#uncountInbound(qos, packetId);
+    if (qos === 1) this.#inbound?.remove(qos, packetId);
     const code = matched ? ReasonCode.success : ReasonCode.noMatchingSubscribers;
     encodeAck(writer, this.#decoder.protocolVersion, qos === 1 ? 'puback' : 'pubrec', packetId, code);
   }
@@ -615,7 +552,7 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
   #handleWritable(writable: boolean): void {
     if (writable === this.#isWritable) return;
     this.#isWritable = writable;
-    if (this.#state >= State.opening) this.#command({ kind: 'writable', writable });
+    if (this.#state >= State.opening) this.putCommand({ kind: 'writable', writable });
   }
 
   #handleShutdown(): void {
@@ -647,11 +584,11 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
    */
   #leaveHub(publishWill = true, sessionExpirySeconds: number | undefined = undefined): void {
     if (this.#state !== State.opening && this.#state !== State.open) return;
-    this.#command({ kind: 'close', publishWill, sessionExpirySeconds });
+    this.putCommand({ kind: 'close', publishWill, sessionExpirySeconds });
   }
 
   #end(reason: Refusal | undefined): void {
-    this.#close = { kind: 'close', reason };
+    this.putClose(reason);
     this.#shut();
   }
 
@@ -661,8 +598,8 @@ export class MqttSession implements Machine<MqttSessionInput, MqttSessionOutput>
     this.#decoder.stop();
     this.#handshake = null;
     this.#early = null;
-    this.#authenticate = null;
-    this.#inboundQos2 = null;
+    this.putAuthenticate(undefined);
+    this.#inbound = null;
     this.#partialRequests = null;
   }
 }
