@@ -1,0 +1,72 @@
+/** Peer addresses as limits and proxies see them. */
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+
+/** An IPv4 address that came over an IPv6 socket, as IPv4; anything else unchanged, without a zone. */
+export function plainAddress(address: string): string {
+  if (address.startsWith('::ffff:') && isIPv4(address.slice(7))) return address.slice(7);
+  const zone = address.indexOf('%');
+  return zone === -1 ? address : address.slice(0, zone);
+}
+
+/**
+ * What connections are counted by: the IPv4 address, or the /64 of an IPv6 address, since one host is usually
+ * given that many.
+ */
+export function limitKey(address: string): string {
+  const plain = plainAddress(address);
+  if (!isIPv6(plain)) return plain;
+  const [head = '', tail] = plain.split('::');
+  const front = head === '' ? [] : head.split(':');
+  const back = tail === undefined || tail === '' ? [] : tail.split(':');
+  const groups =
+    tail === undefined ? front : [...front, ...zeroGroups(8 - front.length - back.length), ...back];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}
+
+function zeroGroups(count: number): string[] {
+  return Array.from({ length: Math.max(0, count) }, () => '0');
+}
+
+/** `address:port`, with the brackets of IPv6. */
+export function formatPeer(address: string, port: number): string {
+  const plain = plainAddress(address);
+  return isIPv6(plain) ? `[${plain}]:${port}` : `${plain}:${port}`;
+}
+
+/** 127.0.0.0/8, ::1, or the name that stands for them; without brackets. */
+export function isLoopbackHost(host: string): boolean {
+  const plain = plainAddress(host);
+  if (isIPv4(plain)) return plain.startsWith('127.');
+  return plain === '::1' || plain.toLowerCase() === 'localhost' || plain.toLowerCase().endsWith('.localhost');
+}
+
+/** Addresses and networks: `192.0.2.1`, `2001:db8::/32`. */
+export class AddressList {
+  readonly #list = new BlockList();
+  readonly isEmpty: boolean;
+
+  /** Entries were checked by the configuration; one that is no address is ignored. */
+  constructor(entries: readonly string[]) {
+    let count = 0;
+    for (const entry of entries) {
+      const [text = '', prefix] = entry.split('/');
+      const address = plainAddress(text);
+      const version = isIP(address);
+      if (version === 0) continue;
+      count += 1;
+      const family = version === 4 ? 'ipv4' : 'ipv6';
+      if (prefix === undefined) this.#list.addAddress(address, family);
+      else this.#list.addSubnet(address, Number(prefix), family);
+    }
+    this.isEmpty = count === 0;
+  }
+
+  has(address: string): boolean {
+    const plain = plainAddress(address);
+    const version = isIP(plain);
+    return version !== 0 && this.#list.check(plain, version === 4 ? 'ipv4' : 'ipv6');
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * HTTP and HTTPS: hands requests to the API and makes WebSockets at `/mqtt` into flows.
+ *
+ * The limits against slow peers are Node's own (headers, whole request, silence); what this adds is the gate, the
+ * guard against foreign web pages, and the address behind a named proxy (X-Forwarded-For).
+ */
+import { createServer as createHttpServer } from 'node:http';
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { Server as HttpsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { isIP, Socket } from 'node:net';
+import { WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
+import type { ListenerConfig } from '../config/config.js';
+import { formatPeer, plainAddress } from './addresses.js';
+import type { AddressList } from './addresses.js';
+import { isLocalRequest } from './browser-guard.js';
+import { admissionOf } from './gate.js';
+import type { Admission } from './gate.js';
+import { isProxyRequired, listen, listenerUrl } from './listener.js';
+import type { Listener, ListenerContext } from './listener.js';
+import { readTlsFiles } from './tls-files.js';
+import { TlsReloader } from './tls-reloader.js';
+import { WebSocketFlowSocket } from './web-socket-flow-socket.js';
+
+export interface HttpListenerOptions {
+  /** Answers a request; never throws. */
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Credentials are asked for nowhere: requests from foreign web pages are refused on loopback. */
+  readonly isOpen: boolean;
+  /** Largest MQTT packet. */
+  readonly packetBytesMax: number;
+}
+
+/** Opens the listener; rejects with LISTENER_ADDRESS_IN_USE, LISTENER_FAILED or TLS_FILES_UNUSABLE. */
+export async function openHttpListener(
+  config: ListenerConfig,
+  context: ListenerContext,
+  options: HttpListenerOptions,
+): Promise<Listener> {
+  const front = new HttpFront(config, context, options);
+  const port = await listen(front.server, config, context).catch((error: unknown) => {
+    front.stop();
+    throw error;
+  });
+  let closed: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    closed ??= new Promise((resolve) => front.server.close(() => resolve()));
+    return closed;
+  };
+  return {
+    protocol: config.protocol,
+    url: listenerUrl(config, port),
+    stopAccepting: () => {
+      void stop();
+      front.server.closeIdleConnections();
+    },
+    close: () => {
+      const isFree = stop();
+      front.stop();
+      return isFree;
+    },
+    reloadTls: () => front.reloader?.reload(),
+  };
+}
+
+class HttpFront {
+  readonly server: HttpServer | HttpsServer;
+  readonly reloader: TlsReloader | undefined;
+  readonly #context: ListenerContext;
+  readonly #options: HttpListenerOptions;
+  readonly #isGuarded: boolean;
+  readonly #isProxyRequired: boolean;
+  readonly #webSockets: WebSocketServer;
+  /** HTTPS connections by their ends: requests come on another socket object than the admitted one. */
+  readonly #admissions: Map<string, Admission> | undefined;
+
+  constructor(config: ListenerConfig, context: ListenerContext, options: HttpListenerOptions) {
+    const { limits } = context;
+    this.#context = context;
+    this.#options = options;
+    this.#isGuarded = config.isLoopback && options.isOpen;
+    this.#isProxyRequired = isProxyRequired(config, context);
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: options.packetBytesMax + limits.webSocketSlackBytes,
+      handleProtocols: chooseProtocol,
+    });
+    const httpOptions = {
+      noDelay: true,
+      maxHeaderSize: limits.httpHeaderBytesMax,
+      headersTimeout: limits.httpHeadersMs,
+      requestTimeout: limits.httpRequestMs,
+      keepAliveTimeout: limits.httpKeepAliveMs,
+      connectionsCheckingInterval: Math.min(1_000, limits.httpHeadersMs),
+    };
+    if (config.tls === undefined) {
+      this.server = createHttpServer(httpOptions);
+    } else {
+      this.#admissions = new Map();
+      const server = createHttpsServer({
+        ...httpOptions,
+        ...readTlsFiles(config.tls),
+        handshakeTimeout: limits.tlsHandshakeMs,
+      });
+      server.on('secureConnection', (socket) =>
+        this.#admissions?.get(connectionKey(socket))?.finishHandshake(),
+      );
+      this.server = server;
+      this.reloader = new TlsReloader(server, config.tls, limits.tlsReloadPollMs, context.log);
+    }
+    this.server.timeout = limits.httpSilenceMs;
+    this.server.prependListener('connection', (socket: Socket) => this.#accept(socket));
+    this.server.on('request', (request: IncomingMessage, response: ServerResponse) =>
+      this.#handleRequest(request, response),
+    );
+    this.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      this.#handleUpgrade(request, socket, head),
+    );
+  }
+
+  stop(): void {
+    this.reloader?.stop();
+    this.server.closeAllConnections();
+    for (const admission of this.#admissions?.values() ?? []) admission.socket.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    const admission = this.#context.gate.admit(socket);
+    if (admission === undefined) return;
+    socket.on('error', ignoreError);
+    const address = socket.remoteAddress;
+    if (address === undefined) {
+      socket.destroy();
+      return;
+    }
+    const isProxy = this.#context.proxies.has(address);
+    if (!isProxy && this.#isProxyRequired) {
+      socket.destroy();
+      return;
+    }
+    if (!isProxy && !admission.claim(address)) return;
+    if (this.#admissions === undefined) return;
+    const key = connectionKey(socket);
+    this.#admissions.set(key, admission);
+    socket.once('close', () => this.#admissions?.delete(key));
+    admission.beginHandshake();
+  }
+
+  #handleRequest(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#isGuarded && !isLocalRequest(request.headers)) {
+      response.writeHead(403, { 'content-type': 'text/plain', connection: 'close' });
+      response.end('This server takes no requests from web pages of other hosts.\n');
+      return;
+    }
+    this.#options.handle(request, response);
+  }
+
+  #handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', ignoreError);
+    const refusal = this.#upgradeRefusal(request);
+    if (refusal !== undefined) {
+      refuseUpgrade(socket, refusal);
+      return;
+    }
+    const admission = socket instanceof Socket ? this.#admissionOf(socket) : undefined;
+    if (admission === undefined || !(socket instanceof Socket)) {
+      socket.destroy();
+      return;
+    }
+    const remote = socket.remoteAddress ?? '';
+    const address = clientAddress(remote, request.headers['x-forwarded-for'], this.#context.proxies);
+    if (address !== remote && !admission.claim(address)) return;
+    // The silence limit is for HTTP: a device may be silent for hours.
+    socket.setTimeout(0);
+    admission.beginHandshake();
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
+      socket.off('error', ignoreError);
+      const peer = formatPeer(address, socket.remotePort ?? 0);
+      this.#context.attachMqtt(new WebSocketFlowSocket(webSocket, socket, admission, peer));
+    });
+  }
+
+  #admissionOf(socket: Socket): Admission | undefined {
+    return admissionOf(socket) ?? this.#admissions?.get(connectionKey(socket));
+  }
+
+  /** Status line of the answer when the request may not become an MQTT WebSocket. */
+  #upgradeRefusal(request: IncomingMessage): string | undefined {
+    const path = (request.url ?? '').split('?', 1)[0];
+    if (path !== '/mqtt') return '404 Not Found';
+    if (this.#isGuarded && !isLocalRequest(request.headers)) return '403 Forbidden';
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+    // [MQTT-6.0.0-3]
+    return offered.includes(subprotocol) ? undefined : '400 Bad Request';
+  }
+}
+
+/** [MQTT-6.0.0-3], [MQTT-6.0.0-4] */
+const subprotocol = 'mqtt';
+
+function chooseProtocol(offered: Set<string>): string | false {
+  return offered.has(subprotocol) ? subprotocol : false;
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+/**
+ * Who is behind a connection: its own address, or, when that is a named proxy, the last address in
+ * X-Forwarded-For that is not one. Earlier entries are what the client itself claims.
+ */
+export function clientAddress(
+  remote: string,
+  forwardedFor: string | readonly string[] | undefined,
+  proxies: AddressList,
+): string {
+  if (!proxies.has(remote) || forwardedFor === undefined) return remote;
+  const entries = String(forwardedFor)
+    .split(',')
+    .map((entry) => plainAddress(entry.trim()));
+  let address = remote;
+  for (const entry of entries.reverse()) {
+    if (isIP(entry) === 0) return address;
+    address = entry;
+    if (!proxies.has(entry)) return address;
+  }
+  return address;
+}
+
+function connectionKey(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
+}
+
+/** Sockets close by themselves after an error; what a peer did to its own connection is not worth a log line. */
+function ignoreError(): void {}

@@ -1,0 +1,96 @@
+/** What all listeners share: how they begin to listen, what they need, and how they end. */
+import type { Server } from 'node:net';
+import type { ListenerConfig } from '../config/config.js';
+import type { Clock } from '../runtime/clock.js';
+import { RuntimeError } from '../runtime/errors.js';
+import type { FlowSocket } from '../runtime/flow-socket.js';
+import type { RuntimeLimits } from '../runtime/limits.js';
+import type { Log } from '../runtime/log.js';
+import { AddressList } from './addresses.js';
+import type { Gate } from './gate.js';
+
+export interface ListenerContext {
+  readonly gate: Gate;
+  readonly limits: RuntimeLimits;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Peers that speak for others. */
+  readonly proxies: AddressList;
+  /** Plain connections to a public address from others than the proxies are taken too. */
+  readonly insecure: boolean;
+  /** Takes over a connection on which MQTT is to be spoken. */
+  readonly attachMqtt: (socket: FlowSocket) => void;
+}
+
+/** A listener that accepts. */
+export interface Listener {
+  readonly protocol: ListenerConfig['protocol'];
+  /** With the port that was really taken. */
+  readonly url: string;
+  /** Accepts no more; connections stay. */
+  stopAccepting(): void;
+  /** Ends what is still open and resolves when the port is free. Idempotent. */
+  close(): Promise<void>;
+  /** Reads certificate and key anew; a listener without TLS does nothing. */
+  reloadTls(): void;
+}
+
+/** Resolves with the port taken; rejects with LISTENER_ADDRESS_IN_USE or LISTENER_FAILED. */
+export function listen(server: Server, config: ListenerConfig, context: ListenerContext): Promise<number> {
+  const { host, port } = config;
+  return new Promise((resolve, reject) => {
+    const handleStartError = (error: NodeJS.ErrnoException): void => reject(listenError(config, error));
+    server.once('error', handleStartError);
+    server.listen({ host, port, backlog: context.limits.acceptBacklog }, () => {
+      server.off('error', handleStartError);
+      server.on('error', (error: NodeJS.ErrnoException) => logAcceptError(context.log, config, error));
+      const address = server.address();
+      resolve(address !== null && typeof address === 'object' ? address.port : port);
+    });
+  });
+}
+
+/** `mqtt://[::1]:1883` */
+export function listenerUrl(config: ListenerConfig, port: number): string {
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+  return `${config.protocol}://${host}:${port}`;
+}
+
+/** Whether a peer must come through a proxy: the listener is plain, public, and allowed only because of the proxy. */
+export function isProxyRequired(config: ListenerConfig, context: ListenerContext): boolean {
+  return config.tls === undefined && !config.isLoopback && !context.proxies.isEmpty && !context.insecure;
+}
+
+function listenError(config: ListenerConfig, error: NodeJS.ErrnoException): RuntimeError {
+  const url = listenerUrl(config, config.port);
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new RuntimeError(
+        'LISTENER_ADDRESS_IN_USE',
+        `cannot listen on ${url}: another program uses this address and port`,
+        error,
+      );
+    case 'EACCES':
+      return new RuntimeError(
+        'LISTENER_FAILED',
+        `cannot listen on ${url}: the port needs a privilege`,
+        error,
+      );
+    case 'EADDRNOTAVAIL':
+      return new RuntimeError(
+        'LISTENER_FAILED',
+        `cannot listen on ${url}: this machine does not have the address`,
+        error,
+      );
+    default:
+      return new RuntimeError('LISTENER_FAILED', `cannot listen on ${url}: ${error.message}`, error);
+  }
+}
+
+/**
+ * Out of descriptors (EMFILE, ENFILE), libuv closes what it cannot take and goes on accepting, so that logging is
+ * all that is left to do; `connectionsMax` normally acts first.
+ */
+function logAcceptError(log: Log, config: ListenerConfig, error: NodeJS.ErrnoException): void {
+  log.error({ err: error, listener: listenerUrl(config, config.port) }, 'accepting a connection failed');
+}

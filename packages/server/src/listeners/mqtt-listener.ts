@@ -1,0 +1,154 @@
+/**
+ * MQTT over TCP and TLS: `mqtt://` and `mqtts://`, with the PROXY protocol in front where a proxy is named.
+ *
+ * A connection passes, in this order: the gate, the PROXY header, the limits of its own address, TLS, and then
+ * belongs to the pump. Until its CONNECT is finished it counts as a handshake and may be closed for a newer one.
+ */
+import { createServer as createTcpServer } from 'node:net';
+import type { Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
+import type { ListenerConfig } from '../config/config.js';
+import { formatPeer } from './addresses.js';
+import type { Admission } from './gate.js';
+import { isProxyRequired, listen, listenerUrl } from './listener.js';
+import type { Listener, ListenerContext } from './listener.js';
+import { readProxyHeader } from './proxy-reader.js';
+import { TcpFlowSocket } from './tcp-flow-socket.js';
+import { readTlsFiles } from './tls-files.js';
+import { TlsReloader } from './tls-reloader.js';
+
+/** Opens the listener; rejects with LISTENER_ADDRESS_IN_USE, LISTENER_FAILED or TLS_FILES_UNUSABLE. */
+export async function openMqttListener(config: ListenerConfig, context: ListenerContext): Promise<Listener> {
+  const acceptor = new MqttAcceptor(config, context);
+  const server = createTcpServer({ noDelay: true }, (socket) => acceptor.accept(socket));
+  const port = await listen(server, config, context).catch((error: unknown) => {
+    acceptor.close();
+    throw error;
+  });
+  let closed: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    closed ??= new Promise((resolve) => server.close(() => resolve()));
+    return closed;
+  };
+  return {
+    protocol: config.protocol,
+    url: listenerUrl(config, port),
+    stopAccepting: () => void stop(),
+    close: () => {
+      const isFree = stop();
+      acceptor.close();
+      return isFree;
+    },
+    reloadTls: () => acceptor.reloadTls(),
+  };
+}
+
+/** Who is behind a connection, once known. */
+interface Peer {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A connection in its TLS handshake. */
+interface Securing {
+  readonly admission: Admission;
+  readonly peer: Peer;
+  /** Listener of the socket's close, taken off again so that no device keeps a closure. */
+  readonly forget: () => void;
+}
+
+class MqttAcceptor {
+  readonly #context: ListenerContext;
+  readonly #isProxyRequired: boolean;
+  readonly #tls: TlsServer | undefined;
+  readonly #reloader: TlsReloader | undefined;
+  /** TLS handshakes under way, by the ends of their connection: the TLS server hands out another socket object. */
+  readonly #securing = new Map<string, Securing>();
+
+  constructor(config: ListenerConfig, context: ListenerContext) {
+    this.#context = context;
+    this.#isProxyRequired = isProxyRequired(config, context);
+    if (config.tls === undefined) return;
+    const handshakeTimeout = context.limits.tlsHandshakeMs;
+    this.#tls = createTlsServer({ ...readTlsFiles(config.tls), handshakeTimeout }, (socket) =>
+      this.#handleSecure(socket),
+    );
+    this.#tls.on('tlsClientError', ignoreError);
+    this.#reloader = new TlsReloader(this.#tls, config.tls, context.limits.tlsReloadPollMs, context.log);
+  }
+
+  accept(socket: Socket): void {
+    const { gate, proxies, limits } = this.#context;
+    const admission = gate.admit(socket);
+    if (admission === undefined) return;
+    const address = socket.remoteAddress;
+    const port = socket.remotePort;
+    if (address === undefined || port === undefined) {
+      socket.destroy();
+      return;
+    }
+    socket.on('error', ignoreError);
+    admission.beginHandshake();
+    if (!proxies.has(address)) {
+      if (this.#isProxyRequired) socket.destroy();
+      else this.#proceed(socket, admission, { address, port });
+      return;
+    }
+    readProxyHeader(socket, limits.proxyHeaderBytesMax, (header) => {
+      if (header === undefined) socket.destroy();
+      else this.#proceed(socket, admission, header.source ?? { address, port });
+    });
+  }
+
+  reloadTls(): void {
+    this.#reloader?.reload();
+  }
+
+  close(): void {
+    this.#reloader?.stop();
+    for (const { admission } of this.#securing.values()) admission.socket.destroy();
+  }
+
+  #proceed(socket: Socket, admission: Admission, peer: Peer): void {
+    // A proxy's own health check says whose connection it is: nobody's. It is not counted.
+    if (!this.#context.proxies.has(peer.address) && !admission.claim(peer.address)) return;
+    if (this.#tls === undefined) {
+      this.#attach(socket, admission, peer);
+      return;
+    }
+    const key = connectionKey(socket);
+    const forget = (): void => void this.#securing.delete(key);
+    this.#securing.set(key, { admission, peer, forget });
+    socket.once('close', forget);
+    this.#tls.emit('connection', socket);
+  }
+
+  #handleSecure(socket: TLSSocket): void {
+    const key = connectionKey(socket);
+    const entry = this.#securing.get(key);
+    if (entry === undefined) {
+      socket.destroy();
+      return;
+    }
+    entry.forget();
+    entry.admission.socket.off('close', entry.forget);
+    this.#attach(socket, entry.admission, entry.peer);
+  }
+
+  #attach(socket: Socket, admission: Admission, peer: Peer): void {
+    const flowSocket = new TcpFlowSocket(socket, admission, formatPeer(peer.address, peer.port));
+    // The flow socket has a handler of its own on what it reads; under TLS the raw socket keeps this one.
+    socket.off('error', ignoreError);
+    this.#context.attachMqtt(flowSocket);
+    socket.resume();
+  }
+}
+
+/** The four numbers that tell one connection from all others. */
+function connectionKey(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
+}
+
+/** The socket closes by itself; a client that speaks no TLS is not worth a line in the log. */
+function ignoreError(): void {}

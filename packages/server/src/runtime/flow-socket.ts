@@ -1,0 +1,40 @@
+/**
+ * A connection as the pump sees it: bytes in, bytes out, no matter whether TCP, TLS or WebSocket carries them.
+ *
+ * Implementations hold no state but the socket and {@link FlowSocket.receiver}, and share their handlers: an idle
+ * device must cost no closure.
+ */
+
+/** The pump's side of a connection. Calls come one at a time, and none after `handleSocketClosed`. */
+export interface FlowReceiver {
+  /** The chunk is the receiver's from here on. */
+  handleSocketBytes(chunk: Uint8Array): void;
+  /** All bytes given to `write` have left the process. */
+  handleSocketDrained(): void;
+  /** The connection is gone, by whichever side. */
+  handleSocketClosed(): void;
+}
+
+export interface FlowSocket {
+  /** Peer address and port for people, e.g. `192.0.2.1:51234` or `[2001:db8::1]:51234`. */
+  readonly peer: string;
+  /** Peer address alone, for limits. */
+  readonly address: string;
+  /** Set once by whoever takes the connection over; bytes are not read before. */
+  receiver: FlowReceiver | undefined;
+  /** Queues the bytes; never fails visibly (a broken socket ends in `handleSocketClosed`). Keeps a reference. */
+  write(bytes: Uint8Array): void;
+  /** Bytes given to `write` that the process still holds. */
+  readonly unsentBytes: number;
+  /** A number that changes whenever the host took bytes off the process or its queue changed. */
+  progressMark(): number;
+  /** The device proved itself: the connection no longer counts as an unfinished handshake. */
+  handleOpened(): void;
+  /** Stops reading; at most what is under way still arrives. */
+  pause(): void;
+  resume(): void;
+  /** Sends what is queued, then says goodbye. The caller destroys the socket when that takes too long. */
+  end(): void;
+  /** Closes at once and for good. */
+  destroy(): void;
+}

@@ -1,0 +1,63 @@
+/**
+ * The bounds of the process that holds the sockets. Those an operator may want to change are in the configuration
+ * (`connectionsPerAddressMax`, `connectsPerSecondPerAddressMax`, `handshakesMax`); docs/limits.md lists both.
+ */
+export const runtimeLimits = {
+  /** Connections that the host completes before the server accepts them; it refuses or ignores those beyond. */
+  acceptBacklog: 4_096,
+  /** Seconds' worth of connects that an address may save up and then make at once. */
+  connectBurstSeconds: 10,
+  /** Addresses whose connects are counted, beyond those connected now; the oldest count is forgotten first. */
+  connectAddressesMax: 65_536,
+  /** File descriptors kept for the store, HTTP and the host; sockets beyond the rest are closed on accept. */
+  descriptorReserve: 256,
+  /** Share of the floor by which free space must exceed it before new messages are taken again. */
+  diskHysteresisShare: 0.25,
+  /** Between two looks at the free space, ms. */
+  diskPollMs: 1_000,
+  /** Wrong passwords of one address within {@link loginWindowMs} after which it is refused without hashing. */
+  failedLoginsMax: 20,
+  /** Addresses whose wrong passwords are remembered; the oldest is forgotten first. */
+  failedLoginAddressesMax: 65_536,
+  /** An ended flow's last bytes may take this long to leave, ms; then the socket is destroyed. */
+  lingerMs: 5_000,
+  /** Time in which the wrong passwords of an address are counted, ms. */
+  loginWindowMs: 60_000,
+  /** HTTP request line and headers, bytes; beyond, 431. */
+  httpHeaderBytesMax: 16 * 1024,
+  /** From the first byte of an HTTP request to the end of its headers, ms; then 408. */
+  httpHeadersMs: 10_000,
+  /** From the first byte of an HTTP request to its end, ms; then 408. */
+  httpRequestMs: 30_000,
+  /** An HTTP connection without a request is closed after this, ms. */
+  httpKeepAliveMs: 15_000,
+  /** An HTTP connection on which nothing moves is closed after this, ms. */
+  httpSilenceMs: 60_000,
+  /** Password checks that wait for the one under way; a connect beyond is refused with `quota-exceeded`. */
+  passwordQueueMax: 64,
+  /** Bytes of a password that are hashed; a longer one is wrong. */
+  passwordBytesMax: 1_024,
+  /** A PROXY protocol v2 header with its extensions, bytes; a longer one is refused. */
+  proxyHeaderBytesMax: 4_096,
+  /** Requests of HTTP and the server itself that wait for the hub's reply; beyond, `quota-exceeded`. */
+  requestsWaitingMax: 10_000,
+  /** A flow whose peer takes none of its unsent bytes for this long is ended, ms. */
+  stallMs: 30_000,
+  /** A stop may take this long with stuck sockets, ms; then they are destroyed and the store is closed. */
+  stopMs: 8_000,
+  /** Between two sweeps over all flows for deadlines and stalled peers, ms. */
+  sweepMs: 1_000,
+  /** From the accepted socket to the end of the TLS handshake, ms; then it is closed. */
+  tlsHandshakeMs: 10_000,
+  /** Between two looks at the certificate files for a newer certificate, ms. */
+  tlsReloadPollMs: 10_000,
+  /** Unsent bytes of one flow at which the hub stops handing it messages until they are gone. */
+  unsentBytesMax: 128 * 1024,
+  /** Unsent bytes of one flow at which it is ended at once. */
+  unsentBytesFatal: 16 * 1024 * 1024,
+  /** Bytes by which a WebSocket message may exceed the largest packet (it may carry several); beyond, close 1009. */
+  webSocketSlackBytes: 64 * 1024,
+} as const;
+
+/** All limits by name; tests give smaller ones. */
+export type RuntimeLimits = { readonly [Name in keyof typeof runtimeLimits]: number };

@@ -1,0 +1,383 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { InvariantError } from '@wakeline/core/base';
+import type { LinkEvent } from '@wakeline/core/domain';
+import type { Decision } from '../../src/runtime/authenticator.js';
+import { Bench, closeCommand, openCommand, openedEvent } from './fakes.js';
+
+const accepted: LinkEvent = { kind: 'accepted', packetId: 1, qos: 1, reason: undefined, matched: true };
+const lost = { kind: 'close', publishWill: true, sessionExpirySeconds: undefined };
+
+describe('pump: turns', () => {
+  it('hands commands to the hub at once and its events back in one write per flow', async () => {
+    const bench = new Bench();
+    bench.react = (input) => (input.kind === 'bytes' ? [{ kind: 'commands', commands: [openCommand] }] : []);
+    const { id, socket, session } = bench.connect();
+    socket.receive('a');
+    assert.deepEqual(bench.hub.commandsOf(id), [openCommand]);
+    // Like a real session: what the inputs of a turn amount to is written when it is polled.
+    const poll = session.pollOutput.bind(session);
+    let written = 0;
+    session.pollOutput = () => {
+      const events = session.inputs.filter((input) => input.kind === 'events').length;
+      if (events === written) return poll();
+      written = events;
+      return { kind: 'write', bytes: Buffer.from(`events ${events}`) };
+    };
+    bench.hub.send(id, openedEvent);
+    bench.hub.send(id, accepted);
+    bench.hub.send(id, accepted);
+    await bench.turn();
+    assert.deepEqual(socket.writes, ['events 3']);
+    assert.equal(socket.isOpened, true);
+    bench.pump.stop();
+  });
+
+  it('many reads share one drain of the hub', async () => {
+    const bench = new Bench();
+    bench.react = (input) => (input.kind === 'bytes' ? [{ kind: 'commands', commands: [openCommand] }] : []);
+    let drains = 0;
+    bench.hub.onDrained = () => {
+      drains += 1;
+    };
+    for (let index = 0; index < 50; index += 1) bench.connect().socket.receive('x');
+    await bench.turn();
+    assert.equal(drains, 1);
+    assert.equal(bench.hub.inputs.length, 50);
+    bench.pump.stop();
+  });
+
+  it('goes on in the next turn when the hub has more', async () => {
+    const bench = new Bench();
+    const { id, session } = bench.connect();
+    let rest = 3;
+    bench.hub.hasMore = true;
+    bench.hub.onDrained = () => {
+      if (rest === 0) {
+        bench.hub.hasMore = false;
+        return;
+      }
+      rest -= 1;
+      bench.hub.send(id, accepted);
+    };
+    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    for (let index = 0; index < 5; index += 1) await bench.turn();
+    assert.equal(session.inputs.length, 3);
+    bench.pump.stop();
+  });
+
+  it('flow ids are never given twice', () => {
+    const bench = new Bench();
+    const first = bench.connect();
+    first.socket.destroy();
+    assert.notEqual(bench.connect().id, first.id);
+    bench.pump.stop();
+  });
+
+  it('events for a flow that is gone are dropped', async () => {
+    const bench = new Bench();
+    const { id, socket } = bench.connect();
+    socket.destroy();
+    bench.hub.send(id, accepted);
+    await bench.turn();
+    assert.deepEqual(bench.failures, []);
+    bench.pump.stop();
+  });
+});
+
+describe('pump: commits and requests', () => {
+  it('a commit is answered with committed, and one that fails with commit-failed and a log line', async () => {
+    const bench = new Bench();
+    bench.hub.outputs.push({ kind: 'commit', changes: [] });
+    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    await bench.turn();
+    bench.store.commits[0]!.resolve();
+    await bench.turn();
+    assert.equal(bench.hub.inputs.at(-1)!.kind, 'committed');
+    bench.hub.outputs.push({ kind: 'commit', changes: [] });
+    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    await bench.turn();
+    bench.store.commits[1]!.reject(new Error('no space'));
+    await bench.turn();
+    assert.equal(bench.hub.inputs.at(-1)!.kind, 'commit-failed');
+    assert.equal(bench.pump.counters.commitFailures, 1);
+    assert.match(bench.log.errors[0]!.message, /commit failed/);
+    bench.pump.stop();
+  });
+
+  it('a request resolves with the reply to its ticket', async () => {
+    const bench = new Bench();
+    bench.hub.react = (input) => {
+      if (input.kind !== 'request') return;
+      bench.hub.outputs.push({ kind: 'reply', reply: { kind: 'done', ticket: input.request.ticket } });
+    };
+    const replies = await Promise.all([
+      bench.pump.request({ kind: 'delete-device', deviceId: 'a' }),
+      bench.pump.request({ kind: 'delete-device', deviceId: 'b' }),
+    ]);
+    assert.deepEqual(
+      replies.map((reply) => reply.kind),
+      ['done', 'done'],
+    );
+    assert.notEqual(replies[0].ticket, replies[1].ticket);
+    bench.pump.stop();
+  });
+
+  it('requests beyond the limit are refused with quota-exceeded, and unanswered ones at the stop', async () => {
+    const bench = new Bench({ requestsWaitingMax: 1 });
+    const waiting = bench.pump.request({ kind: 'list-tokens' });
+    const over = await bench.pump.request({ kind: 'list-tokens' });
+    assert.equal(over.kind === 'refused' && over.reason, 'quota-exceeded');
+    bench.pump.stop();
+    const reply = await waiting;
+    assert.equal(reply.kind === 'refused' && reply.reason, 'draining');
+  });
+});
+
+describe('pump: back-pressure', () => {
+  it('while the hub is congested reads and requests are held, in order, and the socket is paused', async () => {
+    const bench = new Bench();
+    const { socket, session } = bench.connect();
+    bench.hub.isCongested = true;
+    socket.receive('one');
+    socket.receive('two');
+    void bench.pump.request({ kind: 'list-tokens' });
+    await bench.turn();
+    assert.equal(session.inputs.length, 0);
+    assert.equal(socket.isPaused, true);
+    assert.equal(bench.hub.inputs.length, 0);
+    bench.hub.isCongested = false;
+    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    await bench.turn();
+    const texts = session.inputs.map((input) =>
+      input.kind === 'bytes' ? Buffer.from(input.chunk).toString() : '',
+    );
+    assert.deepEqual(texts, ['one', 'two']);
+    assert.equal(socket.isPaused, false);
+    assert.equal(bench.hub.inputs.filter((input) => input.kind === 'request').length, 1);
+    bench.pump.stop();
+  });
+
+  it('held bytes are handed over before the close', () => {
+    const bench = new Bench();
+    const { socket, session } = bench.connect();
+    bench.hub.isCongested = true;
+    socket.receive('last words');
+    socket.destroy();
+    assert.deepEqual(session.kinds(), ['bytes', 'socket-closed']);
+    bench.pump.stop();
+  });
+
+  it('a session that does not want input is not read', async () => {
+    const bench = new Bench();
+    const { socket, session } = bench.connect();
+    session.wantsInput = false;
+    socket.receive('x');
+    assert.equal(socket.isPaused, true);
+    session.wantsInput = true;
+    bench.hub.send(1, accepted);
+    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    await bench.turn();
+    assert.equal(socket.isPaused, false);
+    bench.pump.stop();
+  });
+
+  it('a slow reader is told to its session, and ended when it takes nothing for stallMs', () => {
+    const bench = new Bench({ unsentBytesMax: 100, stallMs: 5_000 });
+    const { socket, session } = bench.connect();
+    session.react = (input) => (input.kind === 'bytes' ? [{ kind: 'write', bytes: Buffer.alloc(1) }] : []);
+    socket.unsentBytes = 100;
+    socket.receive('x');
+    assert.deepEqual(session.kinds(), ['bytes', 'socket-full']);
+    bench.clock.nowMs += 4_000;
+    socket.progress = 1;
+    bench.pump.sweep();
+    bench.clock.nowMs += 4_000;
+    bench.pump.sweep();
+    assert.equal(socket.isDestroyed, false);
+    bench.clock.nowMs += 1_000;
+    bench.pump.sweep();
+    assert.equal(socket.isDestroyed, true);
+    assert.equal(bench.pump.counters.flowsStalled, 1);
+    bench.pump.stop();
+  });
+
+  it('a drained socket is told to its session once', () => {
+    const bench = new Bench({ unsentBytesMax: 100 });
+    const { socket, session } = bench.connect();
+    session.react = (input) => (input.kind === 'bytes' ? [{ kind: 'write', bytes: Buffer.alloc(1) }] : []);
+    socket.unsentBytes = 100;
+    socket.receive('x');
+    socket.receiver!.handleSocketDrained();
+    socket.receiver!.handleSocketDrained();
+    assert.deepEqual(session.kinds(), ['bytes', 'socket-full', 'socket-drained']);
+    bench.pump.stop();
+  });
+
+  it('far too much unsent ends the flow at once', () => {
+    const bench = new Bench({ unsentBytesMax: 100, unsentBytesFatal: 1_000 });
+    const { socket, session } = bench.connect();
+    session.react = (input) => (input.kind === 'bytes' ? [{ kind: 'write', bytes: Buffer.alloc(1) }] : []);
+    socket.unsentBytes = 1_000;
+    socket.receive('x');
+    assert.equal(socket.isDestroyed, true);
+    bench.pump.stop();
+  });
+});
+
+describe('pump: time', () => {
+  it('a session gets its timeout once it is due, from the sweep', () => {
+    const bench = new Bench();
+    const { session } = bench.connect();
+    session.timeoutMs = bench.clock.nowMs + 1_500;
+    bench.pump.sweep();
+    assert.equal(session.timeouts, 0);
+    bench.clock.nowMs += 1_500;
+    bench.pump.sweep();
+    assert.equal(session.timeouts, 1);
+    bench.pump.stop();
+  });
+
+  it('the hub gets its timeout in a turn', async () => {
+    const bench = new Bench();
+    bench.hub.timeoutMs = bench.clock.nowMs;
+    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    await bench.turn();
+    assert.equal(bench.hub.timeouts, 1);
+    bench.pump.stop();
+  });
+
+  it('a farewell that takes too long ends in a destroyed socket', () => {
+    const bench = new Bench({ lingerMs: 5_000 });
+    const { socket, session } = bench.connect();
+    session.react = () => [{ kind: 'close', reason: undefined }];
+    socket.receive('x');
+    assert.equal(socket.isEnded, true);
+    bench.clock.nowMs += 4_999;
+    bench.pump.sweep();
+    assert.equal(socket.isDestroyed, false);
+    bench.clock.nowMs += 1;
+    bench.pump.sweep();
+    assert.equal(socket.isDestroyed, true);
+    bench.pump.stop();
+  });
+});
+
+describe('pump: faults', () => {
+  it('a session that throws costs its own flow, and the hub hears that the device is gone', () => {
+    const bench = new Bench();
+    const { id, socket, session } = bench.connect();
+    const other = bench.connect();
+    session.react = () => [{ kind: 'commands', commands: [openCommand] }];
+    socket.receive('x');
+    session.react = () => {
+      throw new InvariantError('broken');
+    };
+    socket.receive('y');
+    assert.equal(socket.isDestroyed, true);
+    assert.deepEqual(bench.hub.commandsOf(id), [openCommand, lost]);
+    assert.equal(bench.pump.counters.flowsFailed, 1);
+    assert.match(bench.log.errors[0]!.message, /session failed/);
+    other.socket.receive('z');
+    assert.equal(other.session.inputs.length, 1);
+    assert.deepEqual(bench.failures, []);
+    bench.pump.stop();
+  });
+
+  it('no second close is sent when the session or the hub has ended the flow', async () => {
+    const bench = new Bench();
+    const own = bench.connect();
+    own.session.react = (input) =>
+      input.kind === 'bytes' ? [{ kind: 'commands', commands: [openCommand, closeCommand] }] : [];
+    own.socket.receive('x');
+    own.socket.destroy();
+    assert.deepEqual(bench.hub.commandsOf(own.id), [openCommand, closeCommand]);
+    const ended = bench.connect();
+    ended.session.react = (input) =>
+      input.kind === 'bytes' ? [{ kind: 'commands', commands: [openCommand] }] : [];
+    ended.socket.receive('x');
+    bench.hub.send(ended.id, { kind: 'end', reason: 'session-taken-over' });
+    await bench.turn();
+    ended.socket.destroy();
+    assert.deepEqual(bench.hub.commandsOf(ended.id), [openCommand]);
+    bench.pump.stop();
+  });
+
+  it('a hub that throws stops the pump: sockets are closed and the failure is told once', async () => {
+    const bench = new Bench();
+    const { socket, session } = bench.connect();
+    session.react = () => [{ kind: 'commands', commands: [openCommand] }];
+    bench.hub.react = () => {
+      throw new InvariantError('inbox');
+    };
+    socket.receive('x');
+    socket.receive('y');
+    await bench.turn();
+    assert.equal(socket.isDestroyed, true);
+    assert.equal(bench.failures.length, 1);
+    const reply = await bench.pump.request({ kind: 'list-tokens' });
+    assert.equal(reply.kind, 'refused');
+  });
+});
+
+describe('pump: credentials', () => {
+  const ask = { kind: 'authenticate', clientId: 'd', username: undefined, password: undefined } as const;
+
+  it('a late decision reaches its session, and none when the flow is gone', async () => {
+    const decisions: ((decision: Decision) => void)[] = [];
+    const bench = new Bench({}, { authenticate: () => new Promise((resolve) => decisions.push(resolve)) });
+    bench.react = (input) => (input.kind === 'bytes' ? [ask] : []);
+    const here = bench.connect();
+    const gone = bench.connect();
+    here.socket.receive('x');
+    gone.socket.receive('x');
+    gone.socket.destroy();
+    for (const decide of decisions) decide({ kind: 'denied', reason: 'bad-credentials' });
+    await bench.turn();
+    assert.deepEqual(here.session.kinds(), ['bytes', 'denied']);
+    assert.deepEqual(gone.session.kinds(), ['bytes', 'socket-closed']);
+    bench.pump.stop();
+  });
+
+  it('what the session says about an immediate decision reaches the hub in the same read', () => {
+    const bench = new Bench();
+    bench.react = (input) => {
+      if (input.kind === 'bytes') return [ask];
+      return input.kind === 'authenticated' ? [{ kind: 'commands', commands: [openCommand] }] : [];
+    };
+    const { id, socket } = bench.connect();
+    socket.receive('x');
+    assert.deepEqual(bench.hub.commandsOf(id), [openCommand]);
+    bench.pump.stop();
+  });
+});
+
+describe('pump: leaving', () => {
+  it('sessions say goodbye; idle and empty are told', async () => {
+    const bench = new Bench();
+    bench.react = (input) => (input.kind === 'shutdown' ? [{ kind: 'close', reason: 'draining' }] : []);
+    const { socket } = bench.connect();
+    bench.hub.isPending = true;
+    const idle = bench.pump.whenIdle();
+    const empty = bench.pump.whenEmpty();
+    bench.pump.shutDownSessions();
+    assert.equal(socket.isEnded, true);
+    socket.destroy();
+    await empty;
+    bench.hub.isPending = false;
+    bench.pump.tell({ kind: 'drain' });
+    await idle;
+    bench.pump.stop();
+    bench.pump.stop();
+  });
+
+  it('while reading is paused nothing reaches a session', async () => {
+    const bench = new Bench();
+    const { socket, session } = bench.connect();
+    bench.pump.pauseReading();
+    socket.receive('x');
+    await bench.turn();
+    assert.equal(session.inputs.length, 0);
+    bench.pump.stop();
+  });
+});
