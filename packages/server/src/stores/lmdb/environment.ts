@@ -1,0 +1,153 @@
+/**
+ * The `lmdb` package behind the few calls that the store needs, with its traps dealt with in one place.
+ *
+ * - `overlappingSync: false`. With the package's default a put's promise resolves before the data is synced. Without
+ *   it one commit is: write the pages, `fdatasync`, write the meta page through an O_DSYNC descriptor, resolve.
+ * - One transaction per {@link LmdbEnvironment.write}: the caller never has two under way, and the operations of
+ *   one go into one `batch`. (`eventTurnBatching` would add whatever else happens in the turn, and wait for its end.)
+ * - A failed commit rejects twice: the promise, and a second promise in the error's `commitError`, which would
+ *   end the process as an unhandled rejection. It is awaited here: it carries LMDB's own error.
+ * - No append flag: it made no difference to chunks (their entries are small, the bodies lie in overflow pages),
+ *   and with it a key that is not the greatest is dropped without an error.
+ * - LMDB grows a map that is too small by mapping the file anew, beneath readers. A large map from the start costs
+ *   address space only and never moves.
+ * - After a failed commit LMDB may refuse every later one (MDB_PANIC, when the meta page could not be written), and
+ *   the package then never settles the promise. The environment must be closed and opened again.
+ */
+import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
+import type { StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
+import { tables } from '@wakeline/core/ports';
+import { FILE_MODE } from './data-directory.js';
+
+type BinaryDatabase = Database<Uint8Array, Uint8Array>;
+type RootBinaryDatabase = RootDatabase<Uint8Array, Uint8Array>;
+
+/** What the package has but does not declare. */
+interface Undeclared {
+  readonly env: { info(): { readonly lastPageNumber: number } };
+  readonly lastSize: number;
+}
+
+/** Pages of one B-tree. */
+interface TreeStats {
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+interface RootStats extends TreeStats {
+  readonly free: TreeStats;
+  readonly lastPageNumber: number;
+}
+
+/** Pages that LMDB keeps for itself at the start of the file. */
+const METAS = 2;
+/** LMDB's page. Fixed, or a file made on a machine with 16 KB pages would be another format. */
+export const PAGE_BYTES = 4096;
+/** Read transactions at one time: one per iterator that is held, one of the main thread, one per backup. */
+const READERS_MAX = 126;
+const BINARY = { encoding: 'binary', keyEncoding: 'binary' } as const;
+
+export class LmdbEnvironment {
+  readonly #root: RootBinaryDatabase;
+  readonly #databases: Readonly<Record<Table, BinaryDatabase>>;
+
+  constructor(directory: string, mapBytesMax: number) {
+    const options: RootDatabaseOptionsWithPath & { permissionsMode: number } = {
+      path: directory,
+      noSubdir: false,
+      maxDbs: tables.length,
+      mapSize: mapBytesMax,
+      maxReaders: READERS_MAX,
+      pageSize: PAGE_BYTES,
+      overlappingSync: false,
+      eventTurnBatching: false,
+      // Pages are zeroed before use: otherwise remains of the heap (keys, passwords) reach the disk.
+      noMemInit: false,
+      permissionsMode: FILE_MODE,
+      ...BINARY,
+    };
+    this.#root = open(options);
+    // One named database per table: as fast as one with a prefix in the key, and each can be looked at with
+    // LMDB's own tools.
+    this.#databases = Object.fromEntries(
+      tables.map((table) => [table, this.#root.openDB({ name: table, ...BINARY })]),
+    ) as unknown as Record<Table, BinaryDatabase>;
+  }
+
+  get(table: Table, key: Uint8Array): Uint8Array | undefined {
+    const database = this.#databases[table];
+    // Valid until the next read only, and its length is not reliable: copied at once.
+    const shared = database.getBinaryFast(key);
+    if (shared === undefined) return undefined;
+    const { lastSize } = database as unknown as Undeclared;
+    const value = new Uint8Array(lastSize);
+    value.set(Uint8Array.prototype.subarray.call(shared, 0, lastSize));
+    return value;
+  }
+
+  scan(table: Table, { from, to, reverse = false, limit = Infinity }: StoreRange): Iterable<StoreEntry> {
+    if (limit <= 0) return [];
+    const bounds = reverse
+      ? { start: to, end: from, exclusiveStart: true, inclusiveEnd: true }
+      : { start: from, end: to };
+    // Keys present but undefined: without them the package would begin at a default key of its own.
+    return this.#databases[table].getRange({
+      ...(bounds as { start: Uint8Array; end: Uint8Array }),
+      reverse,
+      ...(limit === Infinity ? {} : { limit }),
+    });
+  }
+
+  /** One transaction. Resolves when synced; rejects with LMDB's error. Keys and values must be valid. */
+  async write(changes: readonly StoreChange[]): Promise<void> {
+    try {
+      await this.#root.batch(() => {
+        for (const { table, key, value } of changes) {
+          if (value === undefined) void this.#databases[table].remove(key);
+          else void this.#databases[table].put(key, value);
+        }
+      });
+    } catch (error) {
+      const { commitError } = error as { commitError?: Promise<never> };
+      if (commitError !== undefined) await commitError;
+      throw error;
+    }
+  }
+
+  /** Bytes of the data file up to the last page in use; free pages among them. */
+  usedBytes(): number {
+    return ((this.#root as unknown as Undeclared).env.info().lastPageNumber + 1) * PAGE_BYTES;
+  }
+
+  /** Bytes of free pages among {@link usedBytes}; a few of them only after the next commits. */
+  reusableBytes(): number {
+    const root = this.#root.getStats() as RootStats;
+    let inUse = METAS + pagesOf(root) + pagesOf(root.free);
+    for (const table of tables) inUse += pagesOf(this.#databases[table].getStats() as TreeStats);
+    return Math.max(0, root.lastPageNumber + 1 - inUse) * PAGE_BYTES;
+  }
+
+  /** False when LMDB refuses to go on after a failure of the disk (MDB_PANIC). */
+  isReadable(): boolean {
+    try {
+      this.#root.resetReadTxn();
+      for (const _ of this.scan('meta', { limit: 1 }));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** A consistent copy into an existing, empty directory, while reads and writes go on. */
+  async copy(directory: string, isCompact: boolean): Promise<void> {
+    await this.#root.backup(directory, isCompact);
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+}
+
+function pagesOf(tree: TreeStats): number {
+  return tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages;
+}

@@ -1,0 +1,10 @@
+/** The embedded store on LMDB: opening, backup and restore. */
+export { RESTORED_KEY, restoreBackup } from './backup.js';
+export { STORE_FORMAT_VERSION } from './data-directory.js';
+export {
+  type BackupOptions,
+  LmdbStore,
+  type LmdbStats,
+  type LmdbStoreOptions,
+  openLmdbStore,
+} from './lmdb-store.js';

@@ -1,0 +1,266 @@
+/**
+ * The embedded store: LMDB in a data directory.
+ *
+ * It adds to {@link LmdbEnvironment} what the port promises beyond LMDB: commits one after the other, failing
+ * together; a lock on the directory; a reserve for a full disk; backups.
+ */
+import { statfs } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { assert, limits, WakelineError } from '@wakeline/core/base';
+import type { Store, StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
+import { writeBackup } from './backup.js';
+import { checkFormat, createDataDirectory, DATA_FILE } from './data-directory.js';
+import { DirectoryLock } from './directory-lock.js';
+import { LmdbEnvironment, PAGE_BYTES } from './environment.js';
+import { Headroom } from './headroom.js';
+
+/** Largest data file by default: only address space until it is used. */
+const MAP_BYTES_MAX = 256 * 1024 ** 3;
+/** Enough for many thousand commits that acknowledge and delete: each needs some ten pages and frees as many. */
+const RESERVE_BYTES = 16 * 1024 * 1024;
+/** Pages that a commit may need beyond its values: the path to each table's leaf and LMDB's list of free pages. */
+const COMMIT_EXTRA_BYTES = 64 * PAGE_BYTES;
+/** Tables with bodies: commits that add to them must leave the reserve alone. */
+const BODY_TABLES: ReadonlySet<Table> = new Set<Table>(['log', 'retained']);
+
+export interface LmdbStoreOptions {
+  /** Created, for the owner alone, if it is not there. */
+  readonly directory: string;
+  /** Largest size of the data file, bytes. Beyond it commits that add messages are refused. Default: 256 GiB. */
+  readonly mapBytesMax?: number;
+  /** Allocated inside the data file for commits that delete and acknowledge, bytes. Default: 16 MiB. */
+  readonly reserveBytes?: number;
+}
+
+export interface LmdbStats {
+  /** Size of the data file. It never shrinks; a compact backup does not have its free pages. */
+  readonly dataBytes: number;
+  /** Of those, up to the last page in use. */
+  readonly usedBytes: number;
+  /** Of those again, in pages that deleted entries have left and that will be used again. */
+  readonly reusableBytes: number;
+  /** Free on the file system, for this user. */
+  readonly freeBytes: number;
+}
+
+/** How a backup is written. */
+export interface BackupOptions {
+  /** Leaves out free pages: smaller and slower. Default: false. */
+  readonly isCompact?: boolean;
+}
+
+interface Waiting {
+  readonly changes: readonly StoreChange[];
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Opens the store, creating it in an empty directory. Rejects with STORE_LOCKED or STORE_FORMAT, or with the
+ * system's own error where the directory cannot be used.
+ */
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStore> {
+  const directory = resolve(options.directory);
+  await createDataDirectory(directory);
+  const lock = await DirectoryLock.acquire(directory);
+  try {
+    await checkFormat(directory);
+    const mapBytesMax = options.mapBytesMax ?? MAP_BYTES_MAX;
+    const environment = new LmdbEnvironment(directory, mapBytesMax);
+    const headroom = await Headroom.open(join(directory, DATA_FILE));
+    const reserveBytes = options.reserveBytes ?? RESERVE_BYTES;
+    // On a full disk the store opens all the same: what is in it can then be read and deleted.
+    await headroom.ensure(environment.usedBytes(), reserveBytes);
+    return new LmdbStore({ directory, mapBytesMax, reserveBytes, lock, environment, headroom });
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** What an open store stands on. */
+interface LmdbStoreParts {
+  readonly directory: string;
+  readonly mapBytesMax: number;
+  readonly reserveBytes: number;
+  readonly lock: DirectoryLock;
+  readonly environment: LmdbEnvironment;
+  readonly headroom: Headroom;
+}
+
+/** Made by {@link openLmdbStore}. */
+export class LmdbStore implements Store {
+  readonly #parts: LmdbStoreParts;
+  #environment: LmdbEnvironment;
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #backups = new Set<Promise<void>>();
+  #closing: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(parts: LmdbStoreParts) {
+    this.#parts = parts;
+    this.#environment = parts.environment;
+  }
+
+  get(table: Table, key: Uint8Array): Uint8Array | undefined {
+    if (this.#isClosed) throw closedError();
+    return this.#environment.get(table, key);
+  }
+
+  scan(table: Table, range: StoreRange = {}): Iterable<StoreEntry> {
+    if (this.#isClosed) throw closedError();
+    return this.#environment.scan(table, range);
+  }
+
+  async commit(changes: readonly StoreChange[]): Promise<void> {
+    if (this.#closing !== undefined) throw closedError();
+    for (const { key } of changes) {
+      assert(
+        key.length >= 1 && key.length <= limits.storeKeyBytesMax,
+        'a store key has 1 … storeKeyBytesMax bytes',
+      );
+    }
+    // The caller may reuse its keys at once.
+    const kept = withOwnKeys(changes);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ changes: kept, resolve, reject });
+      this.#running ??= this.#run().finally(() => (this.#running = undefined));
+    });
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  /** Sizes, for health and metrics. */
+  async stats(): Promise<LmdbStats> {
+    if (this.#isClosed) throw closedError();
+    const dataBytes = this.#parts.headroom.fileBytes();
+    const usedBytes = this.#environment.usedBytes();
+    const reusableBytes = this.#environment.reusableBytes();
+    return { dataBytes, usedBytes, reusableBytes, ...(await this.freeSpace()) };
+  }
+
+  /** Free bytes of the file system, for this user: what the hub compares with `limits.diskFloorBytes`. */
+  async freeSpace(): Promise<{ readonly freeBytes: number }> {
+    const { bavail, bsize } = await statfs(this.#parts.directory);
+    return { freeBytes: bavail * bsize };
+  }
+
+  /**
+   * Copies the store as of now into a directory that is new or empty, synced, while commits go on. The copy is
+   * marked as restored, so that a server started on it, or on a copy of it, changes the epoch of every inbox.
+   * Pages freed during the copy are not reused until it ends, so the data file may grow.
+   */
+  async backup(directory: string, options: BackupOptions = {}): Promise<void> {
+    if (this.#closing !== undefined) throw closedError();
+    const copying = writeBackup(resolve(directory), (target) =>
+      this.#environment.copy(target, options.isCompact ?? false),
+    );
+    this.#backups.add(copying);
+    try {
+      await copying;
+    } finally {
+      this.#backups.delete(copying);
+    }
+  }
+
+  /** Works through the queue, one transaction per commit. Never rejects. */
+  async #run(): Promise<void> {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      try {
+        await this.#commitOne(next.changes);
+      } catch (error) {
+        // Those behind were made from a state that did not come about.
+        for (const { reject } of this.#waiting.splice(0)) reject(error as Error);
+        return;
+      }
+      this.#waiting.shift();
+      next.resolve();
+    }
+  }
+
+  async #commitOne(changes: readonly StoreChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    const growthBytes = growthBytesOf(changes);
+    const refusal = await this.#prepareSpace(growthBytes);
+    // What only acknowledges and deletes may use the reserve.
+    if (refusal !== undefined && growthBytes > 0) throw refusal;
+    try {
+      await this.#environment.write(changes);
+    } catch (error) {
+      await this.#recover();
+      throw commitError('the store could not write to its data file', error);
+    }
+  }
+
+  /** Sees to it that the reserve is still whole after a commit of this size; the refusal when it would not be. */
+  async #prepareSpace(growthBytes: number): Promise<WakelineError | undefined> {
+    const { headroom, reserveBytes, mapBytesMax } = this.#parts;
+    const neededBytes = reserveBytes + growthBytes;
+    const usedBytes = this.#environment.usedBytes();
+    const isMapFull = usedBytes + neededBytes > mapBytesMax;
+    const failure = isMapFull ? undefined : await headroom.ensure(usedBytes, neededBytes);
+    if (!isMapFull && failure === undefined) return undefined;
+    // No room behind the last page in use; deleted messages may have left enough before it.
+    const end = isMapFull ? mapBytesMax : headroom.fileBytes();
+    if (end - usedBytes + this.#environment.reusableBytes() >= neededBytes) return undefined;
+    return isMapFull
+      ? commitError(`the data file has reached its limit of ${mapBytesMax} bytes (mapBytesMax)`, undefined)
+      : commitError('no disk space for new messages; acknowledging and deleting go on', failure);
+  }
+
+  /** After a failed write: LMDB may have put itself out of service, reads included. Then opens it anew. */
+  async #recover(): Promise<void> {
+    if (this.#environment.isReadable()) return;
+    await Promise.allSettled(this.#backups);
+    await this.#environment.close();
+    this.#environment = new LmdbEnvironment(this.#parts.directory, this.#parts.mapBytesMax);
+  }
+
+  async #close(): Promise<void> {
+    await this.#running;
+    await Promise.allSettled(this.#backups);
+    this.#isClosed = true;
+    await this.#environment.close();
+    await this.#parts.headroom.close();
+    await this.#parts.lock.release();
+  }
+}
+
+/** The same changes with keys of our own, in one piece of memory. */
+function withOwnKeys(changes: readonly StoreChange[]): StoreChange[] {
+  let keyBytes = 0;
+  for (const { key } of changes) keyBytes += key.length;
+  const memory = new Uint8Array(keyBytes);
+  let offset = 0;
+  return changes.map(({ table, key, value }) => {
+    memory.set(key, offset);
+    return { table, key: memory.subarray(offset, (offset += key.length)), value };
+  });
+}
+
+/**
+ * Bytes that a commit may add to the data file, generously; 0 when it does not add bodies. Replacing and moving
+ * (as many deleted as written) is not adding: compaction must go on when the disk is full.
+ */
+function growthBytesOf(changes: readonly StoreChange[]): number {
+  let balance = 0;
+  let bytes = COMMIT_EXTRA_BYTES;
+  for (const { table, value } of changes) {
+    if (BODY_TABLES.has(table)) balance += value === undefined ? -1 : 1;
+    if (value === undefined) continue;
+    // A larger value has pages of its own; smaller ones share pages that may be half full.
+    bytes += value.length > PAGE_BYTES / 4 ? value.length + PAGE_BYTES : 2 * (value.length + 64);
+  }
+  return balance > 0 ? bytes : 0;
+}
+
+function closedError(): WakelineError {
+  return new WakelineError('STORE_CLOSED', 'the store is closed');
+}
+
+function commitError(what: string, cause: unknown): WakelineError {
+  return new WakelineError('STORE_COMMIT_FAILED', what, { cause, retryable: true });
+}

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { Store, StoreChange } from '@wakeline/core/ports';
+import { storeContract } from '@wakeline/core/testing';
+import { type LmdbStore, openLmdbStore, RESTORED_KEY, restoreBackup } from '../../src/stores/lmdb/index.js';
+
+const base = await mkdtemp(join(tmpdir(), 'wakeline-store-'));
+after(() => rm(base, { recursive: true, force: true }));
+let directories = 0;
+const freshDirectory = (): string => join(base, String(++directories));
+
+for (const { title, run } of storeContract(() => {
+  const directory = freshDirectory();
+  let store: LmdbStore | undefined;
+  const open = async (): Promise<Store> => (store = await openLmdbStore({ directory }));
+  return {
+    open,
+    reopen: async () => {
+      await store?.close();
+      return open();
+    },
+    dispose: async () => store?.close(),
+  };
+})) {
+  test(title, run);
+}
+
+function row(number: number, bytes = 1): StoreChange {
+  return { table: 'log', key: Uint8Array.of(number >> 8, number), value: new Uint8Array(bytes).fill(number) };
+}
+
+function drop(number: number): StoreChange {
+  return { ...row(number), value: undefined };
+}
+
+test('the directory and its files are for the owner alone', async () => {
+  const directory = join(freshDirectory(), 'deeper');
+  const store = await openLmdbStore({ directory });
+  assert.equal((await stat(directory)).mode & 0o777, 0o700);
+  for (const name of ['data.mdb', 'lock.mdb', 'FORMAT']) {
+    assert.equal((await stat(join(directory, name))).mode & 0o177, 0, name);
+  }
+  await store.close();
+  assert.deepEqual((await readdir(directory)).sort(), ['FORMAT', 'data.mdb', 'lock.mdb']);
+});
+
+test('another format, and a directory that is not ours, are refused with advice', async () => {
+  const newer = freshDirectory();
+  await (await openLmdbStore({ directory: newer })).close();
+  await writeFile(join(newer, 'FORMAT'), 'wakeline store 2\n');
+  await assert.rejects(openLmdbStore({ directory: newer }), {
+    code: 'STORE_FORMAT',
+    message: /format 2.*newer version/,
+  });
+  await writeFile(join(newer, 'FORMAT'), 'wakeline store 0\n');
+  await assert.rejects(openLmdbStore({ directory: newer }), {
+    code: 'STORE_FORMAT',
+    message: /older version/,
+  });
+  await writeFile(join(newer, 'FORMAT'), 'something');
+  await assert.rejects(openLmdbStore({ directory: newer }), {
+    code: 'STORE_FORMAT',
+    message: /not Wakeline's/,
+  });
+  const foreign = freshDirectory();
+  await mkdir(foreign);
+  await writeFile(join(foreign, 'data.mdb'), 'x');
+  await assert.rejects(openLmdbStore({ directory: foreign }), { code: 'STORE_FORMAT', message: /no FORMAT/ });
+  // Refused, not held.
+  await writeFile(join(newer, 'FORMAT'), 'wakeline store 1\n');
+  await (await openLmdbStore({ directory: newer })).close();
+});
+
+test('a second opener is refused with the pid of the first, also in a very long path', async () => {
+  for (const directory of [freshDirectory(), join(freshDirectory(), 'd'.repeat(100), 'e'.repeat(150))]) {
+    const store = await openLmdbStore({ directory });
+    await assert.rejects(openLmdbStore({ directory }), {
+      code: 'STORE_LOCKED',
+      message: new RegExp(`process ${process.pid}\\b`),
+    });
+    await store.commit([row(1)]);
+    await store.close();
+    await (await openLmdbStore({ directory })).close();
+  }
+});
+
+test('of many openers at once in one process exactly one succeeds', async () => {
+  const directory = freshDirectory();
+  for (let round = 0; round < 5; round++) {
+    const opened = await Promise.allSettled(Array.from({ length: 8 }, () => openLmdbStore({ directory })));
+    const stores = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    for (const outcome of opened) {
+      if (outcome.status === 'rejected')
+        assert.equal(outcome.reason.code, 'STORE_LOCKED', String(outcome.reason));
+    }
+    assert.equal(stores.length, 1);
+    await stores[0]!.close();
+  }
+});
+
+test('reads fail with STORE_CLOSED after close', async () => {
+  const store = await openLmdbStore({ directory: freshDirectory() });
+  await store.close();
+  assert.throws(() => store.get('log', Uint8Array.of(1)), { code: 'STORE_CLOSED' });
+  assert.throws(() => store.scan('log'), { code: 'STORE_CLOSED' });
+  await assert.rejects(store.backup(freshDirectory()), { code: 'STORE_CLOSED' });
+});
+
+test('[ST-10] the size limit refuses what adds messages, lets the rest through, and reuses what was deleted', async () => {
+  const mebibyte = 1024 * 1024;
+  const store = await openLmdbStore({
+    directory: freshDirectory(),
+    mapBytesMax: 24 * mebibyte,
+    reserveBytes: 4 * mebibyte,
+  });
+  let next = 0;
+  const fill = async (): Promise<number> => {
+    for (let count = 0; ; count++) {
+      try {
+        await store.commit([row(++next, 100_000)]);
+      } catch (error) {
+        assert.equal((error as { code?: string }).code, 'STORE_COMMIT_FAILED');
+        assert.match(String(error), /mapBytesMax/);
+        return count;
+      }
+    }
+  };
+  const first = await fill();
+  assert.ok(first > 150, `${first} fitted`);
+  // Rows and deletions, a hundred times over.
+  for (let round = 0; round < 100; round++) {
+    await store.commit([{ table: 'cursor', key: Uint8Array.of(round), value: new Uint8Array(200) }]);
+  }
+  await assert.rejects(store.commit([row(next, 100_000)]), { code: 'STORE_COMMIT_FAILED' });
+  for (let number = 1; number <= 100; number++) await store.commit([drop(number)]);
+  const again = await fill();
+  assert.ok(again > 80, `${again} fitted again`);
+  assert.equal([...store.scan('log')].length, first + again - 100);
+  const { usedBytes, dataBytes, reusableBytes } = await store.stats();
+  assert.ok(usedBytes <= 24 * mebibyte && dataBytes <= 25 * mebibyte && reusableBytes < usedBytes);
+  await store.close();
+});
+
+test('a backup during commits is a consistent, marked data directory; restoring refuses what is not empty', async () => {
+  for (const isCompact of [false, true]) {
+    const directory = freshDirectory();
+    const store = await openLmdbStore({ directory });
+    let isDone = false;
+    let number = 0;
+    const writing = (async () => {
+      while (!isDone) {
+        number++;
+        const value = new Uint8Array(20_000).fill(number);
+        await store.commit([
+          row(number % 500, 20_000),
+          { table: 'cursor', key: row(number % 500).key, value },
+        ]);
+        if (number % 3 === 0)
+          await store.commit([drop(number % 7), { ...drop(number % 7), table: 'cursor' }]);
+      }
+    })();
+    while (number < 50) await new Promise(setImmediate);
+    const backup = freshDirectory();
+    await store.backup(backup, { isCompact });
+    isDone = true;
+    await writing;
+    await assert.rejects(store.backup(backup), /not empty/);
+    await assert.rejects(restoreBackup(directory, freshDirectory()), { code: 'STORE_LOCKED' });
+    await store.close();
+
+    const target = freshDirectory();
+    await restoreBackup(backup, target);
+    await assert.rejects(restoreBackup(backup, target), /not empty/);
+    for (const copy of [backup, target]) {
+      assert.equal((await stat(copy)).mode & 0o777, 0o700);
+      assert.equal((await stat(join(copy, 'data.mdb'))).mode & 0o777, 0o600);
+      const restored = await openLmdbStore({ directory: copy });
+      assert.deepEqual([...restored.get('meta', RESTORED_KEY)!], [1]);
+      const log = [...restored.scan('log')];
+      const cursors = [...restored.scan('cursor')];
+      assert.ok(log.length >= 40 && log.length === cursors.length);
+      log.forEach(({ value }, index) => assert.ok(Buffer.from(value).equals(cursors[index]!.value)));
+      await restored.commit([{ table: 'meta', key: RESTORED_KEY, value: undefined }]);
+      await restored.close();
+    }
+  }
+  const nothing = freshDirectory();
+  await mkdir(nothing);
+  await assert.rejects(restoreBackup(nothing, freshDirectory()), { code: 'STORE_FORMAT' });
+});
+
+test('stats and free space', async () => {
+  const store = await openLmdbStore({ directory: freshDirectory(), reserveBytes: 2 * 1024 * 1024 });
+  await store.commit([row(1, 1_000_000)]);
+  const before = await store.stats();
+  assert.ok(
+    before.usedBytes > 1_000_000 && before.dataBytes >= before.usedBytes + 2 * 1024 * 1024 - 1_500_000,
+  );
+  assert.ok(before.reusableBytes < 100_000, `${before.reusableBytes} reusable`);
+  assert.ok(before.freeBytes > 0 && (await store.freeSpace()).freeBytes > 0);
+  await store.commit([drop(1)]);
+  await new Promise(setImmediate);
+  assert.ok((await store.stats()).reusableBytes >= 1_000_000);
+  await store.close();
+});
