@@ -1,0 +1,70 @@
+/**
+ * Every bound of the server that is not a protocol's own, in one place. docs/limits.md says of each what happens
+ * when it is reached; a test compares the two. Those that the configuration may change are defaults.
+ */
+export const limits = {
+  /** Log chunks kept in memory after their commit, bytes: what was just stored is delivered without a read. */
+  chunkCacheBytesMax: 32 * 1024 * 1024,
+  /** After a failed commit, how long until cursors are tried again, ms. */
+  commitRetryMs: 1_000,
+  /** Acknowledgements are written together, at most this often, ms: a crash repeats those of one interval. */
+  cursorFlushMs: 100,
+  /** Free space below which new messages are refused while acknowledging and deleting go on, bytes. */
+  diskFloorBytes: 64 * 1024 * 1024,
+  /** Length of a device id, bytes of UTF-8: fits a store key with room for what follows it. */
+  deviceIdBytesMax: 256,
+  /** Devices that may wait in memory and on disk together. */
+  devicesMax: 1_000_000,
+  /** Idempotency keys remembered per API token and in all; the oldest is forgotten first. */
+  idempotencyKeysMax: 100_000,
+  /** How long an idempotency key is remembered, ms. */
+  idempotencyMsMax: 24 * 3_600_000,
+  /** Messages waiting in one inbox; beyond, see `inbox-full`. */
+  inboxMessagesMax: 100_000,
+  /** Bytes waiting in one inbox (bodies, topics and properties). */
+  inboxBytesMax: 256 * 1024 * 1024,
+  /** QoS 2 packet ids that one device may hold unreleased. */
+  inboundQos2Max: 65_535,
+  /** Messages sent to one device and not acknowledged, whatever more its receive maximum allows. */
+  inflightMax: 1_000,
+  /** Log bytes beyond twice the live ones at which survivors are copied forward, bytes. */
+  logSlackBytes: 16 * 1024 * 1024,
+  /** Live log bytes copied forward in one commit. */
+  logCopyBytesMax: 1024 * 1024,
+  /** Log bytes of one chunk before a new one is begun: below LMDB's overflow threshold a chunk costs one page. */
+  logChunkBytes: 16 * 1024,
+  /** Body of one message, bytes. */
+  messageBytesMax: 1024 * 1024,
+  /** One MQTT packet, bytes, fixed header included. */
+  mqttPacketBytesMax: 1024 * 1024 + 64 * 1024,
+  /** Bytes of an open batch at which the server stops reading from publishers until it is committed. */
+  openBatchBytesMax: 4 * 1024 * 1024,
+  /** Receipts kept for senders who asked; the oldest is forgotten first. */
+  receiptsMax: 1_000_000,
+  /** How long a receipt is kept, ms. */
+  receiptMsMax: 7 * 24 * 3_600_000,
+  /** Recipients named in a receipt; a topic message with more is counted, not listed. */
+  receiptRecipientsMax: 1_000,
+  /** Recipients in one log record; a publication with more is stored in several. */
+  recordRecipientsMax: 8_192,
+  /** Replace key, bytes of UTF-8: it is counted in one byte. */
+  replaceKeyBytesMax: 255,
+  /** Retained messages, bytes over all of them. */
+  retainedBytesMax: 256 * 1024 * 1024,
+  /** Retained messages. */
+  retainedMessagesMax: 100_000,
+  /** Longest key of the store, bytes (LMDB's own limit is 1,978). */
+  storeKeyBytesMax: 1_536,
+  /** Subscriptions of one session. */
+  subscriptionsPerSessionMax: 1_000,
+  /** Levels of a topic name or filter. */
+  topicDepthMax: 64,
+  /** Topic name or filter, bytes of UTF-8. */
+  topicBytesMax: 1_024,
+  /** Topics whose matching subscribers are remembered. */
+  topicCacheMax: 10_000,
+  /** Messages held in memory for sessions that end with their connection, bytes over all of them. */
+  volatileBytesMax: 256 * 1024 * 1024,
+  /** Deliveries handed out in one turn before other work gets its chance. */
+  turnDeliveriesMax: 500,
+} as const;

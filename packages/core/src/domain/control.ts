@@ -1,0 +1,194 @@
+/**
+ * What the HTTP API and the command line ask of the hub, and what it answers. Every request carries a ticket
+ * chosen by the asker; exactly one reply with the same ticket comes back, after its cause is synced.
+ */
+import type { AccessRules, Refusal } from './device.js';
+import type { Stage, Urgency } from './message.js';
+
+/** What a bearer token may do. `admin` includes the others. */
+export const scopes = ['send', 'read', 'admin'] as const;
+export type Scope = (typeof scopes)[number];
+
+/** Makes a repeated request harmless: the same owner and key within 24 h get the first answer again. */
+export interface IdempotencyKey {
+  /** Id of the API token that asked; empty when the API is open. */
+  readonly owner: string;
+  /** 1 … 255 characters, as the sender gave it. */
+  readonly key: string;
+  /** SHA-256 of the request, hex: the same key with other content is refused. */
+  readonly requestSha256: string;
+}
+
+/** The message part of a send request. */
+export interface OutgoingMessage {
+  /** At most `limits.messageBytesMax` bytes. */
+  readonly body: Uint8Array;
+  /** MQTT 5 encoding, as in `Publication.properties`. */
+  readonly properties: Uint8Array;
+  readonly qos: 1 | 2;
+  readonly expirySeconds: number | undefined;
+  readonly urgency: Urgency;
+  readonly replaceKey: string | undefined;
+}
+
+export type ControlRequest =
+  | {
+      /** To one device's own inbox: it arrives on `$line/inbox/<channel>`. Answered by `sent`. */
+      readonly kind: 'send-to-device';
+      readonly ticket: number;
+      readonly deviceId: string;
+      /** One level of a topic name; `default` unless the sender names one. */
+      readonly channel: string;
+      readonly message: OutgoingMessage;
+      readonly idempotency: IdempotencyKey | undefined;
+    }
+  | {
+      /** To every subscriber of a topic. Answered by `sent`. */
+      readonly kind: 'send-to-topic';
+      readonly ticket: number;
+      readonly topic: string;
+      readonly retain: boolean;
+      readonly message: OutgoingMessage;
+      readonly idempotency: IdempotencyKey | undefined;
+    }
+  | { readonly kind: 'get-message'; readonly ticket: number; readonly messageId: string }
+  | {
+      readonly kind: 'list-devices';
+      readonly ticket: number;
+      /** Device ids after this one, in order; undefined: from the first. */
+      readonly after: string | undefined;
+      /** 1 … 1,000. */
+      readonly count: number;
+    }
+  | { readonly kind: 'get-device'; readonly ticket: number; readonly deviceId: string }
+  | {
+      /** Makes a device, or gives an existing one a new token; the old token ends at once. Answered by `device`. */
+      readonly kind: 'put-device';
+      readonly ticket: number;
+      readonly deviceId: string;
+      /** SHA-256 of the device token, hex. */
+      readonly tokenSha256: string;
+      readonly access: AccessRules;
+    }
+  | {
+      /** Ends the device: its flow, session, credential and waiting messages. Answered by `done`. */
+      readonly kind: 'delete-device';
+      readonly ticket: number;
+      readonly deviceId: string;
+    }
+  | {
+      readonly kind: 'put-token';
+      readonly ticket: number;
+      readonly token: ApiToken;
+    }
+  | { readonly kind: 'delete-token'; readonly ticket: number; readonly tokenId: string }
+  | { readonly kind: 'list-tokens'; readonly ticket: number }
+  | { readonly kind: 'get-statistics'; readonly ticket: number };
+
+/** A bearer token of the HTTP API. The secret itself is nowhere: only its SHA-256. */
+export interface ApiToken {
+  readonly id: string;
+  readonly name: string;
+  readonly sha256: string;
+  readonly scopes: readonly Scope[];
+  readonly createdMs: number;
+}
+
+export interface DeviceSummary {
+  readonly deviceId: string;
+  readonly connected: boolean;
+  /** Whether anything of the device is on disk. */
+  readonly durable: boolean;
+  readonly hasCredential: boolean;
+  readonly waitingMessages: number;
+  readonly waitingBytes: number;
+  /** Sent on the current flow and not acknowledged. */
+  readonly inflightMessages: number;
+}
+
+export interface DeviceDetail extends DeviceSummary {
+  /** 16 hex digits; a new one means that numbering began anew. */
+  readonly epoch: string;
+  readonly lastSequence: number;
+  readonly acknowledgedThrough: number;
+  readonly link: string | undefined;
+  readonly peer: string | undefined;
+  /** Wall-clock ms of the current flow's start. */
+  readonly connectedMs: number | undefined;
+  readonly sessionExpirySeconds: number | undefined;
+  readonly subscriptions: readonly { readonly filter: string; readonly qos: number }[];
+  readonly access: AccessRules | undefined;
+}
+
+/** What became of a message for one recipient. */
+export interface RecipientStatus {
+  readonly deviceId: string;
+  readonly sequence: number;
+  readonly stage: Stage;
+  /** Why it ended without being delivered; undefined otherwise. */
+  readonly reason: string | undefined;
+}
+
+export interface MessageStatus {
+  readonly messageId: string;
+  readonly acceptedMs: number;
+  /** Wall-clock ms at which it expires; undefined: never. */
+  readonly expiresMs: number | undefined;
+  readonly topic: string;
+  readonly recipientCount: number;
+  /** At most `limits.receiptRecipientsMax`. */
+  readonly recipients: readonly RecipientStatus[];
+}
+
+export interface Statistics {
+  readonly flows: number;
+  readonly devices: number;
+  readonly subscriptions: number;
+  readonly retainedMessages: number;
+  readonly waitingMessages: number;
+  readonly logBytes: number;
+  readonly logLiveBytes: number;
+  readonly publicationsAccepted: number;
+  readonly deliveriesSent: number;
+  readonly deliveriesAcknowledged: number;
+  readonly endedExpired: number;
+  readonly endedReplaced: number;
+  readonly endedDropped: number;
+  /** QoS 0 deliveries not made because the device could not take them at once. */
+  readonly qos0Dropped: number;
+  readonly commits: number;
+  readonly commitFailures: number;
+}
+
+/** Refusals that only a request can meet, beside those of the links. */
+export const requestRefusals = {
+  'device-not-durable': 'the device keeps nothing: its session ends with its connection and it has no credential',
+  'idempotency-mismatch': 'the idempotency key was used for another request',
+  'unknown-device': 'no such device',
+  'unknown-message': 'no such message, or its receipt is no longer kept',
+  'unknown-token': 'no such token',
+} as const;
+export type RequestRefusal = keyof typeof requestRefusals;
+
+export type ControlReply =
+  | { readonly kind: 'refused'; readonly ticket: number; readonly reason: Refusal | RequestRefusal }
+  | {
+      readonly kind: 'sent';
+      readonly ticket: number;
+      readonly messageId: string;
+      readonly recipientCount: number;
+      /** The answer to an earlier request with the same idempotency key. */
+      readonly repeated: boolean;
+    }
+  | { readonly kind: 'message'; readonly ticket: number; readonly message: MessageStatus }
+  | {
+      readonly kind: 'devices';
+      readonly ticket: number;
+      readonly devices: readonly DeviceSummary[];
+      /** Give it as `after` for the next page; undefined: this was the last. */
+      readonly next: string | undefined;
+    }
+  | { readonly kind: 'device'; readonly ticket: number; readonly device: DeviceDetail }
+  | { readonly kind: 'tokens'; readonly ticket: number; readonly tokens: readonly ApiToken[] }
+  | { readonly kind: 'statistics'; readonly ticket: number; readonly statistics: Statistics }
+  | { readonly kind: 'done'; readonly ticket: number };

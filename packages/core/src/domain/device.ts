@@ -1,0 +1,55 @@
+/** Devices: who they are, what they may do. */
+
+/** What a device may do with topics. `%d` in a pattern stands for its own id. `$line/…` needs no rule. */
+export interface AccessRules {
+  /** Topic filters to which the device may publish. */
+  readonly publish: readonly string[];
+  /** Topic filters that cover what the device may subscribe to. */
+  readonly subscribe: readonly string[];
+}
+
+/** Everything allowed: the default where no rule is given. */
+export const openAccess: AccessRules = { publish: ['#'], subscribe: ['#'] };
+
+/**
+ * Who a connection says it is, as far as the process that holds its socket could check.
+ *
+ * - `anonymous`: nothing was presented; the client id is taken as the device id where that is allowed.
+ * - `token`: the SHA-256 of a presented device token, hex; the hub knows whose it is.
+ * - `user`: a human's password was verified against the configuration.
+ */
+export type Identity =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'token'; readonly sha256: string }
+  | { readonly kind: 'user'; readonly name: string; readonly access: AccessRules };
+
+/** Session expiry interval that means "never" (MQTT 5.0 §3.1.2.11.2). */
+export const SESSION_NEVER_EXPIRES = 0xffff_ffff;
+
+/** Why the hub or a session said no. Each link maps these to its own codes; docs/errors.md lists them. */
+export const refusals = {
+  'already-connecting': 'a second CONNECT on the same connection',
+  'bad-credentials': 'unknown user, wrong password or token; which of them is not told',
+  'bad-device-id': 'the client id is empty, too long, or has + # / or control characters',
+  'device-id-taken': 'the client id belongs to a device with another credential',
+  draining: 'the server is shutting down',
+  'filter-invalid': 'the topic filter is malformed',
+  'inbox-full': 'the device has as many waiting messages as it may; the newest is refused',
+  'message-too-large': 'the message is larger than the server or the store takes',
+  'not-authorized': 'the access rules do not allow it',
+  'packet-malformed': 'the bytes are not a packet of the protocol',
+  'packet-too-large': 'the packet is larger than the server takes',
+  'protocol-error': 'the packet is not allowed here',
+  'qos-too-low': 'the device inbox is delivered with QoS 1 or 2 only',
+  'quota-exceeded': 'a limit of the server was reached; docs/limits.md names it',
+  'receive-maximum-exceeded': 'more QoS 1 and 2 messages in flight than was agreed',
+  'retained-full': 'the server keeps as many retained messages as it may',
+  'session-taken-over': 'the same device connected anew',
+  'shared-unsupported': 'shared subscriptions are not offered yet',
+  'storage-failed': 'the store could not make the change durable; nothing of it is kept',
+  'storage-full': 'free space is below the floor; new messages are refused, reading and acknowledging go on',
+  'subscriptions-full': 'the session has as many subscriptions as it may',
+  'topic-invalid': 'the topic name is malformed, too long or too deep',
+  'unsupported-version': 'the protocol version is not spoken here',
+} as const;
+export type Refusal = keyof typeof refusals;

@@ -1,0 +1,140 @@
+/**
+ * What a link's session and the hub say to each other. Sessions and hub never meet: the pump carries these
+ * values, in batches, in one process or between a line process and the hub process.
+ */
+import type { Identity, Refusal } from './device.js';
+import type { Delivery, Publication, Qos } from './message.js';
+
+/** A flow is one live connection. Numbers are never reused within one life of the hub. */
+export type FlowId = number;
+
+/** A will: what is published when the connection ends without a farewell. */
+export interface Will {
+  readonly publication: Publication;
+  readonly delaySeconds: number;
+}
+
+/** One entry of a subscribe request. */
+export interface SubscriptionRequest {
+  readonly filter: string;
+  readonly qos: Qos;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  /** 0: send retained messages; 1: only if the subscription is new; 2: never (MQTT 5.0 §3.8.3.1). */
+  readonly retainHandling: 0 | 1 | 2;
+  /** 1 … 268,435,455; 0: none. */
+  readonly subscriptionId: number;
+}
+
+/** From a session to the hub. Every command of one flow is handled in the order given. */
+export type LinkCommand =
+  | {
+      /** The device is here. Answered by `opened` or `refused`. First command of every flow. */
+      readonly kind: 'open';
+      readonly link: 'mqtt';
+      /** Peer address for people and limits, e.g. `127.0.0.1:51234`. */
+      readonly peer: string;
+      readonly identity: Identity;
+      /** Client id; empty: the hub assigns one. */
+      readonly clientId: string;
+      readonly clean: boolean;
+      /** 0: the session ends with the connection; {@link SESSION_NEVER_EXPIRES}: never. */
+      readonly sessionExpirySeconds: number;
+      /** Unacknowledged QoS 1 and 2 deliveries the client takes at once, 1 … 65,535. */
+      readonly receiveMaximum: number;
+      readonly will: Will | undefined;
+    }
+  | {
+      /**
+       * A message from the device. QoS 0 is never answered; QoS 1 and 2 by `accepted` with the same packet id.
+       * A QoS 2 id that is already held is answered again without being stored again.
+       */
+      readonly kind: 'publish';
+      readonly publication: Publication;
+      /** 1 … 65,535; 0 with QoS 0. */
+      readonly packetId: number;
+    }
+  | {
+      /** The sender gives a QoS 2 id back (PUBREL). Answered by `completed`. */
+      readonly kind: 'release';
+      readonly packetId: number;
+    }
+  | {
+      /** Answered by `subscribed` with the same ticket. */
+      readonly kind: 'subscribe';
+      readonly ticket: number;
+      readonly subscriptions: readonly SubscriptionRequest[];
+    }
+  | {
+      /** Answered by `unsubscribed` with the same ticket. */
+      readonly kind: 'unsubscribe';
+      readonly ticket: number;
+      readonly filters: readonly string[];
+    }
+  | {
+      /** The device has the QoS 1 message (PUBACK), or refused it; either way it is not sent again. */
+      readonly kind: 'acknowledge';
+      readonly sequence: number;
+    }
+  | {
+      /** The device has the QoS 2 message (PUBREC). Answered by `release`, once synced. */
+      readonly kind: 'received';
+      readonly sequence: number;
+    }
+  | {
+      /** The device let go of the QoS 2 id (PUBCOMP). */
+      readonly kind: 'complete';
+      readonly sequence: number;
+    }
+  | {
+      /** The flow can take more (its socket drained) or cannot (slow reader). A new flow can. */
+      readonly kind: 'writable';
+      readonly writable: boolean;
+    }
+  | {
+      /** The flow is gone, with or without a farewell. Last command of every flow. */
+      readonly kind: 'close';
+      /** False after a clean DISCONNECT: the will is discarded. */
+      readonly publishWill: boolean;
+      /** A new session expiry given with DISCONNECT; undefined: as agreed. */
+      readonly sessionExpirySeconds: number | undefined;
+    };
+
+/** From the hub to a session. */
+export type LinkEvent =
+  | {
+      readonly kind: 'opened';
+      readonly deviceId: string;
+      /** The hub made the id up (MQTT 5.0 Assigned Client Identifier). */
+      readonly assigned: boolean;
+      readonly sessionPresent: boolean;
+      /** QoS 2 deliveries whose PUBREL is owed again, oldest first. */
+      readonly released: readonly number[];
+    }
+  | { readonly kind: 'refused'; readonly reason: Refusal }
+  | {
+      readonly kind: 'accepted';
+      readonly packetId: number;
+      readonly qos: Qos;
+      /** undefined: safe. Otherwise nothing was kept. */
+      readonly reason: Refusal | undefined;
+      /** False: nobody subscribes (MQTT 5.0 reason 0x10). */
+      readonly matched: boolean;
+    }
+  | { readonly kind: 'completed'; readonly packetId: number; readonly found: boolean }
+  | {
+      readonly kind: 'subscribed';
+      readonly ticket: number;
+      /** One per request: the granted QoS, or why not. */
+      readonly results: readonly (Qos | Refusal)[];
+    }
+  | {
+      readonly kind: 'unsubscribed';
+      readonly ticket: number;
+      /** One per filter: whether there was such a subscription. */
+      readonly results: readonly boolean[];
+    }
+  | { readonly kind: 'deliver'; readonly delivery: Delivery }
+  | { readonly kind: 'release'; readonly sequence: number }
+  /** The hub ends the flow. The session says so in its protocol and closes; no `close` command is owed. */
+  | { readonly kind: 'end'; readonly reason: Refusal };

@@ -1,0 +1,27 @@
+/** Access rules: which topics a device may publish to and subscribe to. */
+import type { AccessRules } from '../domain/device.js';
+import { filterCovers, filterMatches } from './topic-filter.js';
+
+/** The rules of one device with its id put in for `%d`. */
+export class Access {
+  readonly #publish: readonly string[];
+  readonly #subscribe: readonly string[];
+  readonly #isPublishOpen: boolean;
+
+  constructor(rules: AccessRules, deviceId: string) {
+    this.#publish = rules.publish.map((pattern) => pattern.replaceAll('%d', deviceId));
+    this.#subscribe = rules.subscribe.map((pattern) => pattern.replaceAll('%d', deviceId));
+    this.#isPublishOpen = rules.publish.includes('#');
+  }
+
+  mayPublish(topic: string): boolean {
+    // Topics that begin with $ are the server's.
+    if (topic.startsWith('$')) return false;
+    return this.#isPublishOpen || this.#publish.some((pattern) => filterMatches(pattern, topic));
+  }
+
+  maySubscribe(filter: string): boolean {
+    if (filter.startsWith('$')) return false;
+    return this.#subscribe.some((pattern) => filterCovers(pattern, filter));
+  }
+}

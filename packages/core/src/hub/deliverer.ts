@@ -1,0 +1,171 @@
+/**
+ * Hands waiting messages to live flows: in order, within the device's window, a bounded number a turn.
+ *
+ * It never queues: what cannot go now stays in the inbox, and the inbox is looked at again when the device
+ * acknowledges, drains its socket, subscribes or comes back.
+ */
+import { limits } from '../base/limits.js';
+import type { InstantMs } from '../base/time.js';
+import type { Delivery } from '../domain/message.js';
+import { decodeUtf8 } from '../base/utf8.js';
+import type { Device, Flow } from './device-state.js';
+import { FlowState } from './device-state.js';
+import { EntryFlag } from './entry-table.js';
+import type { Inbox, Lane } from './inbox.js';
+import type { InboxLog } from './inbox-log.js';
+import type { Outbox } from './outbox.js';
+import { RecordView } from './record.js';
+import { filterMatches } from './topic-filter.js';
+
+/** Sequence numbers in flight lie this close together, so that packet ids modulo 65,535 stay unambiguous. */
+const SPAN_MAX = 65_534;
+
+/** Messages one device gets before the next one has its turn. */
+const VISIT_DELIVERIES_MAX = 64;
+
+export interface DelivererOptions {
+  readonly log: InboxLog;
+  readonly outbox: Outbox;
+  readonly onSent: (device: Device, entry: number, view: RecordView) => void;
+  readonly onExpired: (device: Device, entry: number) => void;
+}
+
+export class Deliverer {
+  readonly #options: DelivererOptions;
+  readonly #log: InboxLog;
+  /** Flows that may have something to get, in the order of their turns. */
+  #ready: Flow[] = [];
+  #readyStart = 0;
+  readonly #view = new RecordView();
+  sent = 0;
+
+  constructor(options: DelivererOptions) {
+    this.#options = options;
+    this.#log = options.log;
+  }
+
+  get hasReady(): boolean {
+    return this.#readyStart < this.#ready.length;
+  }
+
+  /** The device's inbox is to be looked at. */
+  wake(device: Device): void {
+    const { flow } = device;
+    if (flow === null || flow.isReady || flow.state !== FlowState.open || !flow.isWritable) return;
+    if (device.inbox.waiting === 0) return;
+    flow.isReady = true;
+    this.#ready.push(flow);
+  }
+
+  /** Hands out at most `budget` messages; returns how many. */
+  run(now: InstantMs, budget: number): number {
+    let left = budget;
+    while (left > 0 && this.#readyStart < this.#ready.length) {
+      const flow = this.#ready[this.#readyStart++];
+      flow.isReady = false;
+      const share = Math.min(left, VISIT_DELIVERIES_MAX);
+      const count = flow.state === FlowState.open ? this.#serve(now, flow, share) : 0;
+      left -= count;
+      if (count === share) this.wake(flow.device);
+    }
+    if (this.#readyStart === this.#ready.length) {
+      this.#ready = [];
+      this.#readyStart = 0;
+    } else if (this.#readyStart > 4096) {
+      this.#ready = this.#ready.slice(this.#readyStart);
+      this.#readyStart = 0;
+    }
+    return budget - left;
+  }
+
+  #serve(now: InstantMs, flow: Flow, share: number): number {
+    const { device } = flow;
+    const { inbox } = device;
+    const window = Math.min(flow.window, limits.inflightMax);
+    let count = 0;
+    while (count < share && flow.isWritable && inbox.unfinished < window) {
+      const entry = this.#nextEntry(now, device);
+      if (entry === 0 || !this.#maySend(inbox, this.#log.entries.sequence[entry])) break;
+      this.#send(now, flow, entry);
+      count++;
+    }
+    return count;
+  }
+
+  /**
+   * Packet ids follow from sequence numbers, so what is in flight must ascend within a span. An older message (one
+   * that waited unsubscribed) goes when nothing else is in flight.
+   */
+  #maySend(inbox: Inbox, sequence: number): boolean {
+    if (inbox.unfinished === 0) {
+      inbox.sentFirst = sequence;
+      return true;
+    }
+    return sequence > inbox.sentLast && sequence - inbox.sentFirst <= SPAN_MAX;
+  }
+
+  /** The next message the device may get, in order of numbers over both lanes; 0: none. */
+  #nextEntry(now: InstantMs, device: Device): number {
+    const { inbox } = device;
+    const { entries } = this.#log;
+    const byTopic = this.#nextIn(now, device, inbox.topics, null);
+    const lane = inbox.addressedIfAny;
+    const filters = device.session?.inboxFilters ?? null;
+    if (lane === null || filters === null) return byTopic;
+    const addressed = this.#nextIn(now, device, lane, filters);
+    if (byTopic === 0 || addressed === 0) return byTopic || addressed;
+    return entries.sequence[byTopic] < entries.sequence[addressed] ? byTopic : addressed;
+  }
+
+  #nextIn(now: InstantMs, device: Device, lane: Lane, filters: readonly string[] | null): number {
+    const { entries } = this.#log;
+    const { inbox } = device;
+    for (;;) {
+      const entry = lane.scanned === 0 ? lane.head : entries.next[lane.scanned];
+      if (entry === 0 || entries.sequence[entry] > inbox.committed) return 0;
+      const flags = entries.flags[entry];
+      const expirySeconds = entries.expirySeconds[entry];
+      if (flags & EntryFlag.inflight) lane.scanned = entry;
+      else if (expirySeconds !== 0 && !(flags & EntryFlag.sent) && expirySeconds * 1000 <= now.wall) {
+        this.#options.onExpired(device, entry);
+      } else if (filters === null || this.#isWanted(entry, filters)) return entry;
+      else lane.scanned = entry;
+    }
+  }
+
+  #isWanted(entry: number, filters: readonly string[]): boolean {
+    this.#log.read(entry, this.#view);
+    const { bytes, topicStart, topicEnd } = this.#view;
+    const topic = decodeUtf8(bytes, topicStart, topicEnd) ?? '';
+    return filters.some((filter) => filterMatches(filter, topic));
+  }
+
+  #send(now: InstantMs, flow: Flow, entry: number): void {
+    const { entries } = this.#log;
+    const { device } = flow;
+    const { inbox } = device;
+    const view = this.#view;
+    this.#log.read(entry, view);
+    const flags = entries.flags[entry];
+    const sequence = entries.sequence[entry];
+    const delivery: Delivery = {
+      sequence,
+      qos: flags & EntryFlag.qos2 ? 2 : 1,
+      retain: (flags & EntryFlag.retain) !== 0,
+      duplicate: (flags & EntryFlag.sent) !== 0 || sequence <= inbox.maybeSentThrough,
+      topic: view.topic,
+      properties: view.properties,
+      body: view.body,
+      expirySeconds:
+        view.expiryMs === 0 ? undefined : Math.max(0, Math.ceil((view.expiryMs - now.wall) / 1000)),
+      subscriptionIds: this.#log.subscriptionIds(entry, inbox, view),
+    };
+    entries.flags[entry] = flags | EntryFlag.sent | EntryFlag.inflight;
+    this.#log.laneOf(inbox, entry).scanned = entry;
+    inbox.inflight++;
+    inbox.sentLast = sequence;
+    this.sent++;
+    this.#options.outbox.push(flow, { kind: 'deliver', delivery });
+    this.#options.onSent(device, entry, view);
+  }
+}

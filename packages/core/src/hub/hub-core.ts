@@ -1,0 +1,288 @@
+/**
+ * What the hub's parts share: the tables in memory, the commit queue, and the few rules that everything obeys.
+ *
+ * - A device, once in the table, is found by id; its inbox also by number, while it is durable.
+ * - An answer to a flow leaves in the order of its commands, and after its cause is synced ({@link HubCore.answer}).
+ * - An entry that ends without being acknowledged ends through {@link HubCore.endEntry}, with a reason.
+ */
+import { DeadlineHeap } from '../base/deadline-heap.js';
+import { toHex } from '../base/hex.js';
+import type { InstantMs } from '../base/time.js';
+import { encodeUtf8 } from '../base/utf8.js';
+import type { ApiToken } from '../domain/control.js';
+import type { AccessRules, Refusal } from '../domain/device.js';
+import type { LinkEvent } from '../domain/link.js';
+import type { Stage } from '../domain/message.js';
+import type { Random } from '../ports/random.js';
+import type { Store, StoreChange } from '../ports/store.js';
+import { Access } from './access.js';
+import { CommitQueue } from './commit-queue.js';
+import { Deliverer } from './deliverer.js';
+import { Device, Flow, FlowState } from './device-state.js';
+import { EntryFlag } from './entry-table.js';
+import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
+import type { TimelineEvent } from './machine.js';
+import { Outbox } from './outbox.js';
+import { Receipts, messageIdText } from './receipts.js';
+import { RecordView } from './record.js';
+import { RetainedTree } from './retained.js';
+import { encodeDeviceRow, numberKey } from './rows.js';
+import { SubscriptionTree } from './subscription-tree.js';
+
+export interface HubOptions {
+  /** Reads only: changes leave the hub as `commit` outputs. */
+  readonly store: Store;
+  readonly random: Random;
+  /** Whether a device may connect without a credential. */
+  readonly anonymousDevices: boolean;
+  /** Rules of devices that were given none. */
+  readonly defaultAccess: AccessRules;
+  /** Longest session expiry granted, seconds; SESSION_NEVER_EXPIRES: no bound. */
+  readonly sessionExpirySecondsMax: number;
+  /** Told of every step of every message, in the turn in which it happens. Costs time: leave it out in production. */
+  readonly onTimeline?: (event: TimelineEvent) => void;
+}
+
+export class HubCore {
+  readonly options: HubOptions;
+  readonly queue: CommitQueue;
+  readonly outbox = new Outbox();
+  readonly deliverer: Deliverer;
+  readonly tree = new SubscriptionTree<Device>();
+  readonly retained = new RetainedTree();
+  readonly receipts: Receipts;
+  readonly devices = new Map<string, Device>();
+  readonly byNumber = new Map<number, Device>();
+  readonly byToken = new Map<string, Device>();
+  readonly flows = new Map<number, Flow>();
+  readonly apiTokens = new Map<string, ApiToken>();
+  /** Sessions whose expiry is to be looked at, by wall-clock ms. */
+  readonly sessionDeadlines = new DeadlineHeap<{ readonly device: Device; readonly absence: number }>();
+  /** Inboxes with messages that expire, by wall-clock ms. */
+  readonly expiryDeadlines = new DeadlineHeap<Device>();
+  /** Wills that wait out their delay, by monotonic ms. */
+  readonly willDeadlines = new DeadlineHeap<{ readonly device: Device; readonly absence: number }>();
+  now: InstantMs = { monotonic: 0, wall: 0 };
+  nextDeviceNumber = 1;
+  #nextVolatileNumber = VOLATILE_NUMBER_BASE;
+  appendsAllowed = true;
+  isDraining = false;
+  publicationsAccepted = 0;
+  acknowledged = 0;
+  endedExpired = 0;
+  endedReplaced = 0;
+  endedDropped = 0;
+  qos0Dropped = 0;
+  readonly #view = new RecordView();
+
+  constructor(options: HubOptions) {
+    this.options = options;
+    this.queue = new CommitQueue({
+      store: options.store,
+      changesOf: (device) => this.#changesOf(device),
+      inboxByNumber: (number) => this.byNumber.get(number)?.inbox,
+    });
+    this.receipts = new Receipts(options.store, options.random, this.queue);
+    this.deliverer = new Deliverer({
+      log: this.queue.log,
+      outbox: this.outbox,
+      onSent: (device, entry, view) => {
+        if (this.options.onTimeline !== undefined) this.#tell('wake sent', device, entry, view, undefined);
+      },
+      onExpired: (device, entry) => this.endEntry(device, entry, 'expired', 'time to live is over'),
+    });
+  }
+
+  // ---- devices ---------------------------------------------------------------------------------------------
+
+  /** Makes a device and puts it into the table. A durable one is written with {@link putDevice}. */
+  createDevice(id: string, isDurable: boolean): Device {
+    const number = isDurable ? this.nextDeviceNumber++ : this.#nextVolatileNumber++;
+    const epoch = this.options.random.fill(new Uint8Array(8));
+    const device = new Device(id, new Inbox(number, epoch), new Access(this.options.defaultAccess, id));
+    this.devices.set(id, device);
+    this.byNumber.set(number, device);
+    if (isDurable) {
+      const value = numberKey(this.nextDeviceNumber);
+      this.queue.put('meta', nextDeviceNumberKey, value);
+      this.queue.putCursor(device.inbox);
+    }
+    return device;
+  }
+
+  /** The device's row goes with the batch being filled. */
+  putDevice(device: Device): void {
+    if (!device.isDurable || device.isRemoved) return;
+    for (const { table, key, value } of this.#changesOf(device)) this.queue.put(table, key, value);
+  }
+
+  /** Takes the device and everything of it out of memory and, if it was durable, off the disk. */
+  removeDevice(device: Device, reason: string): void {
+    if (device.isRemoved) return;
+    this.endLane(device, device.inbox.topics, reason);
+    if (device.inbox.addressedIfAny !== null) this.endLane(device, device.inbox.addressedIfAny, reason);
+    device.isRemoved = true;
+    this.devices.delete(device.id);
+    this.byNumber.delete(device.inbox.number);
+    if (device.tokenSha256 !== undefined) this.byToken.delete(device.tokenSha256);
+    this.queue.forgetCursor(device.inbox);
+    if (!device.isDurable) return;
+    for (const { table, key, value } of this.#changesOf(device)) this.queue.put(table, key, value);
+    this.queue.after({ committed() {}, failed: () => this.queue.putLater(device) });
+  }
+
+  /** What the device's rows should be. Of a removed one: nothing, unless its id has been given out again. */
+  #changesOf(device: Device): StoreChange[] {
+    const key = encodeUtf8(device.id);
+    const { session, inbox } = device;
+    if (!device.isRemoved) {
+      const value = encodeDeviceRow({
+        number: inbox.number,
+        tokenSha256: device.tokenSha256,
+        access: device.accessRules,
+        session: session?.isDurable
+          ? { expirySeconds: session.expirySeconds, endedMs: session.endedMs, will: session.will }
+          : undefined,
+      });
+      return [{ table: 'device', key, value }];
+    }
+    const changes: StoreChange[] = [{ table: 'cursor', key: numberKey(inbox.number), value: undefined }];
+    if (this.devices.get(device.id)?.isDurable !== true)
+      changes.push({ table: 'device', key, value: undefined });
+    return changes;
+  }
+
+  /** A durable device that has nothing left to keep is not kept. */
+  removeIfEmpty(device: Device): void {
+    const isNeeded =
+      device.session !== null ||
+      device.flow !== null ||
+      device.tokenSha256 !== undefined ||
+      device.inbox.waiting > 0;
+    if (!isNeeded) this.removeDevice(device, 'device removed');
+  }
+
+  // ---- answers ---------------------------------------------------------------------------------------------
+
+  /**
+   * Answers a flow. With `needsSync` after the batch being filled is synced; otherwise at once, unless earlier
+   * answers of the flow still wait. `failure` is what it gets when the commit fails; undefined: the flow is ended.
+   */
+  answer(flow: Flow, event: LinkEvent, needsSync: boolean, failure: LinkEvent | undefined): void {
+    if (!needsSync && flow.pendingAnswers === 0) {
+      this.outbox.push(flow, event);
+      return;
+    }
+    flow.pendingAnswers++;
+    this.queue.after(new Answer(this, flow, event, failure));
+  }
+
+  /** Ends a flow from our side: its session says so and closes; no `close` command comes back. */
+  endFlow(flow: Flow, reason: Refusal): void {
+    if (flow.state === FlowState.ended) return;
+    this.outbox.push(flow, { kind: 'end', reason });
+    this.dropFlow(flow);
+  }
+
+  /** The flow is gone: its unacknowledged deliveries wait again. */
+  dropFlow(flow: Flow): void {
+    flow.state = FlowState.ended;
+    flow.held = null;
+    this.flows.delete(flow.id);
+    const { device } = flow;
+    if (device.flow !== flow) return;
+    device.flow = null;
+    this.queue.log.endFlow(device.inbox);
+  }
+
+  // ---- entries ---------------------------------------------------------------------------------------------
+
+  /** An entry ends without having been acknowledged. */
+  endEntry(device: Device, entry: number, stage: 'expired' | 'replaced' | 'dropped', reason: string): void {
+    this.#noteEnd(device, entry, stage, reason);
+    this.queue.log.finish(device.inbox, entry);
+  }
+
+  /** Everything in a lane ends as dropped. */
+  endLane(device: Device, lane: Inbox['topics'], reason: string): void {
+    this.queue.log.finishLane(device.inbox, lane, device.inbox.lastSequence, (entry) =>
+      this.#noteEnd(device, entry, 'dropped', reason),
+    );
+  }
+
+  #noteEnd(device: Device, entry: number, stage: 'expired' | 'replaced' | 'dropped', reason: string): void {
+    if (stage === 'expired') this.endedExpired++;
+    else if (stage === 'replaced') this.endedReplaced++;
+    else this.endedDropped++;
+    const { log } = this.queue;
+    const hasReceipt = (log.entries.flags[entry] & EntryFlag.receipt) !== 0;
+    if (!hasReceipt && this.options.onTimeline === undefined) return;
+    log.read(entry, this.#view);
+    const { messageId } = this.#view;
+    if (messageId !== null) {
+      this.receipts.putEnd(messageId, device.id, { stage, reason, atMs: this.now.wall });
+    }
+    this.#tell(stage, device, entry, this.#view, reason);
+  }
+
+  /** Tells the timeline of a step, reading the record only when somebody listens. */
+  tell(stage: Stage, device: Device, entry: number): void {
+    if (this.options.onTimeline === undefined) return;
+    this.queue.log.read(entry, this.#view);
+    this.#tell(stage, device, entry, this.#view, undefined);
+  }
+
+  #tell(stage: Stage, device: Device, entry: number, view: RecordView, reason: string | undefined): void {
+    const { messageId } = view;
+    this.options.onTimeline?.({
+      stage,
+      deviceId: device.id,
+      sequence: this.queue.log.entries.sequence[entry],
+      messageId: messageId === null ? undefined : messageIdText(messageId),
+      reason,
+    });
+  }
+
+  /** The inbox has messages that expire: they are looked at when the first of them is due. */
+  watchExpiry(device: Device): void {
+    const { earliestExpirySeconds } = device.inbox;
+    if (earliestExpirySeconds === Infinity) return;
+    this.expiryDeadlines.add(earliestExpirySeconds * 1000, device);
+  }
+}
+
+/** An event for a flow that waits for a commit. */
+class Answer {
+  readonly #core: HubCore;
+  readonly #flow: Flow;
+  readonly #event: LinkEvent;
+  readonly #failure: LinkEvent | undefined;
+
+  constructor(core: HubCore, flow: Flow, event: LinkEvent, failure: LinkEvent | undefined) {
+    this.#core = core;
+    this.#flow = flow;
+    this.#event = event;
+    this.#failure = failure;
+  }
+
+  committed(): void {
+    this.#flow.pendingAnswers--;
+    if (this.#flow.state !== FlowState.ended) this.#core.outbox.push(this.#flow, this.#event);
+  }
+
+  failed(): void {
+    this.#flow.pendingAnswers--;
+    if (this.#flow.state === FlowState.ended) return;
+    if (this.#failure === undefined) this.#core.endFlow(this.#flow, 'storage-failed');
+    else this.#core.outbox.push(this.#flow, this.#failure);
+  }
+}
+
+/** Key in `meta` of the number the next durable device gets. */
+export const nextDeviceNumberKey = encodeUtf8('nextDeviceNumber');
+/** Key in `meta` that a restored backup carries: every epoch is to change. */
+export const restoredKey = encodeUtf8('restored');
+
+export function epochText(inbox: Inbox): string {
+  return toHex(inbox.epoch);
+}

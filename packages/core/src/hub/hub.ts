@@ -1,0 +1,318 @@
+/**
+ * The hub: one machine that owns every inbox. Commands of flows and requests go in; events, replies and commits come
+ * out. It knows no protocol, holds no socket and never waits.
+ *
+ * A turn: inputs are handled as they come, and everything they cause is collected; then `pollOutput` gives first the
+ * commit (so that the disk starts early), then what there is to say, then deliveries within the turn's budget.
+ */
+import { limits } from '../base/limits.js';
+import type { Machine } from '../base/machine.js';
+import type { InstantMs } from '../base/time.js';
+import { MINUTE_MS } from '../base/time.js';
+import { unreachable } from '../base/assert.js';
+import type { ApiToken, Statistics } from '../domain/control.js';
+import type { LinkCommand } from '../domain/link.js';
+import type { Device, Flow } from './device-state.js';
+import { FlowState } from './device-state.js';
+import { EntryFlag } from './entry-table.js';
+import { HubCore } from './hub-core.js';
+import type { HubOptions } from './hub-core.js';
+import type { Lane } from './inbox.js';
+import type { HubInput, HubOutput } from './machine.js';
+import { Publisher } from './publisher.js';
+import { recover } from './recovery.js';
+import { Requests } from './requests.js';
+import { Sessions } from './sessions.js';
+
+/** How often old receipts and idempotency keys are looked for, ms. */
+const SWEEP_INTERVAL_MS = MINUTE_MS;
+
+export class Hub implements Machine<HubInput, HubOutput> {
+  readonly #core: HubCore;
+  readonly #publisher: Publisher;
+  readonly #sessions: Sessions;
+  readonly #requests: Requests;
+  #budget: number = limits.turnDeliveriesMax;
+  #sweepDueMs = Infinity;
+
+  constructor(options: HubOptions) {
+    this.#core = new HubCore(options);
+    this.#publisher = new Publisher(this.#core);
+    this.#sessions = new Sessions(this.#core, this.#publisher, (flow, commands) =>
+      this.#handleCommands(flow, commands),
+    );
+    this.#requests = new Requests(this.#core, this.#publisher);
+  }
+
+  /** Reads the store. Called once, before any input. Throws STORE_CORRUPT when it cannot be read. */
+  recover(now: InstantMs): void {
+    this.#advance(now);
+    this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
+    recover(this.#core, this.#sessions);
+  }
+
+  handleInput(now: InstantMs, input: HubInput): void {
+    this.#advance(now);
+    const core = this.#core;
+    switch (input.kind) {
+      case 'link':
+        return this.#handleLink(input.flow, input.commands);
+      case 'request':
+        return this.#requests.handle(input.request);
+      case 'committed':
+        return this.#handleCommitted();
+      case 'commit-failed':
+        return core.queue.failed();
+      case 'disk':
+        core.appendsAllowed = input.appendsAllowed;
+        return;
+      case 'drain':
+        core.isDraining = true;
+        return;
+      default:
+        unreachable(input);
+    }
+  }
+
+  handleTimeout(now: InstantMs): void {
+    this.#advance(now);
+    const core = this.#core;
+    for (;;) {
+      const device = core.expiryDeadlines.takeDue(now.wall);
+      if (device === undefined) break;
+      this.#expireMessages(device);
+    }
+    for (;;) {
+      const due = core.willDeadlines.takeDue(now.monotonic);
+      if (due === undefined) break;
+      this.#sessions.handleWillDue(due.device, due.absence);
+    }
+    for (;;) {
+      const due = core.sessionDeadlines.takeDue(now.wall);
+      if (due === undefined) break;
+      this.#sessions.handleSessionDue(due.device, due.absence);
+    }
+    if (this.#sweepDueMs <= now.monotonic) {
+      this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
+      core.receipts.sweep(now);
+    }
+  }
+
+  /** Drain until undefined; that ends the turn. When {@link hasMore} says so, begin another one soon. */
+  pollOutput(): HubOutput | undefined {
+    const core = this.#core;
+    const changes = core.queue.takeCommit();
+    if (changes !== undefined) return { kind: 'commit', changes };
+    for (;;) {
+      const output = core.outbox.poll();
+      if (output !== undefined) return output;
+      if (this.#budget <= 0 || !core.deliverer.hasReady) break;
+      this.#budget -= Math.max(1, core.deliverer.run(core.now, this.#budget));
+    }
+    this.#budget = limits.turnDeliveriesMax;
+    return undefined;
+  }
+
+  /** Deliveries were left over because the turn's budget was spent. */
+  get hasMore(): boolean {
+    return this.#core.deliverer.hasReady;
+  }
+
+  nextTimeoutMs(): number {
+    const core = this.#core;
+    const { now } = core;
+    const wallDueMs = Math.min(core.expiryDeadlines.nextMs, core.sessionDeadlines.nextMs);
+    // The wall clock may jump: it is looked at once a minute at least.
+    const wallWaitMs = Math.min(Math.max(0, wallDueMs - now.wall), MINUTE_MS);
+    return Math.min(
+      core.queue.nextTimeoutMs,
+      core.willDeadlines.nextMs,
+      this.#sweepDueMs,
+      wallDueMs === Infinity ? Infinity : now.monotonic + wallWaitMs,
+    );
+  }
+
+  // ---- views -----------------------------------------------------------------------------------------------
+
+  /** The API token with this SHA-256 (hex); undefined: there is none, or it was revoked. */
+  findApiToken(sha256: string): ApiToken | undefined {
+    return this.#core.apiTokens.get(sha256);
+  }
+
+  statistics(): Statistics {
+    return this.#requests.statistics();
+  }
+
+  /** The open batch is over its limit: nothing more should be read from senders until a commit is done. */
+  get isCongested(): boolean {
+    return this.#core.queue.openBytes > limits.openBatchBytesMax;
+  }
+
+  /** Something is not on disk yet that should be before the process leaves. */
+  hasPendingWork(): boolean {
+    return this.#core.queue.hasWork;
+  }
+
+  /** The server is about to leave: cursors are written now instead of at the end of their interval. */
+  flush(now: InstantMs): void {
+    this.#advance(now);
+    this.#core.queue.flushSoon();
+  }
+
+  // ---- links -----------------------------------------------------------------------------------------------
+
+  #advance(now: InstantMs): void {
+    this.#core.now = now;
+    this.#core.queue.advance(now);
+  }
+
+  #handleLink(flowId: number, commands: readonly LinkCommand[]): void {
+    const [first] = commands;
+    if (first?.kind === 'open') {
+      this.#sessions.handleOpen(flowId, first);
+      const flow = this.#core.flows.get(flowId);
+      if (flow !== undefined && commands.length > 1) this.#handleCommands(flow, commands.slice(1));
+      return;
+    }
+    // A flow that was refused or ended may still have sent commands: they crossed the end on the way.
+    const flow = this.#core.flows.get(flowId);
+    if (flow !== undefined) this.#handleCommands(flow, commands);
+  }
+
+  #handleCommands(flow: Flow, commands: readonly LinkCommand[]): void {
+    for (const command of commands) {
+      if (flow.state === FlowState.ended) return;
+      if (flow.state === FlowState.opening && command.kind !== 'close') (flow.held ??= []).push(command);
+      else this.#handleCommand(flow, command);
+    }
+  }
+
+  #handleCommand(flow: Flow, command: LinkCommand): void {
+    switch (command.kind) {
+      case 'publish':
+        return this.#publisher.handlePublish(flow, command);
+      case 'acknowledge':
+        return this.#handleAcknowledge(flow, command.sequence);
+      case 'received':
+        return this.#handleReceived(flow, command.sequence);
+      case 'complete':
+        return this.#handleComplete(flow, command.sequence);
+      case 'release':
+        return this.#publisher.handleRelease(flow, command.packetId);
+      case 'subscribe':
+        return this.#sessions.handleSubscribe(flow, command.ticket, command.subscriptions);
+      case 'unsubscribe':
+        return this.#sessions.handleUnsubscribe(flow, command.ticket, command.filters);
+      case 'writable':
+        flow.isWritable = command.writable;
+        return this.#core.deliverer.wake(flow.device);
+      case 'close':
+        return this.#sessions.handleClose(flow, command);
+      case 'open':
+        // A session opens once; a second one is a fault of the link, not of the peer.
+        return this.#core.endFlow(flow, 'protocol-error');
+      default:
+        unreachable(command);
+    }
+  }
+
+  /** The device has the message: it is done. */
+  #handleAcknowledge(flow: Flow, sequence: number): void {
+    const core = this.#core;
+    const { device } = flow;
+    const entry = core.queue.log.findInflight(device.inbox, sequence);
+    if (entry === 0) return;
+    core.acknowledged++;
+    core.tell('acknowledged', device, entry);
+    core.queue.log.finish(device.inbox, entry);
+    core.deliverer.wake(device);
+  }
+
+  /** QoS 2, first half: the device has it; from here on only its id is in use. */
+  #handleReceived(flow: Flow, sequence: number): void {
+    const core = this.#core;
+    const { device } = flow;
+    const { inbox } = device;
+    const entry = core.queue.log.findInflight(inbox, sequence);
+    if (entry !== 0) {
+      if (!(core.queue.log.entries.flags[entry] & EntryFlag.qos2)) return;
+      core.acknowledged++;
+      core.tell('acknowledged', device, entry);
+      core.queue.log.finish(inbox, entry);
+      (inbox.released ??= new Set()).add(sequence);
+    } else if (!inbox.released?.has(sequence)) return;
+    const isStored = device.isDurable && device.session!.isDurable;
+    if (isStored) core.queue.putCursor(inbox);
+    core.answer(flow, { kind: 'release', sequence }, isStored, undefined);
+  }
+
+  /** QoS 2, second half: the id is free. */
+  #handleComplete(flow: Flow, sequence: number): void {
+    const { device } = flow;
+    const { inbox } = device;
+    if (!inbox.released?.delete(sequence)) return;
+    if (inbox.released.size === 0) inbox.released = null;
+    this.#core.queue.log.markCursorDirty(inbox);
+    this.#core.deliverer.wake(device);
+  }
+
+  // ---- time and disk ---------------------------------------------------------------------------------------
+
+  #handleCommitted(): void {
+    const core = this.#core;
+    const inboxes = core.queue.committed();
+    for (const inbox of inboxes) {
+      const device = core.byNumber.get(inbox.number);
+      if (device === undefined) continue;
+      if (core.options.onTimeline !== undefined) this.#tellStored(device);
+      core.deliverer.wake(device);
+    }
+  }
+
+  #tellStored(device: Device): void {
+    const { inbox } = device;
+    const { entries } = this.#core.queue.log;
+    for (const lane of [inbox.topics, inbox.addressedIfAny]) {
+      let entry = lane?.tail ?? 0;
+      while (entry !== 0 && entries.sequence[entry] > inbox.toldThrough) entry = entries.previous[entry];
+      entry = entry === 0 ? (lane?.head ?? 0) : entries.next[entry];
+      for (; entry !== 0 && entries.sequence[entry] <= inbox.committed; entry = entries.next[entry]) {
+        this.#core.tell('stored', device, entry);
+      }
+    }
+    inbox.toldThrough = inbox.committed;
+  }
+
+  /** Ends what of the inbox has outlived its time and was never sent. */
+  #expireMessages(device: Device): void {
+    const core = this.#core;
+    const { inbox } = device;
+    if (device.isRemoved || inbox.earliestExpirySeconds * 1000 > core.now.wall) return;
+    inbox.earliestExpirySeconds = Infinity;
+    this.#expireLane(device, inbox.topics);
+    if (inbox.addressedIfAny !== null) this.#expireLane(device, inbox.addressedIfAny);
+    core.watchExpiry(device);
+  }
+
+  #expireLane(device: Device, lane: Lane): void {
+    const core = this.#core;
+    const { inbox } = device;
+    const { entries } = core.queue.log;
+    const nowSeconds = Math.floor(core.now.wall / 1000);
+    let entry = lane.head;
+    while (entry !== 0) {
+      const next = entries.next[entry];
+      const expirySeconds = entries.expirySeconds[entry];
+      if (expirySeconds !== 0 && !(entries.flags[entry] & EntryFlag.sent)) {
+        const isDue = expirySeconds <= nowSeconds;
+        if (isDue && entries.sequence[entry] <= inbox.committed) {
+          core.endEntry(device, entry, 'expired', 'time to live is over');
+        } else {
+          const lookAgain = Math.max(expirySeconds, nowSeconds + 1);
+          inbox.earliestExpirySeconds = Math.min(inbox.earliestExpirySeconds, lookAgain);
+        }
+      }
+      entry = next;
+    }
+  }
+}

@@ -1,0 +1,693 @@
+/**
+ * The message log and the inboxes that read it: append, read, finish, reclaim, recover.
+ *
+ * Every publication is one record in an append-only log of chunks; every recipient is one entry in memory. Nothing
+ * is ever changed in place: an acknowledgement moves the recipient's cursor, and a chunk is deleted when nobody
+ * waits for anything in it and the cursor rows that say so are written. Messages for sessions that end with their
+ * connection use the same structure with chunks that are never stored.
+ *
+ * Must not: know sessions, subscriptions or flows; decide when to commit.
+ */
+import { assert } from '../base/assert.js';
+import { WakelineError } from '../base/errors.js';
+import { decodeUtf8 } from '../base/utf8.js';
+import { limits } from '../base/limits.js';
+import type { Store, StoreChange } from '../ports/store.js';
+import { Chunk, logKey, logPosition } from './chunk.js';
+import { EntryFlag, EntryTable } from './entry-table.js';
+import type { Inbox, Lane, Touch } from './inbox.js';
+import { KeyIndex, SEQUENCE_MAX } from './inbox.js';
+import {
+  RecipientCursor,
+  RecipientFlag,
+  RecordView,
+  recipientBytes,
+  recordBytes,
+  writeRecipient,
+  writeRecord,
+} from './record.js';
+import type { RecordContent } from './record.js';
+
+/** One inbox to which a publication goes. */
+export interface Recipient {
+  readonly inbox: Inbox;
+  /** {@link RecipientFlag} bits, without `subscriptionIds`. */
+  readonly flags: number;
+  readonly subscriptionIds: readonly number[];
+}
+
+export interface InboxLogOptions {
+  /** Reads only. */
+  readonly store: Store;
+  /** Default: `limits.logChunkBytes`. */
+  readonly chunkBytes?: number;
+  /** Called once for each inbox whose cursor row is out of date. */
+  readonly onCursorDirty: (inbox: Inbox) => void;
+}
+
+/** A copy forward under way: which entry moves where once the commit is synced. */
+interface Move {
+  readonly inbox: Inbox;
+  readonly entry: number;
+  readonly sequence: number;
+  readonly from: Chunk;
+  readonly to: Chunk;
+  readonly offset: number;
+}
+
+/** What one commit takes out of and puts into the log. */
+export interface LogBatch {
+  readonly chunks: Chunk[];
+  readonly touches: Touch[];
+  readonly deleted: Chunk[];
+  readonly moves: Move[];
+}
+
+export class InboxLog {
+  readonly entries = new EntryTable();
+  readonly #store: Store;
+  readonly #chunkBytes: number;
+  readonly #onCursorDirty: (inbox: Inbox) => void;
+  readonly #chunks: (Chunk | null)[] = [];
+  readonly #freeSlots: number[] = [];
+  /** Committed durable chunks that hold their bytes, oldest first. */
+  readonly #cached = new Set<Chunk>();
+  #cachedBytes = 0;
+  #volatileBytes = 0;
+  #durableBytes = 0;
+  #liveBytes = 0;
+  /** Sealed or open durable chunks of the batch that is being filled. */
+  #batch: LogBatch = emptyBatch();
+  #openDurable: Chunk | null = null;
+  #openVolatile: Chunk | null = null;
+  /** Committed durable chunks nobody waits for. */
+  #dead: Chunk[] = [];
+  #nextPosition = 1;
+  /** Slots of durable chunks in log order, for copying forward; may hold slots that are gone. */
+  #order: Chunk[] = [];
+  #orderStart = 0;
+  readonly #view = new RecordView();
+  readonly #recipient = new RecipientCursor();
+
+  constructor(options: InboxLogOptions) {
+    this.#store = options.store;
+    this.#chunkBytes = options.chunkBytes ?? limits.logChunkBytes;
+    this.#onCursorDirty = options.onCursorDirty;
+  }
+
+  /** Bytes of all stored chunks, and of what in them is still waited for (approximate: bodies and topics). */
+  get durableBytes(): number {
+    return this.#durableBytes;
+  }
+
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** Bytes of messages held in memory only. */
+  get volatileBytes(): number {
+    return this.#volatileBytes;
+  }
+
+  /** Bytes of log the open batch holds. */
+  get openBytes(): number {
+    let bytes = 0;
+    for (const chunk of this.#batch.chunks) bytes += chunk.used;
+    return bytes;
+  }
+
+  /** Whether the open batch has anything to store. */
+  get hasOpen(): boolean {
+    return this.#batch.chunks.length > 0;
+  }
+
+  /** Whether there are chunks that could be deleted with the next flush of cursors. */
+  get hasDead(): boolean {
+    return this.#dead.length > 0;
+  }
+
+  /**
+   * Numbers the publication in each recipient's inbox and writes it into the open batch. All recipients must be
+   * durable or all volatile. Volatile messages may be read at once; durable ones after {@link committed}.
+   */
+  append(content: RecordContent, recipients: readonly Recipient[], isDurable: boolean): void {
+    for (let start = 0; start < recipients.length; start += limits.recordRecipientsMax) {
+      const part =
+        recipients.length <= limits.recordRecipientsMax
+          ? recipients
+          : recipients.slice(start, start + limits.recordRecipientsMax);
+      this.#appendRecord(content, part, isDurable);
+    }
+  }
+
+  #appendRecord(content: RecordContent, recipients: readonly Recipient[], isDurable: boolean): void {
+    let recipientsBytes = 0;
+    for (const recipient of recipients) recipientsBytes += recipientBytes(recipient.subscriptionIds.length);
+    const chunk = this.#room(recordBytes(content, recipientsBytes), isDurable);
+    const offset = chunk.used;
+    const bytes = chunk.bytes!;
+    let position = writeRecord(bytes, offset, content, recipientsBytes);
+    const contentFlags =
+      (content.messageId === null ? 0 : EntryFlag.receipt) |
+      (content.replaceKey === null ? 0 : EntryFlag.keyed);
+    const size = content.topic.length + content.properties.length + content.body.length;
+    const expirySeconds = expirySecondsOf(content.expiryMs);
+    for (const recipient of recipients) {
+      const { inbox } = recipient;
+      assert(inbox.lastSequence < SEQUENCE_MAX, 'an inbox gives out at most 2^32 - 1 numbers');
+      const sequence = ++inbox.lastSequence;
+      const flags =
+        recipient.subscriptionIds.length === 0
+          ? recipient.flags
+          : recipient.flags | RecipientFlag.subscriptionIds;
+      position = writeRecipient(
+        bytes,
+        position,
+        inbox.number,
+        sequence,
+        recipient.flags,
+        recipient.subscriptionIds,
+      );
+      this.#link(inbox, chunk, offset, sequence, flags | contentFlags, size, expirySeconds);
+      if (isDurable) {
+        if (inbox.touch === null) {
+          inbox.touch = { inbox, through: sequence };
+          this.#batch.touches.push(inbox.touch);
+        } else inbox.touch.through = sequence;
+      } else inbox.committed = sequence;
+    }
+    chunk.used += recordBytes(content, recipientsBytes);
+  }
+
+  /** The entry appended last to the inbox. */
+  lastEntry(inbox: Inbox, isAddressed: boolean): number {
+    return (isAddressed ? inbox.addressed : inbox.topics).tail;
+  }
+
+  /** Remembers which waiting entry carries a replace key ({@link replaceKeyText}). */
+  setKey(inbox: Inbox, entry: number, key: string): void {
+    (inbox.keys ??= new KeyIndex()).set(key, entry);
+  }
+
+  /** The lane in which an entry waits. */
+  laneOf(inbox: Inbox, entry: number): Lane {
+    return this.entries.flags[entry] & EntryFlag.addressed ? inbox.addressed : inbox.topics;
+  }
+
+  /** Reads an entry's record into the view, which stays valid for the turn. */
+  read(entry: number, view: RecordView): void {
+    const chunk = this.#chunks[this.entries.chunk[entry]]!;
+    if (!view.parse(this.#bytesOf(chunk), this.entries.offset[entry])) throw corrupt(chunk.position);
+  }
+
+  /** The subscription identifiers stored for an entry. */
+  subscriptionIds(entry: number, inbox: Inbox, view: RecordView): readonly number[] {
+    if (!(this.entries.flags[entry] & EntryFlag.subscriptionIds)) return noIds;
+    const sequence = this.entries.sequence[entry];
+    this.#recipient.begin(view);
+    while (this.#recipient.next()) {
+      if (this.#recipient.deviceNumber === inbox.number && this.#recipient.sequence === sequence) {
+        return this.#recipient.subscriptionIds();
+      }
+    }
+    return noIds;
+  }
+
+  /** The entry with this number among those sent on the current flow; 0: there is none. */
+  findInflight(inbox: Inbox, sequence: number): number {
+    return (
+      this.#findInflightIn(inbox.topics, sequence) ||
+      (inbox.addressedIfAny === null ? 0 : this.#findInflightIn(inbox.addressedIfAny, sequence))
+    );
+  }
+
+  #findInflightIn(lane: Lane, sequence: number): number {
+    const { entries } = this;
+    if (lane.scanned === 0) return 0;
+    let entry = lane.head;
+    while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
+    if (entry === 0 || entries.sequence[entry] !== sequence) return 0;
+    return entries.flags[entry] & EntryFlag.inflight ? entry : 0;
+  }
+
+  /** The flags of the waiting message with this number; 0: it does not wait. */
+  flagsOf(inbox: Inbox, sequence: number): number {
+    const { entries } = this;
+    for (const lane of [inbox.topics, inbox.addressedIfAny]) {
+      let entry = lane?.head ?? 0;
+      while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
+      if (entry !== 0 && entries.sequence[entry] === sequence) return entries.flags[entry];
+    }
+    return 0;
+  }
+
+  /** The device is done with the entry, whatever the reason: it is taken out and its number counted as finished. */
+  finish(inbox: Inbox, entry: number): void {
+    const { entries } = this;
+    inbox.finished.add(entries.sequence[entry]);
+    this.#unlink(inbox, entry);
+    this.markCursorDirty(inbox);
+  }
+
+  markCursorDirty(inbox: Inbox): void {
+    if (inbox.cursorDirty || !inbox.isDurable) return;
+    inbox.cursorDirty = true;
+    this.#onCursorDirty(inbox);
+  }
+
+  /** The flow is gone: what was sent on it and not acknowledged is to be sent again. */
+  endFlow(inbox: Inbox): void {
+    this.#rewindLane(inbox.topics, true);
+    if (inbox.addressedIfAny !== null) this.#rewindLane(inbox.addressedIfAny, true);
+    inbox.inflight = 0;
+    inbox.sentLast = 0;
+  }
+
+  /** What was passed over is looked at again, because what is subscribed has changed. */
+  rescan(lane: Lane): void {
+    this.#rewindLane(lane, false);
+  }
+
+  #rewindLane(lane: Lane, isFlowEnded: boolean): void {
+    if (isFlowEnded && lane.scanned !== 0) {
+      const { entries } = this;
+      const last = lane.scanned;
+      for (let entry = lane.head; entry !== 0; entry = entries.next[entry]) {
+        entries.flags[entry] &= ~EntryFlag.inflight;
+        if (entry === last) break;
+      }
+    }
+    lane.scanned = 0;
+  }
+
+  /** Drops everything of a lane up to a number. Returns the entries' count. */
+  finishLane(inbox: Inbox, lane: Lane, through: number, onEnd: (entry: number) => void): number {
+    const { entries } = this;
+    let count = 0;
+    let entry = lane.head;
+    while (entry !== 0 && entries.sequence[entry] <= through) {
+      const next = entries.next[entry];
+      onEnd(entry);
+      this.finish(inbox, entry);
+      count++;
+      entry = next;
+    }
+    return count;
+  }
+
+  /**
+   * Closes the batch that is being filled and lists what it stores. With `includeReclaim`, which needs every dirty
+   * cursor row in the same commit, dead chunks go and survivors of the oldest are copied forward first.
+   */
+  closeBatch(includeReclaim: boolean, inboxByNumber: (number: number) => Inbox | undefined): LogBatch {
+    if (includeReclaim) {
+      this.#copyForward(inboxByNumber);
+      for (const chunk of this.#dead) this.#batch.deleted.push(chunk);
+      this.#dead = [];
+    }
+    const batch = this.#batch;
+    this.#batch = emptyBatch();
+    this.#openDurable = null;
+    for (const touch of batch.touches) touch.inbox.touch = null;
+    return batch;
+  }
+
+  /** The changes a closed batch makes to the store. */
+  changesOf(batch: LogBatch): StoreChange[] {
+    const changes: StoreChange[] = [];
+    for (const chunk of batch.chunks) {
+      const value = chunk.bytes!.subarray(0, chunk.used);
+      changes.push({ table: 'log', key: logKey(chunk.position), value });
+    }
+    for (const chunk of batch.deleted) {
+      changes.push({ table: 'log', key: logKey(chunk.position), value: undefined });
+    }
+    return changes;
+  }
+
+  /** The batch is synced: its messages may be read. */
+  committed(batch: LogBatch): void {
+    for (const chunk of batch.chunks) {
+      chunk.isCommitted = true;
+      this.#order.push(chunk);
+      this.#durableBytes += chunk.used;
+      if (chunk.live === 0) this.#retire(chunk);
+      else this.#cache(chunk);
+    }
+    for (const { inbox, through } of batch.touches) inbox.committed = Math.max(inbox.committed, through);
+    for (const move of batch.moves) this.#applyMove(move);
+    for (const chunk of batch.deleted) this.#forget(chunk);
+  }
+
+  /** The batch is lost: its numbers are given out anew. Batches must fail newest first. */
+  failed(batch: LogBatch): void {
+    for (const { inbox } of batch.touches) {
+      this.#truncate(inbox, inbox.topics);
+      if (inbox.addressedIfAny !== null) this.#truncate(inbox, inbox.addressedIfAny);
+      inbox.lastSequence = inbox.committed;
+      inbox.finished.truncate(inbox.committed);
+    }
+    for (const chunk of batch.deleted) {
+      if (chunk.isLeaving) this.#stay(chunk);
+      else this.#dead.push(chunk);
+    }
+    for (const chunk of batch.chunks) this.#freeSlot(chunk);
+  }
+
+  /** The commit that would have copied the chunk forward failed. */
+  #stay(chunk: Chunk): void {
+    chunk.isLeaving = false;
+    this.#durableBytes += chunk.used;
+    this.#order.push(chunk);
+    if (chunk.live === 0) this.#retire(chunk);
+  }
+
+  #truncate(inbox: Inbox, lane: Lane): void {
+    while (lane.tail !== 0 && this.entries.sequence[lane.tail] > inbox.committed) {
+      this.#unlink(inbox, lane.tail);
+    }
+  }
+
+  /**
+   * Reads the whole log. `inboxOf` gives the inbox of a number (undefined: its device is gone); `isWanted` says
+   * whether the message still waits for it. Entries come out in ascending sequence whatever the log's order.
+   */
+  recover(
+    inboxOf: (number: number) => Inbox | undefined,
+    isWanted: (inbox: Inbox, sequence: number, flags: number, view: RecordView) => boolean,
+  ): void {
+    const unsorted = new Set<Lane>();
+    const view = this.#view;
+    const recipient = this.#recipient;
+    for (const { key, value } of this.#store.scan('log')) {
+      const position = logPosition(key);
+      const chunk = this.#newChunk(position, true, null);
+      chunk.used = value.length;
+      chunk.isCommitted = true;
+      this.#nextPosition = position + 1;
+      this.#durableBytes += value.length;
+      for (let offset = 0; offset < value.length; offset = view.end) {
+        if (!view.parse(value, offset)) throw corrupt(position);
+        const contentFlags =
+          (view.messageIdStart < 0 ? 0 : EntryFlag.receipt) |
+          (view.replaceKeyStart < 0 ? 0 : EntryFlag.keyed);
+        recipient.begin(view);
+        while (recipient.next()) {
+          const inbox = inboxOf(recipient.deviceNumber);
+          if (inbox === undefined) continue;
+          const { sequence, flags } = recipient;
+          if (sequence > inbox.lastSequence) inbox.lastSequence = inbox.committed = sequence;
+          if (inbox.finished.has(sequence) || !isWanted(inbox, sequence, flags, view)) continue;
+          const lane = flags & RecipientFlag.addressed ? inbox.addressed : inbox.topics;
+          if (lane.tail !== 0 && this.entries.sequence[lane.tail] > sequence) unsorted.add(lane);
+          const size = view.end - view.topicStart;
+          this.#link(
+            inbox,
+            chunk,
+            offset,
+            sequence,
+            flags | contentFlags,
+            size,
+            expirySecondsOf(view.expiryMs),
+          );
+          if (view.replaceKeyStart >= 0)
+            this.setKey(inbox, lane.tail, replaceKeyText(view.topic, view.replaceKey!));
+        }
+      }
+      this.#order.push(chunk);
+      if (chunk.live === 0) this.#retire(chunk);
+    }
+    for (const lane of unsorted) this.#sort(lane);
+  }
+
+  #sort(lane: Lane): void {
+    const { entries } = this;
+    const sorted: number[] = [];
+    for (let entry = lane.head; entry !== 0; entry = entries.next[entry]) sorted.push(entry);
+    sorted.sort((a, b) => entries.sequence[a] - entries.sequence[b]);
+    lane.head = sorted[0];
+    lane.tail = sorted[sorted.length - 1];
+    for (let index = 0; index < sorted.length; index++) {
+      entries.previous[sorted[index]] = index === 0 ? 0 : sorted[index - 1];
+      entries.next[sorted[index]] = index + 1 === sorted.length ? 0 : sorted[index + 1];
+    }
+  }
+
+  // ---- reclaim ---------------------------------------------------------------------------------------------
+
+  /** Copies what is still wanted out of the oldest chunks when the log has grown to twice its live bytes. */
+  #copyForward(inboxByNumber: (number: number) => Inbox | undefined): void {
+    let budget = limits.logCopyBytesMax;
+    while (
+      budget > 0 &&
+      this.#orderStart < this.#order.length &&
+      this.#durableBytes > 2 * this.#liveBytes + limits.logSlackBytes
+    ) {
+      const chunk = this.#order[this.#orderStart++];
+      if (chunk.live === 0 || this.#chunks[chunk.slot] !== chunk) continue;
+      budget -= chunk.used;
+      this.#copyChunk(chunk, inboxByNumber);
+      this.#batch.deleted.push(chunk);
+      chunk.isLeaving = true;
+      this.#durableBytes -= chunk.used;
+    }
+    if (this.#orderStart > 1024 && this.#orderStart * 2 > this.#order.length) {
+      this.#order = this.#order.slice(this.#orderStart);
+      this.#orderStart = 0;
+    }
+  }
+
+  #copyChunk(chunk: Chunk, inboxByNumber: (number: number) => Inbox | undefined): void {
+    const bytes = this.#bytesOf(chunk);
+    chunk.bytes = bytes;
+    const view = new RecordView();
+    for (let offset = 0; offset < chunk.used; offset = view.end) {
+      if (!view.parse(bytes, offset)) throw corrupt(chunk.position);
+      this.#copyRecord(chunk, offset, view, inboxByNumber);
+    }
+  }
+
+  #copyRecord(
+    chunk: Chunk,
+    offset: number,
+    view: RecordView,
+    inboxByNumber: (number: number) => Inbox | undefined,
+  ): void {
+    const live: { inbox: Inbox; entry: number; sequence: number; flags: number; ids: readonly number[] }[] =
+      [];
+    const recipient = this.#recipient;
+    recipient.begin(view);
+    while (recipient.next()) {
+      const inbox = inboxByNumber(recipient.deviceNumber);
+      if (inbox === undefined || inbox.finished.has(recipient.sequence)) continue;
+      const lane = recipient.flags & RecipientFlag.addressed ? inbox.addressed : inbox.topics;
+      const entry = this.#findFromHead(lane, recipient.sequence, chunk.slot, offset);
+      if (entry === 0) continue;
+      const ids = recipient.subscriptionIds();
+      live.push({
+        inbox,
+        entry,
+        sequence: recipient.sequence,
+        flags: recipient.flags & ~RecipientFlag.subscriptionIds,
+        ids,
+      });
+    }
+    if (live.length === 0) return;
+    const content = view.content();
+    let recipientsBytes = 0;
+    for (const { ids } of live) recipientsBytes += recipientBytes(ids.length);
+    const to = this.#room(recordBytes(content, recipientsBytes), true);
+    let position = writeRecord(to.bytes!, to.used, content, recipientsBytes);
+    for (const { inbox, entry, sequence, flags, ids } of live) {
+      position = writeRecipient(to.bytes!, position, inbox.number, sequence, flags, ids);
+      this.#batch.moves.push({ inbox, entry, sequence, from: chunk, to, offset: to.used });
+    }
+    to.used += recordBytes(content, recipientsBytes);
+    // Counted as wanted until the move is applied, so that the new chunk is not retired before it.
+    to.live += live.length;
+  }
+
+  #findFromHead(lane: Lane, sequence: number, slot: number, offset: number): number {
+    const { entries } = this;
+    let entry = lane.head;
+    while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
+    if (entry === 0 || entries.sequence[entry] !== sequence) return 0;
+    return entries.chunk[entry] === slot && entries.offset[entry] === offset ? entry : 0;
+  }
+
+  #applyMove(move: Move): void {
+    const { entries } = this;
+    const { entry, from, to } = move;
+    const isThere =
+      entries.sequence[entry] === move.sequence &&
+      entries.chunk[entry] === from.slot &&
+      !move.inbox.finished.has(move.sequence);
+    if (isThere) {
+      entries.chunk[entry] = to.slot;
+      entries.offset[entry] = move.offset;
+      from.live--;
+    } else this.#wantOneLess(to);
+  }
+
+  #wantOneLess(chunk: Chunk): void {
+    chunk.live--;
+    if (chunk.live > 0 || !chunk.isCommitted || chunk.isLeaving) return;
+    if (chunk.isDurable) this.#retire(chunk);
+    else this.#forget(chunk);
+  }
+
+  /** A durable chunk that nobody waits for: deleted with the next flush of cursors. */
+  #retire(chunk: Chunk): void {
+    this.#uncache(chunk);
+    chunk.bytes = null;
+    this.#durableBytes -= chunk.used;
+    this.#dead.push(chunk);
+  }
+
+  #forget(chunk: Chunk): void {
+    if (!chunk.isDurable) this.#volatileBytes -= chunk.bytes!.length;
+    this.#uncache(chunk);
+    this.#freeSlot(chunk);
+  }
+
+  // ---- chunks ----------------------------------------------------------------------------------------------
+
+  /** The open chunk with room for `bytes` more. */
+  #room(bytes: number, isDurable: boolean): Chunk {
+    const open = isDurable ? this.#openDurable : this.#openVolatile;
+    if (open !== null && open.used + bytes <= open.bytes!.length) return open;
+    const buffer = new Uint8Array(Math.max(this.#chunkBytes, bytes));
+    const chunk = this.#newChunk(isDurable ? this.#nextPosition++ : 0, isDurable, buffer);
+    if (isDurable) {
+      this.#openDurable = chunk;
+      this.#batch.chunks.push(chunk);
+      return chunk;
+    }
+    // A volatile chunk counts as stored once nothing more is written to it.
+    if (open !== null) {
+      open.isCommitted = true;
+      if (open.live === 0) this.#forget(open);
+    }
+    this.#openVolatile = chunk;
+    this.#volatileBytes += buffer.length;
+    return chunk;
+  }
+
+  #newChunk(position: number, isDurable: boolean, bytes: Uint8Array | null): Chunk {
+    const slot = this.#freeSlots.pop() ?? this.#chunks.length;
+    const chunk = new Chunk(slot, position, isDurable, bytes);
+    this.#chunks[slot] = chunk;
+    return chunk;
+  }
+
+  #freeSlot(chunk: Chunk): void {
+    if (this.#chunks[chunk.slot] !== chunk) return;
+    this.#chunks[chunk.slot] = null;
+    this.#freeSlots.push(chunk.slot);
+  }
+
+  #bytesOf(chunk: Chunk): Uint8Array {
+    if (chunk.bytes !== null) return chunk.bytes;
+    const bytes = this.#store.get('log', logKey(chunk.position));
+    if (bytes === undefined) throw corrupt(chunk.position);
+    chunk.bytes = bytes;
+    this.#cache(chunk);
+    return bytes;
+  }
+
+  #cache(chunk: Chunk): void {
+    const bytes = chunk.bytes!;
+    // A half-empty buffer would keep twice what it holds.
+    if (bytes.length > chunk.used * 2) chunk.bytes = bytes.slice(0, chunk.used);
+    this.#cached.add(chunk);
+    this.#cachedBytes += chunk.bytes!.length;
+    for (const oldest of this.#cached) {
+      if (this.#cachedBytes <= limits.chunkCacheBytesMax || oldest === chunk) break;
+      this.#uncache(oldest);
+    }
+  }
+
+  #uncache(chunk: Chunk): void {
+    if (!this.#cached.delete(chunk)) return;
+    this.#cachedBytes -= chunk.bytes!.length;
+    chunk.bytes = null;
+  }
+
+  // ---- entries ---------------------------------------------------------------------------------------------
+
+  #link(
+    inbox: Inbox,
+    chunk: Chunk,
+    offset: number,
+    sequence: number,
+    flags: number,
+    size: number,
+    expirySeconds: number,
+  ): void {
+    const { entries } = this;
+    const entry = entries.allocate();
+    const lane = flags & EntryFlag.addressed ? inbox.addressed : inbox.topics;
+    entries.chunk[entry] = chunk.slot;
+    entries.offset[entry] = offset;
+    entries.sequence[entry] = sequence;
+    entries.flags[entry] = flags;
+    entries.size[entry] = size;
+    entries.expirySeconds[entry] = expirySeconds;
+    entries.next[entry] = 0;
+    entries.previous[entry] = lane.tail;
+    if (lane.tail === 0) lane.head = entry;
+    else entries.next[lane.tail] = entry;
+    lane.tail = entry;
+    lane.count++;
+    chunk.live++;
+    inbox.waitingBytes += size;
+    if (chunk.isDurable) this.#liveBytes += size;
+    if (expirySeconds !== 0 && expirySeconds < inbox.earliestExpirySeconds) {
+      inbox.earliestExpirySeconds = expirySeconds;
+    }
+  }
+
+  #unlink(inbox: Inbox, entry: number): void {
+    const { entries } = this;
+    const lane = this.laneOf(inbox, entry);
+    const next = entries.next[entry];
+    const previous = entries.previous[entry];
+    if (previous === 0) lane.head = next;
+    else entries.next[previous] = next;
+    if (next === 0) lane.tail = previous;
+    else entries.previous[next] = previous;
+    if (lane.scanned === entry) lane.scanned = previous;
+    lane.count--;
+    const flags = entries.flags[entry];
+    if (flags & EntryFlag.inflight) inbox.inflight--;
+    if (flags & EntryFlag.keyed) inbox.keys?.deleteEntry(entry);
+    const size = entries.size[entry];
+    inbox.waitingBytes -= size;
+    const chunk = this.#chunks[entries.chunk[entry]]!;
+    if (chunk.isDurable) this.#liveBytes -= size;
+    entries.release(entry);
+    this.#wantOneLess(chunk);
+  }
+}
+
+const noIds: readonly number[] = [];
+
+/** Replace keys are kept apart by channel, as `key, line break, topic`. */
+export function replaceKeyText(topic: Uint8Array, key: Uint8Array): string {
+  return `${decodeUtf8(key, 0, key.length) ?? ''}\n${decodeUtf8(topic, 0, topic.length) ?? ''}`;
+}
+
+function emptyBatch(): LogBatch {
+  return { chunks: [], touches: [], deleted: [], moves: [] };
+}
+
+function expirySecondsOf(expiryMs: number): number {
+  return expiryMs === 0 ? 0 : Math.ceil(expiryMs / 1000);
+}
+
+function corrupt(position: number): WakelineError {
+  return new WakelineError(
+    'STORE_CORRUPT',
+    `log chunk ${position} cannot be read; restore the data directory from a backup`,
+  );
+}

@@ -1,0 +1,4 @@
+/** The hub: inboxes, delivery, topics, sessions and requests. Knows no protocol and no host. */
+export { Hub } from './hub.js';
+export type { HubOptions } from './hub-core.js';
+export type * from './machine.js';

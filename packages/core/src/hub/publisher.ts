@@ -1,0 +1,318 @@
+/** Publications on their way in: access, retained state, recipients, the record, QoS 0 at once. */
+import { limits } from '../base/limits.js';
+import { encodeUtf8, utf8Bytes } from '../base/utf8.js';
+import type { Refusal } from '../domain/device.js';
+import type { LinkCommand } from '../domain/link.js';
+import type { Publication, Qos } from '../domain/message.js';
+import type { Device, Flow } from './device-state.js';
+import { FlowState } from './device-state.js';
+import { EntryFlag } from './entry-table.js';
+import type { HubCore } from './hub-core.js';
+import type { Inbox } from './inbox.js';
+import { replaceKeyText } from './inbox-log.js';
+import type { Recipient } from './inbox-log.js';
+import { RecipientFlag, RecordView } from './record.js';
+import type { RecordContent } from './record.js';
+import { RetainedMessage, encodeRetained } from './retained.js';
+import type { Subscription } from './subscription-tree.js';
+import { INBOX_PREFIX, isTopicName } from './topic-filter.js';
+
+/** How a publication was taken in. */
+export interface Published {
+  /** undefined: it was. */
+  readonly refusal: Refusal | undefined;
+  /** Devices it goes to, QoS 0 included. */
+  readonly recipients: readonly Device[];
+  /** Whether anything of it is to be synced before it may be acknowledged. */
+  readonly needsSync: boolean;
+}
+
+const refused = (refusal: Refusal): Published => ({ refusal, recipients: [], needsSync: false });
+
+export class Publisher {
+  readonly #core: HubCore;
+  readonly #view = new RecordView();
+
+  constructor(core: HubCore) {
+    this.#core = core;
+  }
+
+  /** A PUBLISH of a device's flow. */
+  handlePublish(flow: Flow, command: LinkCommand & { kind: 'publish' }): void {
+    const { publication, packetId } = command;
+    const { device } = flow;
+    const { inbox } = device;
+    const { qos } = publication;
+    if (qos === 2 && inbox.inboundIds?.has(packetId)) {
+      // Stored before: the answer was lost. It must not leave before the first one would have.
+      const isUnsynced = this.#core.queue.isCommitting || this.#core.queue.hasOpen;
+      this.#accept(flow, packetId, qos, undefined, true, isUnsynced);
+      return;
+    }
+    const refusal = device.access.mayPublish(publication.topic) ? undefined : 'not-authorized';
+    const full = qos === 2 && (inbox.inboundIds?.size ?? 0) >= limits.inboundQos2Max;
+    const published =
+      refusal !== undefined
+        ? refused(refusal)
+        : full
+          ? refused('quota-exceeded')
+          : this.publish(publication, device, null);
+    if (qos === 0) return;
+    let { needsSync } = published;
+    if (qos === 2 && published.refusal === undefined) {
+      (inbox.inboundIds ??= new Set()).add(packetId);
+      if (this.#keepsIds(device)) {
+        this.#core.queue.putCursor(inbox);
+        needsSync = true;
+      }
+      this.#core.queue.after({ committed() {}, failed: () => void inbox.inboundIds?.delete(packetId) });
+    }
+    const matched = published.recipients.length > 0;
+    this.#accept(flow, packetId, qos, published.refusal, matched, needsSync);
+  }
+
+  /** PUBREL: the sender's id is free again once that is synced. */
+  handleRelease(flow: Flow, packetId: number): void {
+    const { device } = flow;
+    const { inbox } = device;
+    const found = inbox.inboundIds?.delete(packetId) ?? false;
+    const needsSync = found && this.#keepsIds(device);
+    if (needsSync) {
+      this.#core.queue.putCursor(inbox);
+      this.#core.queue.after({
+        committed() {},
+        failed: () => void (inbox.inboundIds ??= new Set()).add(packetId),
+      });
+    }
+    this.#core.answer(flow, { kind: 'completed', packetId, found }, needsSync, undefined);
+  }
+
+  /** QoS 2 ids live as long as the session. */
+  #keepsIds(device: Device): boolean {
+    return device.isDurable && device.session!.isDurable;
+  }
+
+  #accept(
+    flow: Flow,
+    packetId: number,
+    qos: Qos,
+    reason: Refusal | undefined,
+    matched: boolean,
+    needsSync: boolean,
+  ): void {
+    this.#core.answer(
+      flow,
+      { kind: 'accepted', packetId, qos, reason, matched },
+      needsSync,
+      needsSync ? { kind: 'accepted', packetId, qos, reason: 'storage-failed', matched: false } : undefined,
+    );
+  }
+
+  /**
+   * Takes a publication in for everybody who subscribes to its topic. `from` is the device that sent it (null: the
+   * server, or an HTTP sender); `messageId` is kept with it when its sender wants to know what became of it.
+   */
+  publish(publication: Publication, from: Device | null, messageId: Uint8Array | null): Published {
+    const core = this.#core;
+    if (publication.body.length > limits.messageBytesMax) return refused('message-too-large');
+    if (!isTopicName(publication.topic)) return refused('topic-invalid');
+    const { replaceKey } = publication;
+    if (replaceKey !== undefined && utf8Bytes(replaceKey) > limits.replaceKeyBytesMax) {
+      return refused('quota-exceeded');
+    }
+    if (!core.appendsAllowed && (publication.qos > 0 || publication.retain)) return refused('storage-full');
+    const match = core.tree.match(publication.topic);
+    const content = this.#contentOf(publication, match.topicBytes, messageId);
+    let needsSync = false;
+    if (publication.retain) {
+      const refusal = this.#retain(publication, content);
+      if (refusal !== undefined) return refused(refusal);
+      needsSync = true;
+    }
+    const durable: Recipient[] = [];
+    const volatile: Recipient[] = [];
+    const recipients: Device[] = [];
+    for (const shared of match.targets) {
+      const target = from !== null && shared.holder === from ? shared.local : shared;
+      if (target === undefined) continue;
+      const device = target.holder;
+      recipients.push(device);
+      const qos = Math.min(publication.qos, target.qos) as Qos;
+      const retain = publication.retain && target.retainAsPublished;
+      if (qos === 0)
+        this.#sendNow(device, content, retain, target.subscriptionIds, publication.expirySeconds);
+      else if (this.#makeRoom(device)) {
+        const flags = (qos === 2 ? RecipientFlag.qos2 : 0) | (retain ? RecipientFlag.retain : 0);
+        const recipient = { inbox: device.inbox, flags, subscriptionIds: target.subscriptionIds };
+        (device.isDurable ? durable : volatile).push(recipient);
+      }
+    }
+    core.publicationsAccepted++;
+    if (volatile.length > 0) this.#append(content, volatile, false);
+    if (durable.length > 0) this.#append(content, durable, true);
+    return { refusal: undefined, recipients, needsSync: needsSync || durable.length > 0 };
+  }
+
+  /** Appends a message to a device's own inbox. The device must be durable and have room. */
+  address(device: Device, publication: Publication, messageId: Uint8Array | null): void {
+    const content = this.#contentOf(publication, encodeUtf8(publication.topic), messageId);
+    const recipient = { inbox: device.inbox, flags: RecipientFlag.addressed, subscriptionIds: [] };
+    this.#core.publicationsAccepted++;
+    this.#append(content, [recipient], true);
+  }
+
+  /** Sends what is retained under a new subscription's filter. */
+  sendRetained(device: Device, subscription: Subscription<Device>): void {
+    const core = this.#core;
+    for (const message of core.retained.match(subscription.filter)) {
+      if (!message.read(this.#view)) continue;
+      const content = this.#view.content();
+      if (content.expiryMs !== 0 && content.expiryMs <= core.now.wall) {
+        this.#forgetRetained(message.topic);
+        continue;
+      }
+      const qos = Math.min(message.qos, subscription.qos) as Qos;
+      const ids = subscription.subscriptionId === 0 ? [] : [subscription.subscriptionId];
+      if (qos === 0) {
+        const left =
+          content.expiryMs === 0 ? undefined : Math.ceil((content.expiryMs - core.now.wall) / 1000);
+        this.#sendNow(device, content, true, ids, left);
+      } else if (this.#makeRoom(device)) {
+        const flags = RecipientFlag.retain | (qos === 2 ? RecipientFlag.qos2 : 0);
+        const recipient = { inbox: device.inbox, flags, subscriptionIds: ids };
+        this.#append({ ...content, messageId: null }, [recipient], device.isDurable);
+      }
+    }
+  }
+
+  #contentOf(publication: Publication, topic: Uint8Array, messageId: Uint8Array | null): RecordContent {
+    const { expirySeconds, replaceKey: key } = publication;
+    return {
+      topic,
+      properties: publication.properties,
+      body: publication.body,
+      urgency: publication.urgency,
+      expiryMs: expirySeconds === undefined ? 0 : Math.ceil(this.#core.now.wall) + expirySeconds * 1000,
+      messageId,
+      replaceKey: key === undefined ? null : encodeUtf8(key),
+    };
+  }
+
+  #append(content: RecordContent, recipients: readonly Recipient[], isDurable: boolean): void {
+    const core = this.#core;
+    const { log } = core.queue;
+    const key = content.replaceKey === null ? null : replaceKeyText(content.topic, content.replaceKey);
+    const expiring: Device[] = [];
+    for (const { inbox } of recipients) {
+      const device = core.byNumber.get(inbox.number)!;
+      if (key !== null) this.#replace(device, key);
+      if (content.expiryMs !== 0 && content.expiryMs < inbox.earliestExpirySeconds * 1000)
+        expiring.push(device);
+    }
+    log.append(content, recipients, isDurable);
+    for (const { inbox, flags } of recipients) {
+      const device = core.byNumber.get(inbox.number)!;
+      if (key !== null) log.setKey(inbox, log.lastEntry(inbox, (flags & RecipientFlag.addressed) !== 0), key);
+      if (!isDurable) core.deliverer.wake(device);
+    }
+    for (const device of expiring) core.watchExpiry(device);
+  }
+
+  /** The older message with the same key goes, unless it was sent or is not synced yet. */
+  #replace(device: Device, key: string): void {
+    const { inbox } = device;
+    const old = inbox.keys?.entryOf(key) ?? 0;
+    if (old === 0) return;
+    const { entries } = this.#core.queue.log;
+    const isFixed = (entries.flags[old] & EntryFlag.sent) !== 0 || entries.sequence[old] > inbox.committed;
+    if (!isFixed) this.#core.endEntry(device, old, 'replaced', 'a newer message has its key');
+  }
+
+  /** Makes room in a full inbox at the expense of its oldest unsent message by topic. False: there is none. */
+  #makeRoom(device: Device): boolean {
+    const core = this.#core;
+    const { inbox } = device;
+    const { log } = core.queue;
+    if (!device.isDurable && log.volatileBytes >= limits.volatileBytesMax) {
+      core.endedDropped++;
+      return false;
+    }
+    while (isFull(inbox)) {
+      const oldest = this.#oldestUnsent(inbox);
+      if (oldest === 0) {
+        core.endedDropped++;
+        return false;
+      }
+      core.endEntry(device, oldest, 'dropped', 'inbox full');
+    }
+    return true;
+  }
+
+  #oldestUnsent(inbox: Inbox): number {
+    const { entries } = this.#core.queue.log;
+    let entry = inbox.topics.head;
+    while (entry !== 0 && entries.flags[entry] & EntryFlag.sent) entry = entries.next[entry];
+    return entry !== 0 && entries.sequence[entry] <= inbox.committed ? entry : 0;
+  }
+
+  /** QoS 0: to whoever is there and can take it now. */
+  #sendNow(
+    device: Device,
+    content: RecordContent,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+    expirySeconds: number | undefined,
+  ): void {
+    const { flow } = device;
+    if (flow === null || flow.state !== FlowState.open || !flow.isWritable) {
+      this.#core.qos0Dropped++;
+      return;
+    }
+    const { topic, properties, body } = content;
+    this.#core.outbox.push(flow, {
+      kind: 'deliver',
+      delivery: {
+        sequence: 0,
+        qos: 0,
+        retain,
+        duplicate: false,
+        topic,
+        properties,
+        body,
+        expirySeconds,
+        subscriptionIds,
+      },
+    });
+  }
+
+  #retain(publication: Publication, content: RecordContent): Refusal | undefined {
+    const { topic } = publication;
+    const core = this.#core;
+    if (publication.body.length === 0) {
+      // [MQTT-3.3.1-6] an empty body takes the retained message away.
+      core.queue.put('retained', encodeUtf8(topic), undefined);
+      core.queue.after({ committed: () => core.retained.delete(topic), failed() {} });
+      return undefined;
+    }
+    const bytes = encodeRetained({ ...content, messageId: null }, publication.qos);
+    if (!core.retained.hasRoom(topic, bytes.length)) return 'retained-full';
+    core.queue.put('retained', encodeUtf8(topic), bytes);
+    const message = new RetainedMessage(topic, bytes);
+    core.queue.after({ committed: () => core.retained.set(message), failed() {} });
+    return undefined;
+  }
+
+  #forgetRetained(topic: string): void {
+    this.#core.queue.put('retained', encodeUtf8(topic), undefined);
+    this.#core.retained.delete(topic);
+  }
+}
+
+export function isFull(inbox: Inbox): boolean {
+  return inbox.waiting >= limits.inboxMessagesMax || inbox.waitingBytes >= limits.inboxBytesMax;
+}
+
+/** The topic on which a message addressed to a device arrives. */
+export function inboxTopic(channel: string): string {
+  return INBOX_PREFIX + channel;
+}

@@ -1,0 +1,170 @@
+/**
+ * What became of messages whose sender asked (HTTP): one row when accepted, one more per recipient for whom it
+ * ended otherwise than by an acknowledgement. Everything else follows from the recipient's cursor when asked.
+ *
+ * Message ids begin with the time, so that the oldest rows come first and are forgotten first. The answer to an
+ * idempotency key is kept here too, in the same commit as its message.
+ */
+import { fromHex, toHex } from '../base/hex.js';
+import { limits } from '../base/limits.js';
+import type { InstantMs } from '../base/time.js';
+import { encodeUtf8 } from '../base/utf8.js';
+import type { IdempotencyKey } from '../domain/control.js';
+import type { Stage } from '../domain/message.js';
+import type { Random } from '../ports/random.js';
+import type { Store } from '../ports/store.js';
+import type { CommitQueue } from './commit-queue.js';
+import { encodeJson, parseJson } from './rows.js';
+
+const MESSAGE_ID_BYTES = 16;
+const TIME_BYTES = 6;
+/** Rows forgotten in one sweep. */
+const SWEEP_ROWS_MAX = 1_000;
+
+export interface ReceiptRow {
+  readonly topic: string;
+  readonly acceptedMs: number;
+  readonly expiresMs: number | undefined;
+  readonly recipientCount: number;
+  readonly recipients: readonly {
+    readonly deviceId: string;
+    readonly epoch: string;
+    readonly sequence: number;
+  }[];
+}
+
+export interface EndRow {
+  readonly stage: Stage;
+  readonly reason: string;
+  readonly atMs: number;
+}
+
+export interface IdempotentAnswer {
+  readonly requestSha256: string;
+  readonly messageId: string;
+  readonly recipientCount: number;
+}
+
+export class Receipts {
+  readonly #store: Store;
+  readonly #random: Random;
+  readonly #queue: CommitQueue;
+  /** Answers whose commit is under way. */
+  readonly #pendingAnswers = new Map<string, IdempotentAnswer>();
+
+  constructor(store: Store, random: Random, queue: CommitQueue) {
+    this.#store = store;
+    this.#random = random;
+    this.#queue = queue;
+  }
+
+  newMessageId(now: InstantMs): Uint8Array {
+    const id = this.#random.fill(new Uint8Array(MESSAGE_ID_BYTES));
+    id.set(timeBytes(now.wall), 0);
+    return id;
+  }
+
+  put(messageId: Uint8Array, row: ReceiptRow): void {
+    this.#queue.put('receipt', messageId, encodeJson(row));
+  }
+
+  /** The message ended for one recipient without an acknowledgement. */
+  putEnd(messageId: Uint8Array, deviceId: string, row: EndRow): void {
+    this.#queue.put('receipt', endKey(messageId, deviceId), encodeJson(row));
+  }
+
+  /** undefined: not a message id, or no longer kept. */
+  get(messageId: string): { id: Uint8Array; row: ReceiptRow } | undefined {
+    const id = fromHex(messageId);
+    if (id === undefined || id.length !== MESSAGE_ID_BYTES) return undefined;
+    const bytes = this.#store.get('receipt', id);
+    return bytes && { id, row: parseJson(bytes) as ReceiptRow };
+  }
+
+  getEnd(messageId: Uint8Array, deviceId: string): EndRow | undefined {
+    const bytes = this.#store.get('receipt', endKey(messageId, deviceId));
+    return bytes && (parseJson(bytes) as EndRow);
+  }
+
+  /** The answer an idempotency key got before, synced or not. */
+  findAnswer(idempotency: IdempotencyKey, now: InstantMs): IdempotentAnswer | undefined {
+    const text = answerText(idempotency);
+    const pending = this.#pendingAnswers.get(text);
+    if (pending !== undefined) return pending;
+    const bytes = this.#store.get('idempotency', answerKey(text));
+    if (bytes === undefined) return undefined;
+    const row = parseJson(bytes) as IdempotentAnswer & { atMs: number };
+    return row.atMs + limits.idempotencyMsMax > now.wall ? row : undefined;
+  }
+
+  putAnswer(idempotency: IdempotencyKey, answer: IdempotentAnswer, now: InstantMs): void {
+    const text = answerText(idempotency);
+    const key = answerKey(text);
+    const byTime = new Uint8Array(1 + TIME_BYTES + key.length);
+    byTime[0] = 1;
+    byTime.set(timeBytes(now.wall), 1);
+    byTime.set(key, 1 + TIME_BYTES);
+    this.#queue.put('idempotency', key, encodeJson({ ...answer, atMs: now.wall }));
+    this.#queue.put('idempotency', byTime, new Uint8Array(1));
+    this.#pendingAnswers.set(text, answer);
+    const forget = (): void => void this.#pendingAnswers.delete(text);
+    this.#queue.after({ committed: forget, failed: forget });
+  }
+
+  /** Forgets what is too old or too much, oldest first; a bounded number of rows a call. */
+  sweep(now: InstantMs): void {
+    const receiptEnd = timeBytes(now.wall - limits.receiptMsMax);
+    for (const { key } of this.#store.scan('receipt', { to: receiptEnd, limit: SWEEP_ROWS_MAX })) {
+      this.#queue.put('receipt', key, undefined);
+    }
+    const from = new Uint8Array([1]);
+    const to = new Uint8Array(1 + TIME_BYTES);
+    to[0] = 1;
+    to.set(timeBytes(now.wall - limits.idempotencyMsMax), 1);
+    for (const { key } of this.#store.scan('idempotency', { from, to, limit: SWEEP_ROWS_MAX })) {
+      this.#queue.put('idempotency', key, undefined);
+      this.#forgetAnswer(key.slice(1 + TIME_BYTES), now);
+    }
+  }
+
+  /** Deletes the answer unless the key was used anew since. */
+  #forgetAnswer(key: Uint8Array, now: InstantMs): void {
+    const bytes = this.#store.get('idempotency', key);
+    if (bytes === undefined) return;
+    const { atMs } = parseJson(bytes) as { atMs: number };
+    if (atMs + limits.idempotencyMsMax <= now.wall) this.#queue.put('idempotency', key, undefined);
+  }
+}
+
+export function messageIdText(id: Uint8Array): string {
+  return toHex(id);
+}
+
+function timeBytes(wallMs: number): Uint8Array {
+  const bytes = new Uint8Array(TIME_BYTES);
+  let rest = Math.max(0, Math.floor(wallMs));
+  for (let index = TIME_BYTES - 1; index >= 0; index--) {
+    bytes[index] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+  return bytes;
+}
+
+function endKey(messageId: Uint8Array, deviceId: string): Uint8Array {
+  const device = encodeUtf8(deviceId);
+  const key = new Uint8Array(MESSAGE_ID_BYTES + device.length);
+  key.set(messageId, 0);
+  key.set(device, MESSAGE_ID_BYTES);
+  return key;
+}
+
+function answerText(idempotency: IdempotencyKey): string {
+  return `${idempotency.owner}\n${idempotency.key}`;
+}
+
+function answerKey(text: string): Uint8Array {
+  const bytes = encodeUtf8(text);
+  const key = new Uint8Array(1 + bytes.length);
+  key.set(bytes, 1);
+  return key;
+}

@@ -1,0 +1,124 @@
+/** What the hub knows after a start: everything in memory, made again from the store. */
+import { decodeUtf8 } from '../base/utf8.js';
+import { getU32 } from '../base/u32.js';
+import { assert } from '../base/assert.js';
+import type { ApiToken } from '../domain/control.js';
+import { limits } from '../base/limits.js';
+import { Access } from './access.js';
+import { Device, Session } from './device-state.js';
+import type { HubCore } from './hub-core.js';
+import { nextDeviceNumberKey, restoredKey } from './hub-core.js';
+import { Inbox } from './inbox.js';
+import { RecipientFlag } from './record.js';
+import { RetainedMessage } from './retained.js';
+import { decodeCursorRow, decodeDeviceRow, decodeSubscriptionRow, parseJson } from './rows.js';
+import type { Sessions } from './sessions.js';
+
+export function recover(core: HubCore, sessions: Sessions): void {
+  const { store } = core.options;
+  const next = store.get('meta', nextDeviceNumberKey);
+  core.nextDeviceNumber = next === undefined ? 1 : getU32(next, 0);
+  recoverDevices(core);
+  for (const { key, value } of store.scan('subscription')) {
+    const { number, row } = decodeSubscriptionRow(key, value);
+    const device = core.byNumber.get(number);
+    if (device?.session) sessions.restoreSubscription(device, row);
+  }
+  recoverLog(core);
+  for (const { key, value } of store.scan('retained')) {
+    const topic = decodeUtf8(key, 0, key.length);
+    if (topic !== undefined) core.retained.set(new RetainedMessage(topic, value));
+  }
+  for (const { value } of store.scan('token')) {
+    const token = parseJson(value) as ApiToken;
+    core.apiTokens.set(token.sha256, token);
+  }
+  for (const device of core.devices.values()) {
+    core.watchExpiry(device);
+    resumeSession(core, sessions, device);
+  }
+  if (store.get('meta', restoredKey) !== undefined) changeEpochs(core);
+}
+
+function recoverDevices(core: HubCore): void {
+  const { store, defaultAccess } = { ...core.options };
+  const cursors = new Map<number, Inbox>();
+  for (const { key, value } of store.scan('cursor')) {
+    const number = getU32(key, 0);
+    cursors.set(number, decodeCursorRow(number, value));
+  }
+  for (const { key, value } of store.scan('device')) {
+    const id = decodeUtf8(key, 0, key.length);
+    const row = decodeDeviceRow(value);
+    const inbox = cursors.get(row.number);
+    assert(id !== undefined && inbox !== undefined, `device ${id} has a cursor row`);
+    const device = new Device(id, inbox, new Access(row.access ?? defaultAccess, id));
+    device.tokenSha256 = row.tokenSha256;
+    device.accessRules = row.access;
+    if (row.session !== undefined) {
+      device.session = new Session(row.session.expirySeconds);
+      device.session.will = row.session.will;
+      // Whoever was connected when the server died has been away since now at the earliest.
+      device.session.endedMs = row.session.endedMs ?? core.now.wall;
+    }
+    core.devices.set(id, device);
+    core.byNumber.set(row.number, device);
+    if (device.tokenSha256 !== undefined) core.byToken.set(device.tokenSha256, device);
+  }
+}
+
+function recoverLog(core: HubCore): void {
+  const { log } = core.queue;
+  const counted = new Map<Inbox, number>();
+  log.recover(
+    (number) => core.byNumber.get(number)?.inbox,
+    (inbox, sequence, flags) => {
+      if (flags & RecipientFlag.addressed) return true;
+      // What came by topic ends with the session; one that was not to survive has not.
+      const isWanted =
+        sequence > inbox.topicsDroppedThrough && core.byNumber.get(inbox.number)!.session !== null;
+      if (!isWanted) {
+        inbox.finished.add(sequence);
+        log.markCursorDirty(inbox);
+      }
+      return isWanted;
+    },
+  );
+  // The first window may have been sent before: it is marked as a duplicate.
+  for (const device of core.devices.values()) {
+    const { inbox } = device;
+    counted.set(inbox, 0);
+    let entry = inbox.topics.head;
+    for (let count = 1; entry !== 0 && count < limits.inflightMax; count++) {
+      const following = log.entries.next[entry];
+      if (following === 0) break;
+      entry = following;
+    }
+    const addressed = inbox.addressedIfAny?.tail ?? 0;
+    inbox.maybeSentThrough = Math.max(
+      entry === 0 ? 0 : log.entries.sequence[entry],
+      addressed === 0 ? 0 : log.entries.sequence[addressed],
+    );
+  }
+}
+
+function resumeSession(core: HubCore, sessions: Sessions, device: Device): void {
+  const { session } = device;
+  if (session === null) {
+    core.removeIfEmpty(device);
+    return;
+  }
+  sessions.watchSession(device, session);
+  if (session.will === undefined) return;
+  const delaySeconds = Math.min(session.will.delaySeconds, session.expirySeconds);
+  core.willDeadlines.add(core.now.monotonic + delaySeconds * 1000, { device, absence: session.absence });
+}
+
+/** A restored backup may be older than what devices have seen: numbering under the old epoch must not go on. */
+function changeEpochs(core: HubCore): void {
+  for (const device of core.devices.values()) {
+    core.options.random.fill(device.inbox.epoch);
+    core.queue.putCursor(device.inbox);
+  }
+  core.queue.put('meta', restoredKey, undefined);
+}

@@ -1,0 +1,359 @@
+/** What the HTTP API and the command line ask: sending, looking, and keeping devices and tokens. */
+import { limits } from '../base/limits.js';
+import { encodeUtf8 } from '../base/utf8.js';
+import type {
+  ApiToken,
+  ControlReply,
+  ControlRequest,
+  DeviceDetail,
+  DeviceSummary,
+  MessageStatus,
+  OutgoingMessage,
+  RecipientStatus,
+  RequestRefusal,
+  Statistics,
+} from '../domain/control.js';
+import type { Refusal } from '../domain/device.js';
+import type { Publication } from '../domain/message.js';
+import { Access } from './access.js';
+import type { Device } from './device-state.js';
+import { EntryFlag } from './entry-table.js';
+import { epochText } from './hub-core.js';
+import type { HubCore } from './hub-core.js';
+import type { Publisher } from './publisher.js';
+import { inboxTopic, isFull } from './publisher.js';
+import { messageIdText } from './receipts.js';
+import type { ReceiptRow } from './receipts.js';
+import { encodeJson } from './rows.js';
+import { isDeviceId } from './sessions.js';
+import { isTopicName } from './topic-filter.js';
+
+type Send = ControlRequest & { readonly kind: 'send-to-device' | 'send-to-topic' };
+
+/** Most devices in one page of a listing. */
+const PAGE_DEVICES_MAX = 1_000;
+
+export class Requests {
+  readonly #core: HubCore;
+  readonly #publisher: Publisher;
+
+  constructor(core: HubCore, publisher: Publisher) {
+    this.#core = core;
+    this.#publisher = publisher;
+  }
+
+  handle(request: ControlRequest): void {
+    const { ticket } = request;
+    switch (request.kind) {
+      case 'send-to-device':
+      case 'send-to-topic':
+        return this.#send(request);
+      case 'get-message':
+        return this.#getMessage(ticket, request.messageId);
+      case 'list-devices':
+        return this.#listDevices(ticket, request.after, request.count);
+      case 'get-device': {
+        const device = this.#core.devices.get(request.deviceId);
+        if (device === undefined) return this.#refuse(ticket, 'unknown-device');
+        return this.#reply({ kind: 'device', ticket, device: this.#detail(device) });
+      }
+      case 'put-device':
+        return this.#putDevice(request);
+      case 'delete-device':
+        return this.#deleteDevice(ticket, request.deviceId);
+      case 'put-token':
+        return this.#putToken(ticket, request.token);
+      case 'delete-token':
+        return this.#deleteToken(ticket, request.tokenId);
+      case 'list-tokens':
+        return this.#reply({ kind: 'tokens', ticket, tokens: [...this.#core.apiTokens.values()] });
+      case 'get-statistics':
+        return this.#reply({ kind: 'statistics', ticket, statistics: this.statistics() });
+    }
+  }
+
+  #reply(reply: ControlReply): void {
+    this.#core.outbox.reply(reply);
+  }
+
+  #refuse(ticket: number, reason: Refusal | RequestRefusal): void {
+    this.#reply({ kind: 'refused', ticket, reason });
+  }
+
+  /** Replies when the batch being filled is synced. */
+  #replyWhenSynced(ticket: number, reply: () => ControlReply, undo?: () => void): void {
+    this.#core.queue.after({
+      committed: () => this.#reply(reply()),
+      failed: () => {
+        undo?.();
+        this.#refuse(ticket, 'storage-failed');
+      },
+    });
+  }
+
+  // ---- sending ---------------------------------------------------------------------------------------------
+
+  #send(request: Send): void {
+    const { ticket, idempotency } = request;
+    const core = this.#core;
+    if (core.isDraining) return this.#refuse(ticket, 'draining');
+    if (idempotency !== undefined) {
+      const answer = core.receipts.findAnswer(idempotency, core.now);
+      if (answer !== undefined) {
+        if (answer.requestSha256 !== idempotency.requestSha256) {
+          return this.#refuse(ticket, 'idempotency-mismatch');
+        }
+        // The first request may still be on its way to the disk: this one must not overtake it.
+        const { messageId, recipientCount } = answer;
+        return this.#replyWhenSynced(ticket, () => ({
+          kind: 'sent',
+          ticket,
+          messageId,
+          recipientCount,
+          repeated: true,
+        }));
+      }
+    }
+    const id = core.receipts.newMessageId(core.now);
+    const sent =
+      request.kind === 'send-to-device' ? this.#sendToDevice(request, id) : this.#sendToTopic(request, id);
+    if (typeof sent === 'string') return this.#refuse(ticket, sent);
+    core.receipts.put(id, sent);
+    const messageId = messageIdText(id);
+    const { recipientCount } = sent;
+    if (idempotency !== undefined) {
+      const { requestSha256 } = idempotency;
+      core.receipts.putAnswer(idempotency, { requestSha256, messageId, recipientCount }, core.now);
+    }
+    this.#replyWhenSynced(ticket, () => ({
+      kind: 'sent',
+      ticket,
+      messageId,
+      recipientCount,
+      repeated: false,
+    }));
+  }
+
+  #sendToDevice(
+    request: Send & { readonly kind: 'send-to-device' },
+    id: Uint8Array,
+  ): ReceiptRow | Refusal | RequestRefusal {
+    const core = this.#core;
+    const device = core.devices.get(request.deviceId);
+    if (device === undefined) return 'unknown-device';
+    if (!device.isDurable) return 'device-not-durable';
+    if (!core.appendsAllowed) return 'storage-full';
+    if (isFull(device.inbox)) return 'inbox-full';
+    if (request.message.body.length > limits.messageBytesMax) return 'message-too-large';
+    const topic = inboxTopic(request.channel);
+    if (request.channel.includes('/') || !isTopicName(topic)) return 'topic-invalid';
+    const publication = publicationOf(topic, request.message, false);
+    this.#publisher.address(device, publication, id);
+    return this.#receiptOf(publication, [device]);
+  }
+
+  #sendToTopic(request: Send & { readonly kind: 'send-to-topic' }, id: Uint8Array): ReceiptRow | Refusal {
+    if (request.topic.startsWith('$')) return 'not-authorized';
+    if (!this.#core.appendsAllowed) return 'storage-full';
+    const publication = publicationOf(request.topic, request.message, request.retain);
+    const published = this.#publisher.publish(publication, null, id);
+    return published.refusal ?? this.#receiptOf(publication, published.recipients);
+  }
+
+  #receiptOf(publication: Publication, devices: readonly Device[]): ReceiptRow {
+    const { wall } = this.#core.now;
+    const { expirySeconds } = publication;
+    return {
+      topic: publication.topic,
+      acceptedMs: wall,
+      expiresMs: expirySeconds === undefined ? undefined : wall + expirySeconds * 1000,
+      recipientCount: devices.length,
+      recipients: devices.slice(0, limits.receiptRecipientsMax).map((device) => ({
+        deviceId: device.id,
+        epoch: epochText(device.inbox),
+        sequence: device.inbox.lastSequence,
+      })),
+    };
+  }
+
+  // ---- looking ---------------------------------------------------------------------------------------------
+
+  #getMessage(ticket: number, messageId: string): void {
+    const found = this.#core.receipts.get(messageId);
+    if (found === undefined) return this.#refuse(ticket, 'unknown-message');
+    const { id, row } = found;
+    const message: MessageStatus = {
+      messageId,
+      acceptedMs: row.acceptedMs,
+      expiresMs: row.expiresMs,
+      topic: row.topic,
+      recipientCount: row.recipientCount,
+      recipients: row.recipients.map((recipient) => this.#recipientStatus(id, recipient)),
+    };
+    this.#reply({ kind: 'message', ticket, message });
+  }
+
+  #recipientStatus(id: Uint8Array, recipient: ReceiptRow['recipients'][number]): RecipientStatus {
+    const { deviceId, sequence } = recipient;
+    const end = this.#core.receipts.getEnd(id, deviceId);
+    if (end !== undefined) return { deviceId, sequence, stage: end.stage, reason: end.reason };
+    const device = this.#core.devices.get(deviceId);
+    if (device === undefined || epochText(device.inbox) !== recipient.epoch) {
+      return { deviceId, sequence, stage: 'dropped', reason: 'device removed' };
+    }
+    if (device.inbox.finished.has(sequence)) {
+      return { deviceId, sequence, stage: 'acknowledged', reason: undefined };
+    }
+    const flags = this.#core.queue.log.flagsOf(device.inbox, sequence);
+    const stage = flags & EntryFlag.sent ? 'wake sent' : 'stored';
+    return { deviceId, sequence, stage, reason: undefined };
+  }
+
+  #listDevices(ticket: number, after: string | undefined, count: number): void {
+    const ids = [...this.#core.devices.keys()].filter((id) => after === undefined || id > after).sort();
+    const page = ids.slice(0, Math.max(1, Math.min(count, PAGE_DEVICES_MAX)));
+    const next = page.length < ids.length ? page[page.length - 1] : undefined;
+    const devices = page.map((id) => this.#summary(this.#core.devices.get(id)!));
+    this.#reply({ kind: 'devices', ticket, devices, next });
+  }
+
+  #summary(device: Device): DeviceSummary {
+    const { inbox } = device;
+    return {
+      deviceId: device.id,
+      connected: device.flow !== null,
+      durable: device.isDurable,
+      hasCredential: device.tokenSha256 !== undefined,
+      waitingMessages: inbox.waiting,
+      waitingBytes: inbox.waitingBytes,
+      inflightMessages: inbox.unfinished,
+    };
+  }
+
+  #detail(device: Device): DeviceDetail {
+    const { inbox, session, flow } = device;
+    return {
+      ...this.#summary(device),
+      epoch: epochText(inbox),
+      lastSequence: inbox.lastSequence,
+      acknowledgedThrough: inbox.finished.through,
+      link: flow?.link,
+      peer: flow?.peer,
+      connectedMs: flow?.connectedMs,
+      sessionExpirySeconds: session?.expirySeconds,
+      subscriptions: [...(session?.subscriptions.values() ?? [])].map(({ filter, qos }) => ({ filter, qos })),
+      access: device.accessRules,
+    };
+  }
+
+  statistics(): Statistics {
+    const core = this.#core;
+    const { queue } = core;
+    return {
+      flows: core.flows.size,
+      devices: core.devices.size,
+      subscriptions: core.tree.count,
+      retainedMessages: core.retained.count,
+      waitingMessages: queue.log.entries.count,
+      logBytes: queue.log.durableBytes,
+      logLiveBytes: queue.log.liveBytes,
+      publicationsAccepted: core.publicationsAccepted,
+      deliveriesSent: core.deliverer.sent,
+      deliveriesAcknowledged: core.acknowledged,
+      endedExpired: core.endedExpired,
+      endedReplaced: core.endedReplaced,
+      endedDropped: core.endedDropped,
+      qos0Dropped: core.qos0Dropped,
+      commits: queue.commits,
+      commitFailures: queue.failures,
+    };
+  }
+
+  // ---- keeping ---------------------------------------------------------------------------------------------
+
+  #putDevice(request: ControlRequest & { readonly kind: 'put-device' }): void {
+    const { ticket, deviceId, tokenSha256, access } = request;
+    const core = this.#core;
+    if (!isDeviceId(deviceId)) return this.#refuse(ticket, 'bad-device-id');
+    let device = core.devices.get(deviceId);
+    if (device === undefined && core.devices.size >= limits.devicesMax) {
+      return this.#refuse(ticket, 'quota-exceeded');
+    }
+    if (device !== undefined && !device.isDurable) {
+      // It lives in memory only: it makes way for the one that is kept.
+      if (device.flow !== null) core.endFlow(device.flow, 'bad-credentials');
+      for (const subscription of device.session?.subscriptions.values() ?? []) core.tree.remove(subscription);
+      core.removeDevice(device, 'device was given a credential');
+      device = undefined;
+    }
+    const old = device === undefined ? undefined : { token: device.tokenSha256, rules: device.accessRules };
+    device ??= core.createDevice(deviceId, true);
+    // Whoever is connected with the old credential, or with none, has to come again.
+    if (device.flow !== null) core.endFlow(device.flow, 'bad-credentials');
+    this.#setCredential(device, tokenSha256, access);
+    core.putDevice(device);
+    const put = device;
+    this.#replyWhenSynced(
+      ticket,
+      () => ({ kind: 'device', ticket, device: this.#detail(put) }),
+      () => {
+        if (old === undefined) core.removeDevice(put, 'not stored');
+        else this.#setCredential(put, old.token, old.rules);
+      },
+    );
+  }
+
+  #setCredential(device: Device, tokenSha256: string | undefined, access: Device['accessRules']): void {
+    const core = this.#core;
+    if (device.tokenSha256 !== undefined) core.byToken.delete(device.tokenSha256);
+    device.tokenSha256 = tokenSha256;
+    if (tokenSha256 !== undefined) core.byToken.set(tokenSha256, device);
+    device.accessRules = access;
+    device.access = new Access(access ?? core.options.defaultAccess, device.id);
+  }
+
+  #deleteDevice(ticket: number, deviceId: string): void {
+    const core = this.#core;
+    const device = core.devices.get(deviceId);
+    if (device === undefined) return this.#refuse(ticket, 'unknown-device');
+    if (device.flow !== null) core.endFlow(device.flow, 'bad-credentials');
+    core.removeDevice(device, 'device removed');
+    this.#replyWhenSynced(ticket, () => ({ kind: 'done', ticket }));
+  }
+
+  #putToken(ticket: number, token: ApiToken): void {
+    const core = this.#core;
+    core.queue.put('token', encodeUtf8(token.id), encodeJson(token));
+    this.#replyWhenSynced(ticket, () => {
+      core.apiTokens.set(token.sha256, token);
+      return { kind: 'done', ticket };
+    });
+  }
+
+  #deleteToken(ticket: number, tokenId: string): void {
+    const core = this.#core;
+    const token = [...core.apiTokens.values()].find(({ id }) => id === tokenId);
+    if (token === undefined) return this.#refuse(ticket, 'unknown-token');
+    // It ends at once; only the answer waits.
+    core.apiTokens.delete(token.sha256);
+    core.queue.put('token', encodeUtf8(tokenId), undefined);
+    this.#replyWhenSynced(
+      ticket,
+      () => ({ kind: 'done', ticket }),
+      () => void core.apiTokens.set(token.sha256, token),
+    );
+  }
+}
+
+function publicationOf(topic: string, message: OutgoingMessage, retain: boolean): Publication {
+  return {
+    topic,
+    body: message.body,
+    properties: message.properties,
+    qos: message.qos,
+    retain,
+    expirySeconds: message.expirySeconds,
+    urgency: message.urgency,
+    replaceKey: message.replaceKey,
+  };
+}

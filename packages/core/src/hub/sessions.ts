@@ -1,0 +1,396 @@
+/** Devices coming, subscribing, going: sessions from `open` to their expiry. */
+import { limits } from '../base/limits.js';
+import { toHex } from '../base/hex.js';
+import { utf8Bytes } from '../base/utf8.js';
+import { SESSION_NEVER_EXPIRES } from '../domain/device.js';
+import type { Refusal } from '../domain/device.js';
+import type { LinkCommand, SubscriptionRequest } from '../domain/link.js';
+import type { Qos } from '../domain/message.js';
+import { Access } from './access.js';
+import { Device, Flow, FlowState, Session } from './device-state.js';
+import type { HubCore } from './hub-core.js';
+import type { Publisher } from './publisher.js';
+import { encodeSubscriptionRow, subscriptionKey } from './rows.js';
+import type { Subscription } from './subscription-tree.js';
+import { INBOX_PREFIX, LINE_PREFIX, filterCovers, isTopicFilter } from './topic-filter.js';
+
+type Open = LinkCommand & { readonly kind: 'open' };
+
+export class Sessions {
+  readonly #core: HubCore;
+  readonly #publisher: Publisher;
+  /** Handles the commands a flow sent before it was told that it is open. */
+  readonly #resume: (flow: Flow, commands: readonly LinkCommand[]) => void;
+
+  constructor(
+    core: HubCore,
+    publisher: Publisher,
+    resume: (flow: Flow, commands: readonly LinkCommand[]) => void,
+  ) {
+    this.#core = core;
+    this.#publisher = publisher;
+    this.#resume = resume;
+  }
+
+  // ---- coming ----------------------------------------------------------------------------------------------
+
+  handleOpen(flowId: number, open: Open): void {
+    const refusal = this.#refusalOf(open);
+    if (refusal !== undefined) {
+      this.#core.outbox.pushBare(flowId, { kind: 'refused', reason: refusal });
+      return;
+    }
+    const core = this.#core;
+    const assigned = open.clientId === '' && open.identity.kind !== 'token';
+    const id = this.#deviceIdOf(open);
+    const old = core.devices.get(id);
+    if (old?.flow) this.#takeOver(old);
+    const expirySeconds = Math.min(open.sessionExpirySeconds, core.options.sessionExpirySecondsMax);
+    // The table may have changed: a session that ended with its connection takes its device along.
+    let device = core.devices.get(id);
+    let needsSync = false;
+    if (device === undefined) {
+      device = core.createDevice(id, expirySeconds > 0);
+      needsSync = device.isDurable;
+    }
+    if (open.identity.kind === 'user') device.access = new Access(open.identity.access, id);
+    const isPresent = device.session !== null && !open.clean;
+    if (device.session !== null && open.clean) {
+      needsSync ||= device.session.isDurable;
+      this.#endSession(device, 'session ended by a clean start');
+    }
+    const session = this.#sessionFor(device, expirySeconds, open);
+    needsSync ||= session.isDurable && device.isDurable;
+    if (needsSync) core.putDevice(device);
+    const window = Math.max(1, open.receiveMaximum);
+    const flow = new Flow(flowId, device, open.link, open.peer, core.now.wall, window);
+    device.flow = flow;
+    core.flows.set(flowId, flow);
+    const finish = (): void => this.#finishOpen(flow, assigned, isPresent);
+    if (!needsSync) finish();
+    else core.queue.after({ committed: finish, failed: () => this.#failOpen(flow) });
+  }
+
+  #refusalOf(open: Open): Refusal | undefined {
+    const core = this.#core;
+    if (core.isDraining) return 'draining';
+    const { identity, clientId } = open;
+    if (identity.kind === 'token') {
+      const device = core.byToken.get(identity.sha256);
+      if (device === undefined) return 'bad-credentials';
+      return clientId === '' || clientId === device.id ? undefined : 'device-id-taken';
+    }
+    if (identity.kind === 'anonymous' && !core.options.anonymousDevices) return 'bad-credentials';
+    if (clientId !== '' && !isDeviceId(clientId)) return 'bad-device-id';
+    const device = core.devices.get(clientId);
+    if (device === undefined) return core.devices.size >= limits.devicesMax ? 'quota-exceeded' : undefined;
+    // A device with a credential is reached with it only.
+    return device.tokenSha256 === undefined ? undefined : 'bad-credentials';
+  }
+
+  #deviceIdOf(open: Open): string {
+    const { identity, clientId } = open;
+    if (identity.kind === 'token') return this.#core.byToken.get(identity.sha256)!.id;
+    if (clientId !== '') return clientId;
+    const made = `auto-${toHex(this.#core.options.random.fill(new Uint8Array(12)))}`;
+    return identity.kind === 'user' ? `${identity.name}-${made}` : made;
+  }
+
+  /** [MQTT-3.1.4-3] the older connection of the same device ends. */
+  #takeOver(device: Device): void {
+    const flow = device.flow!;
+    this.#core.endFlow(flow, 'session-taken-over');
+    this.#endAbsence(device, true);
+  }
+
+  /** The session the device has from now on: its old one, or a new one. */
+  #sessionFor(device: Device, expirySeconds: number, open: Open): Session {
+    const session = (device.session ??= new Session(expirySeconds));
+    session.expirySeconds = expirySeconds;
+    session.endedMs = undefined;
+    // [MQTT-3.1.3-9] a new connection in time takes back a will that waits out its delay.
+    session.absence++;
+    session.will = open.will;
+    return session;
+  }
+
+  #finishOpen(flow: Flow, assigned: boolean, sessionPresent: boolean): void {
+    if (flow.state === FlowState.ended) return;
+    const core = this.#core;
+    const { device } = flow;
+    flow.state = FlowState.open;
+    const { inbox } = device;
+    const released = [...(inbox.released ?? [])].sort((a, b) => a - b);
+    if (released.length > 0) {
+      inbox.sentFirst = released[0];
+      inbox.sentLast = released[released.length - 1];
+    }
+    core.outbox.push(flow, { kind: 'opened', deviceId: device.id, assigned, sessionPresent, released });
+    const { held } = flow;
+    flow.held = null;
+    if (held !== null) this.#resume(flow, held);
+    core.deliverer.wake(device);
+  }
+
+  /** Nothing of the open is on disk: what it made is undone as far as it would mislead the next one. */
+  #failOpen(flow: Flow): void {
+    const core = this.#core;
+    const { device } = flow;
+    if (flow.state !== FlowState.ended) {
+      core.outbox.push(flow, { kind: 'refused', reason: 'storage-failed' });
+      core.dropFlow(flow);
+    }
+    if (device.isRemoved || device.flow !== null) return;
+    // A session that is not on disk must not be found present. Rows of an older one go with the next flush.
+    if (device.session !== null && device.session.subscriptions.size === 0 && device.inbox.waiting === 0) {
+      device.session = null;
+      core.removeIfEmpty(device);
+    }
+    core.queue.putLater(device);
+  }
+
+  // ---- subscribing -----------------------------------------------------------------------------------------
+
+  handleSubscribe(flow: Flow, ticket: number, requests: readonly SubscriptionRequest[]): void {
+    const core = this.#core;
+    const { device } = flow;
+    const session = device.session!;
+    const isDurable = device.isDurable && session.isDurable;
+    const results: (Qos | Refusal)[] = [];
+    const added: { subscription: Subscription<Device>; sendsRetained: boolean }[] = [];
+    let undo: (() => void)[] = [];
+    for (const request of requests) {
+      const refusal = this.#subscribeRefusal(device, session, request);
+      if (refusal !== undefined) {
+        results.push(refusal);
+        continue;
+      }
+      const old = session.subscriptions.get(request.filter);
+      const subscription: Subscription<Device> = {
+        holder: device,
+        filter: request.filter,
+        qos: request.qos,
+        noLocal: request.noLocal,
+        retainAsPublished: request.retainAsPublished,
+        subscriptionId: request.subscriptionId,
+      };
+      this.#setSubscription(device, subscription);
+      undo.push(() => {
+        if (session.subscriptions.get(request.filter) !== subscription) return;
+        if (old === undefined) this.#dropSubscription(device, session, subscription);
+        else this.#setSubscription(device, old);
+      });
+      if (isDurable) {
+        const key = subscriptionKey(device.inbox.number, request.filter);
+        core.queue.put('subscription', key, encodeSubscriptionRow(subscription));
+      }
+      const { retainHandling } = request;
+      const sendsRetained = retainHandling === 0 || (retainHandling === 1 && old === undefined);
+      added.push({ subscription, sendsRetained });
+      results.push(request.qos);
+    }
+    undo = undo.reverse();
+    core.queue.after({
+      committed: () => {
+        for (const { subscription, sendsRetained } of added) {
+          if (sendsRetained && !isLineFilter(subscription.filter)) {
+            this.#publisher.sendRetained(device, subscription);
+          }
+        }
+      },
+      failed: () => {
+        for (const step of undo) step();
+      },
+    });
+    const failure = {
+      kind: 'subscribed',
+      ticket,
+      results: requests.map(() => 'storage-failed' as const),
+    } as const;
+    // Behind the answer only because both wait for the same batch: retained messages follow the SUBACK or precede
+    // it, both are allowed [MQTT-3.8.4-2 note].
+    core.answer(flow, { kind: 'subscribed', ticket, results }, true, failure);
+  }
+
+  #subscribeRefusal(device: Device, session: Session, request: SubscriptionRequest): Refusal | undefined {
+    const { filter } = request;
+    if (filter.startsWith('$share/')) return 'shared-unsupported';
+    if (!isTopicFilter(filter)) return 'filter-invalid';
+    if (filter.startsWith(LINE_PREFIX)) {
+      if (!filterCovers(`${INBOX_PREFIX}#`, filter)) return 'not-authorized';
+      if (request.qos === 0) return 'qos-too-low';
+    } else if (!device.access.maySubscribe(filter)) return 'not-authorized';
+    const isNew = !session.subscriptions.has(filter);
+    if (isNew && session.subscriptions.size >= limits.subscriptionsPerSessionMax) return 'subscriptions-full';
+    return undefined;
+  }
+
+  handleUnsubscribe(flow: Flow, ticket: number, filters: readonly string[]): void {
+    const core = this.#core;
+    const { device } = flow;
+    const session = device.session!;
+    const isDurable = device.isDurable && session.isDurable;
+    const results: boolean[] = [];
+    for (const filter of filters) {
+      const old = session.subscriptions.get(filter);
+      results.push(old !== undefined);
+      if (old === undefined) continue;
+      this.#dropSubscription(device, session, old);
+      if (!isDurable) continue;
+      core.queue.put('subscription', subscriptionKey(device.inbox.number, filter), undefined);
+      core.queue.after({
+        committed() {},
+        failed: () => {
+          if (device.session === session && !session.subscriptions.has(filter))
+            this.#setSubscription(device, old);
+        },
+      });
+    }
+    core.answer(
+      flow,
+      { kind: 'unsubscribed', ticket, results },
+      isDurable && results.includes(true),
+      undefined,
+    );
+  }
+
+  /** Puts a subscription in force, in place of one with the same filter. */
+  #setSubscription(device: Device, subscription: Subscription<Device>): void {
+    const session = device.session!;
+    const { filter } = subscription;
+    const old = session.subscriptions.get(filter);
+    session.subscriptions.set(filter, subscription);
+    if (isLineFilter(filter)) {
+      session.inboxFilters = [...(session.inboxFilters ?? []).filter((other) => other !== filter), filter];
+      this.#core.queue.log.rescan(device.inbox.addressed);
+      this.#core.deliverer.wake(device);
+      return;
+    }
+    if (old !== undefined) this.#core.tree.remove(old);
+    this.#core.tree.add(subscription);
+  }
+
+  #dropSubscription(device: Device, session: Session, subscription: Subscription<Device>): void {
+    const { filter } = subscription;
+    session.subscriptions.delete(filter);
+    if (!isLineFilter(filter)) {
+      this.#core.tree.remove(subscription);
+      return;
+    }
+    const rest = (session.inboxFilters ?? []).filter((other) => other !== filter);
+    session.inboxFilters = rest.length === 0 ? null : rest;
+    this.#core.queue.log.rescan(device.inbox.addressed);
+  }
+
+  /** After a restart: a stored subscription is in force again. */
+  restoreSubscription(device: Device, row: Omit<Subscription<Device>, 'holder'>): void {
+    this.#setSubscription(device, { ...row, holder: device });
+  }
+
+  // ---- going -----------------------------------------------------------------------------------------------
+
+  handleClose(flow: Flow, close: LinkCommand & { readonly kind: 'close' }): void {
+    const { device } = flow;
+    const { session } = device;
+    this.#core.dropFlow(flow);
+    if (session === null || device.flow !== null) return;
+    // [MQTT-3.1.2-23] a farewell may shorten or lengthen the session.
+    if (close.sessionExpirySeconds !== undefined && session.isDurable) {
+      session.expirySeconds = Math.min(
+        close.sessionExpirySeconds,
+        this.#core.options.sessionExpirySecondsMax,
+      );
+    }
+    if (!close.publishWill) session.will = undefined;
+    this.#endAbsence(device, false);
+  }
+
+  /** The device has no flow any more. Its will and its session take their course. */
+  #endAbsence(device: Device, isTakenOver: boolean): void {
+    const core = this.#core;
+    const session = device.session;
+    if (session === null) return;
+    session.endedMs = core.now.wall;
+    const { will } = session;
+    if (will !== undefined) {
+      // [MQTT-3.1.3-9] the will is published when its delay is over or the session ends, whichever comes first.
+      const delaySeconds = Math.min(will.delaySeconds, session.expirySeconds);
+      if (delaySeconds === 0) this.#publishWill(device, session);
+      else {
+        const dueMs = core.now.monotonic + delaySeconds * 1000;
+        core.willDeadlines.add(dueMs, { device, absence: session.absence });
+      }
+    }
+    if (!session.isDurable) {
+      this.#endSession(device, 'session ended with its connection');
+      core.removeIfEmpty(device);
+      if (!device.isDurable) core.removeDevice(device, 'session ended with its connection');
+      return;
+    }
+    if (!isTakenOver) core.queue.putLater(device);
+    this.watchSession(device, session);
+  }
+
+  /** The session's expiry is looked at when it is due. */
+  watchSession(device: Device, session: Session): void {
+    if (session.expirySeconds === SESSION_NEVER_EXPIRES || session.endedMs === undefined) return;
+    const dueMs = session.endedMs + session.expirySeconds * 1000;
+    this.#core.sessionDeadlines.add(dueMs, { device, absence: session.absence });
+  }
+
+  handleSessionDue(device: Device, absence: number): void {
+    const { session } = device;
+    if (session === null || device.isRemoved || session.absence !== absence || device.flow !== null) return;
+    this.#endSession(device, 'session expired');
+    this.#core.putDevice(device);
+    this.#core.removeIfEmpty(device);
+  }
+
+  handleWillDue(device: Device, absence: number): void {
+    const { session } = device;
+    if (session === null || session.absence !== absence || device.flow !== null) return;
+    this.#publishWill(device, session);
+    this.#core.putDevice(device);
+  }
+
+  #publishWill(device: Device, session: Session): void {
+    const { will } = session;
+    session.will = undefined;
+    if (will === undefined || !device.access.mayPublish(will.publication.topic)) return;
+    this.#publisher.publish(will.publication, null, null);
+  }
+
+  /** Subscriptions end, and with them what waits by topic; what is addressed to the device stays. */
+  #endSession(device: Device, reason: string): void {
+    const core = this.#core;
+    const session = device.session!;
+    const { inbox } = device;
+    if (session.will !== undefined) this.#publishWill(device, session);
+    device.session = null;
+    const isOnDisk = device.isDurable && session.isDurable;
+    for (const subscription of session.subscriptions.values()) {
+      if (!isLineFilter(subscription.filter)) core.tree.remove(subscription);
+      if (!isOnDisk) continue;
+      core.queue.put('subscription', subscriptionKey(inbox.number, subscription.filter), undefined);
+    }
+    core.endLane(device, inbox.topics, reason);
+    inbox.topicsDroppedThrough = inbox.lastSequence;
+    inbox.inboundIds = null;
+    inbox.released = null;
+    if (!device.isDurable) return;
+    core.queue.putCursor(inbox);
+  }
+}
+
+function isLineFilter(filter: string): boolean {
+  return filter.startsWith(LINE_PREFIX);
+}
+
+/** Device ids stand in topics, access rules and URLs: no separators, wildcards or control characters. */
+export function isDeviceId(id: string): boolean {
+  for (let index = 0; index < id.length; index++) {
+    const unit = id.charCodeAt(index);
+    if (unit < 0x20 || (unit >= 0x7f && unit < 0xa0)) return false;
+  }
+  return id.length > 0 && !/[+#/]/.test(id) && utf8Bytes(id) <= limits.deviceIdBytesMax;
+}
