@@ -1,0 +1,150 @@
+/**
+ * What the HTTP API says when it says no: one table of codes, statuses and meanings, and the error that carries them.
+ *
+ * The hub's refusals keep their names here. docs/http.md carries the table; a test compares the two.
+ */
+import type { Refusal, RequestRefusal } from '@wakeline/core/domain';
+
+interface HttpErrorRow {
+  readonly status: number;
+  readonly meaning: string;
+  /** Sent as Retry-After; undefined: repeating the request unchanged is no use. */
+  readonly retryAfterSeconds?: number;
+  /** What to do, told with the error. */
+  readonly hint?: string;
+}
+
+export const httpErrors = {
+  'access-invalid': { status: 400, meaning: 'an access rule is not a topic filter' },
+  'bad-device-id': {
+    status: 400,
+    meaning: 'the device id is empty, too long, or has + # / or control characters',
+  },
+  'body-invalid': { status: 400, meaning: 'the body is not JSON, or not of the form that the route takes' },
+  'body-too-large': { status: 413, meaning: 'the request is larger than the route takes; it was not read' },
+  'device-id-taken': { status: 409, meaning: 'the device id belongs to a device with another credential' },
+  draining: {
+    status: 503,
+    meaning: 'the server is shutting down',
+    retryAfterSeconds: 5,
+    hint: 'repeat the request with the same Idempotency-Key',
+  },
+  'filter-invalid': { status: 400, meaning: 'the topic filter is malformed' },
+  'host-refused': {
+    status: 403,
+    meaning: 'the API is open, and the Host header names something other than this machine',
+    hint: 'use http://127.0.0.1:PORT or a bearer token',
+  },
+  'idempotency-key-invalid': {
+    status: 400,
+    meaning: 'the Idempotency-Key is empty, too long or not printable',
+  },
+  'idempotency-mismatch': {
+    status: 422,
+    meaning: 'the idempotency key was used for another request',
+    hint: 'use a new key for every message',
+  },
+  'inbox-full': {
+    status: 429,
+    meaning: 'the device has as many waiting messages as it may; the newest is refused',
+    retryAfterSeconds: 60,
+  },
+  internal: { status: 500, meaning: 'a fault of the server; its log has the details' },
+  'media-type-unsupported': {
+    status: 415,
+    meaning: 'the route takes JSON only',
+    hint: 'send Content-Type: application/json',
+  },
+  'message-too-large': { status: 413, meaning: 'the message is larger than the server or the store takes' },
+  'method-not-allowed': { status: 405, meaning: 'the path exists, but not with this method; see Allow' },
+  'not-authorized': { status: 403, meaning: 'the token has not the scope that the route needs' },
+  'not-ready': {
+    status: 503,
+    meaning: 'the server is starting or shutting down',
+    retryAfterSeconds: 5,
+  },
+  'origin-refused': {
+    status: 403,
+    meaning: 'the API is open, and a web page of another site sent the request',
+    hint: 'call the API from a program, or use a bearer token',
+  },
+  'query-invalid': { status: 400, meaning: 'a query parameter is unknown or has a wrong value' },
+  'quota-exceeded': {
+    status: 429,
+    meaning: 'a limit of the server was reached; docs/limits.md names it',
+    retryAfterSeconds: 60,
+  },
+  'request-malformed': { status: 400, meaning: 'the request is not HTTP as the server understands it' },
+  'request-timeout': { status: 408, meaning: 'the request did not arrive whole in time' },
+  'retained-full': { status: 507, meaning: 'the server keeps as many retained messages as it may' },
+  'route-unknown': { status: 404, meaning: 'no such path; /openapi.json lists all' },
+  'storage-failed': {
+    status: 503,
+    meaning: 'the store could not make the change durable; nothing of it is kept',
+    retryAfterSeconds: 5,
+    hint: 'repeat the request',
+  },
+  'storage-full': {
+    status: 507,
+    meaning: 'free space is below the floor; new messages are refused, reading and acknowledging go on',
+    retryAfterSeconds: 60,
+  },
+  timeout: {
+    status: 504,
+    meaning: 'the server did not come to an answer in time; whether the request took effect is not known',
+    retryAfterSeconds: 1,
+    hint: 'repeat the request with the same Idempotency-Key',
+  },
+  'topic-invalid': { status: 400, meaning: 'the topic name is malformed, too long or too deep' },
+  unauthorized: {
+    status: 401,
+    meaning: 'a bearer token is needed, or the one presented is not known',
+    hint: 'send Authorization: Bearer TOKEN; make one with: wakeline token create',
+  },
+  'unknown-device': { status: 404, meaning: 'no such device' },
+  'unknown-message': { status: 404, meaning: 'no such message, or its receipt is no longer kept' },
+  'unknown-token': { status: 404, meaning: 'no such token' },
+} as const satisfies Record<string, HttpErrorRow>;
+
+export type HttpErrorCode = keyof typeof httpErrors;
+
+/** The JSON body of every answer that is no success. */
+export interface ErrorBody {
+  readonly error: { readonly code: HttpErrorCode; readonly message: string; readonly hint?: string };
+}
+
+/** Thrown inside a route; becomes the answer. The message is for people. */
+export class HttpError extends Error {
+  override readonly name = 'HttpError';
+  readonly code: HttpErrorCode;
+  /** Further headers of the answer. */
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(code: HttpErrorCode, message?: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message ?? httpErrors[code].meaning);
+    this.code = code;
+    this.headers = headers;
+  }
+
+  get status(): number {
+    return httpErrors[this.code].status;
+  }
+
+  get body(): ErrorBody {
+    const { hint }: HttpErrorRow = httpErrors[this.code];
+    return { error: { code: this.code, message: this.message, ...(hint === undefined ? {} : { hint }) } };
+  }
+
+  /** The headers of the answer, Retry-After among them. */
+  get allHeaders(): Readonly<Record<string, string>> {
+    const { retryAfterSeconds }: HttpErrorRow = httpErrors[this.code];
+    if (retryAfterSeconds === undefined) return this.headers;
+    return { 'retry-after': String(retryAfterSeconds), ...this.headers };
+  }
+}
+
+/** The error for what the hub refused. A refusal that only a link can meet is a fault of ours here. */
+export function errorOfRefusal(reason: Refusal | RequestRefusal): HttpError {
+  if (Object.hasOwn(httpErrors, reason)) return new HttpError(reason as HttpErrorCode);
+  return new HttpError('internal', `the hub refused the request for a reason no request can meet: ${reason}`);
+}

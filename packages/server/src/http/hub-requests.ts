@@ -1,0 +1,20 @@
+/** Asks the hub and takes the one kind of reply that the question has; a refusal becomes the answer's error. */
+import type { ControlReply } from '@wakeline/core/domain';
+import { errorOfRefusal, HttpError } from './errors.js';
+import type { HubRequest } from './options.js';
+
+type ReplyKind = Exclude<ControlReply['kind'], 'refused'>;
+export type ReplyOf<Kind extends ReplyKind> = Extract<ControlReply, { readonly kind: Kind }>;
+
+/** @throws HttpError for what the hub refused; `internal` for a reply of another kind */
+export async function ask<Kind extends ReplyKind>(
+  send: (request: HubRequest) => Promise<ControlReply>,
+  request: HubRequest,
+  kind: Kind,
+): Promise<ReplyOf<Kind>> {
+  const reply = await send(request);
+  if (reply.kind === 'refused') throw errorOfRefusal(reply.reason);
+  if (reply.kind !== kind)
+    throw new HttpError('internal', `the hub answered ${request.kind} with ${reply.kind}`);
+  return reply as ReplyOf<Kind>;
+}

@@ -1,0 +1,8 @@
+/** The HTTP API over the hub's control requests. */
+export { apiTokenPrefix, deviceTokenPrefix } from './admin-routes.js';
+export { sha256Hex } from './authorization.js';
+export { httpErrors } from './errors.js';
+export type { ErrorBody, HttpErrorCode } from './errors.js';
+export { createHttpApi } from './http-api.js';
+export type { HttpApi } from './http-api.js';
+export type { DistributiveOmit, HttpApiOptions, HttpLog, HubRequest } from './options.js';

@@ -1,0 +1,40 @@
+/** What the API needs of the process around it. */
+import type { ApiToken, ControlReply, ControlRequest } from '@wakeline/core/domain';
+
+/** `Omit` for each member of a union. */
+export type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown
+  ? Omit<Union, Key>
+  : never;
+
+/** A request without its ticket, which belongs to whoever carries it to the hub. */
+export type HubRequest = DistributiveOmit<ControlRequest, 'ticket'>;
+
+/** The part of a pino logger that is used. Neither bodies nor tokens are ever handed to it. */
+export interface HttpLog {
+  debug(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface HttpApiOptions {
+  /** To the hub and back. Resolves after the cause of the reply is synced; rejects only for faults of ours. */
+  request(request: HubRequest): Promise<ControlReply>;
+  /** The token whose secret has this SHA-256. Synchronous: it is asked for every request. */
+  findApiToken(sha256Hex: string): ApiToken | undefined;
+  /** No token is needed; then requests of web pages are refused. */
+  readonly openApi: boolean;
+  /** False until all listeners accept, and again while draining. */
+  isReady(): boolean;
+  /** The Prometheus text for /metrics. */
+  metricsText(): Promise<string>;
+  /** Unpredictable bytes. */
+  random(bytes: number): Uint8Array;
+  /** Wall clock, ms. */
+  now(): number;
+  readonly log: HttpLog;
+  /** Addresses whose X-Forwarded-For is believed. */
+  readonly behindProxy: readonly string[];
+  /** Default: `limits.messageBytesMax`. */
+  readonly messageBytesMax?: number | undefined;
+  /** From the request's head to the end of its body, and for the hub's answer; default 30 s. */
+  readonly requestTimeoutMs?: number | undefined;
+}
