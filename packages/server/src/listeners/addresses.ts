@@ -30,19 +30,6 @@ function zeroGroups(count: number): string[] {
   return Array.from({ length: Math.max(0, count) }, () => '0');
 }
 
-/** `address:port`, with the brackets of IPv6. */
-export function formatPeer(address: string, port: number): string {
-  const plain = plainAddress(address);
-  return isIPv6(plain) ? `[${plain}]:${port}` : `${plain}:${port}`;
-}
-
-/** 127.0.0.0/8, ::1, or the name that stands for them; without brackets. */
-export function isLoopbackHost(host: string): boolean {
-  const plain = plainAddress(host);
-  if (isIPv4(plain)) return plain.startsWith('127.');
-  return plain === '::1' || plain.toLowerCase() === 'localhost' || plain.toLowerCase().endsWith('.localhost');
-}
-
 /** Addresses and networks: `192.0.2.1`, `2001:db8::/32`. */
 export class AddressList {
   readonly #list = new BlockList();

@@ -13,7 +13,8 @@ import { isIP, Socket } from 'node:net';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { ListenerConfig } from '../config/config.js';
-import { formatPeer, plainAddress } from './addresses.js';
+import { formatAddress } from '../config/listener-url.js';
+import { plainAddress } from './addresses.js';
 import type { AddressList } from './addresses.js';
 import { isLocalRequest } from './browser-guard.js';
 import { admissionOf } from './gate.js';
@@ -25,10 +26,10 @@ import { TlsReloader } from './tls-reloader.js';
 import { WebSocketFlowSocket } from './web-socket-flow-socket.js';
 
 export interface HttpListenerOptions {
-  /** Answers a request; never throws. */
+  /** Answers a request, and itself keeps foreign web pages away; never throws. */
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Credentials are asked for nowhere: requests from foreign web pages are refused on loopback. */
-  readonly isOpen: boolean;
+  /** Devices need no credential: WebSockets of foreign web pages are refused on loopback. */
+  readonly anonymousDevices: boolean;
   /** Largest MQTT packet. */
   readonly packetBytesMax: number;
 }
@@ -69,7 +70,6 @@ class HttpFront {
   readonly server: HttpServer | HttpsServer;
   readonly reloader: TlsReloader | undefined;
   readonly #context: ListenerContext;
-  readonly #options: HttpListenerOptions;
   readonly #isGuarded: boolean;
   readonly #isProxyRequired: boolean;
   readonly #webSockets: WebSocketServer;
@@ -79,8 +79,7 @@ class HttpFront {
   constructor(config: ListenerConfig, context: ListenerContext, options: HttpListenerOptions) {
     const { limits } = context;
     this.#context = context;
-    this.#options = options;
-    this.#isGuarded = config.isLoopback && options.isOpen;
+    this.#isGuarded = config.isLoopback && options.anonymousDevices;
     this.#isProxyRequired = isProxyRequired(config, context);
     this.#webSockets = new WebSocketServer({
       noServer: true,
@@ -114,9 +113,7 @@ class HttpFront {
     }
     this.server.timeout = limits.httpSilenceMs;
     this.server.prependListener('connection', (socket: Socket) => this.#accept(socket));
-    this.server.on('request', (request: IncomingMessage, response: ServerResponse) =>
-      this.#handleRequest(request, response),
-    );
+    this.server.on('request', options.handle);
     this.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#handleUpgrade(request, socket, head),
     );
@@ -132,8 +129,8 @@ class HttpFront {
     const admission = this.#context.gate.admit(socket);
     if (admission === undefined) return;
     socket.on('error', ignoreError);
-    const address = socket.remoteAddress;
-    if (address === undefined) {
+    const address = plainAddress(socket.remoteAddress ?? '');
+    if (address === '') {
       socket.destroy();
       return;
     }
@@ -150,15 +147,6 @@ class HttpFront {
     admission.beginHandshake();
   }
 
-  #handleRequest(request: IncomingMessage, response: ServerResponse): void {
-    if (this.#isGuarded && !isLocalRequest(request.headers)) {
-      response.writeHead(403, { 'content-type': 'text/plain', connection: 'close' });
-      response.end('This server takes no requests from web pages of other hosts.\n');
-      return;
-    }
-    this.#options.handle(request, response);
-  }
-
   #handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', ignoreError);
     const refusal = this.#upgradeRefusal(request);
@@ -171,7 +159,7 @@ class HttpFront {
       socket.destroy();
       return;
     }
-    const remote = socket.remoteAddress ?? '';
+    const remote = plainAddress(socket.remoteAddress ?? '');
     const address = clientAddress(remote, request.headers['x-forwarded-for'], this.#context.proxies);
     if (address !== remote && !admission.claim(address)) return;
     // The silence limit is for HTTP: a device may be silent for hours.
@@ -179,7 +167,7 @@ class HttpFront {
     admission.beginHandshake();
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       socket.off('error', ignoreError);
-      const peer = formatPeer(address, socket.remotePort ?? 0);
+      const peer = formatAddress(address, socket.remotePort ?? 0);
       this.#context.attachMqtt(new WebSocketFlowSocket(webSocket, socket, admission, peer));
     });
   }

@@ -1,6 +1,7 @@
 /** What all listeners share: how they begin to listen, what they need, and how they end. */
 import type { Server } from 'node:net';
 import type { ListenerConfig } from '../config/config.js';
+import { formatAddress } from '../config/listener-url.js';
 import type { Clock } from '../runtime/clock.js';
 import { RuntimeError } from '../runtime/errors.js';
 import type { FlowSocket } from '../runtime/flow-socket.js';
@@ -52,8 +53,7 @@ export function listen(server: Server, config: ListenerConfig, context: Listener
 
 /** `mqtt://[::1]:1883` */
 export function listenerUrl(config: ListenerConfig, port: number): string {
-  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
-  return `${config.protocol}://${host}:${port}`;
+  return `${config.protocol}://${formatAddress(config.host, port)}`;
 }
 
 /** Whether a peer must come through a proxy: the listener is plain, public, and allowed only because of the proxy. */

@@ -9,7 +9,8 @@ import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { ListenerConfig } from '../config/config.js';
-import { formatPeer } from './addresses.js';
+import { formatAddress } from '../config/listener-url.js';
+import { plainAddress } from './addresses.js';
 import type { Admission } from './gate.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
@@ -82,9 +83,9 @@ class MqttAcceptor {
     const { gate, proxies, limits } = this.#context;
     const admission = gate.admit(socket);
     if (admission === undefined) return;
-    const address = socket.remoteAddress;
+    const address = plainAddress(socket.remoteAddress ?? '');
     const port = socket.remotePort;
-    if (address === undefined || port === undefined) {
+    if (address === '' || port === undefined) {
       socket.destroy();
       return;
     }
@@ -137,7 +138,7 @@ class MqttAcceptor {
   }
 
   #attach(socket: Socket, admission: Admission, peer: Peer): void {
-    const flowSocket = new TcpFlowSocket(socket, admission, formatPeer(peer.address, peer.port));
+    const flowSocket = new TcpFlowSocket(socket, admission, formatAddress(peer.address, peer.port));
     // The flow socket has a handler of its own on what it reads; under TLS the raw socket keeps this one.
     socket.off('error', ignoreError);
     this.#context.attachMqtt(flowSocket);

@@ -79,25 +79,24 @@ export class WebSocketFlowSocket implements FlowSocket {
   }
 }
 
-function handleMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
+function handleMessage(this: WebSocket & Owned, data: unknown, isBinary: boolean): void {
   if (!isBinary) {
     // [MQTT-6.0.0-1]
     this.close(unsupportedData);
     return;
   }
   // The default binary type: one Buffer per message.
-  (this as OwnedWebSocket)[flowSocketKey]?.receiver?.handleSocketBytes(data as Buffer);
+  this[flowSocketKey]?.receiver?.handleSocketBytes(data as Buffer);
 }
 
 function handleDrain(this: OwnedSocket): void {
   this[flowSocketKey]?.receiver?.handleSocketDrained();
 }
 
-function handleClose(this: WebSocket): void {
-  const owned: OwnedWebSocket = this;
-  const flowSocket = owned[flowSocketKey];
+function handleClose(this: WebSocket & Owned): void {
+  const flowSocket = this[flowSocketKey];
   if (flowSocket === undefined) return;
-  owned[flowSocketKey] = undefined;
+  this[flowSocketKey] = undefined;
   flowSocket.receiver?.handleSocketClosed();
 }
 

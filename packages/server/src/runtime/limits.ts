@@ -9,6 +9,8 @@ export const runtimeLimits = {
   connectBurstSeconds: 10,
   /** Addresses whose connects are counted, beyond those connected now; the oldest count is forgotten first. */
   connectAddressesMax: 65_536,
+  /** Connections where the host does not tell how many descriptors there are; those beyond are closed on accept. */
+  connectionsMaxUnknown: 10_000,
   /** File descriptors kept for the store, HTTP and the host; sockets beyond the rest are closed on accept. */
   descriptorReserve: 256,
   /** Share of the floor by which free space must exceed it before new messages are taken again. */
@@ -19,6 +21,8 @@ export const runtimeLimits = {
   failedLoginsMax: 20,
   /** Addresses whose wrong passwords are remembered; the oldest is forgotten first. */
   failedLoginAddressesMax: 65_536,
+  /** QoS 1 and 2 messages of one MQTT 5 client under way at once; told to it as Receive Maximum. */
+  inboundInflightMax: 1_000,
   /** An ended flow's last bytes may take this long to leave, ms; then the socket is destroyed. */
   lingerMs: 5_000,
   /** Time in which the wrong passwords of an address are counted, ms. */
@@ -27,8 +31,8 @@ export const runtimeLimits = {
   httpHeaderBytesMax: 16 * 1024,
   /** From the first byte of an HTTP request to the end of its headers, ms; then 408. */
   httpHeadersMs: 10_000,
-  /** From the first byte of an HTTP request to its end, ms; then 408. */
-  httpRequestMs: 30_000,
+  /** From the first byte of an HTTP request to its end, ms; then 408. The API's own limit normally acts first. */
+  httpRequestMs: 60_000,
   /** An HTTP connection without a request is closed after this, ms. */
   httpKeepAliveMs: 15_000,
   /** An HTTP connection on which nothing moves is closed after this, ms. */

@@ -19,6 +19,7 @@ import type {
 } from '@wakeline/core/domain';
 import type { HubInput, HubOutput } from '@wakeline/core/hub';
 import type { Store, StoreChange } from '@wakeline/core/ports';
+import type { HubRequest } from '../http/options.js';
 import type { Decision, Credentials } from './authenticator.js';
 import type { Clock } from './clock.js';
 import { Flow, FlowTable } from './flow.js';
@@ -36,14 +37,9 @@ export interface PumpHub extends Machine<HubInput, HubOutput> {
   readonly hasMore: boolean;
   /** A batch is open or under way, or cursors are not written yet. */
   hasPendingWork(): boolean;
+  /** Writes cursors now instead of at the end of their interval. */
+  flush(now: InstantMs): void;
 }
-
-/** A request whose ticket the pump fills in. */
-export type TicketlessRequest = ControlRequest extends infer Request
-  ? Request extends ControlRequest
-    ? Omit<Request, 'ticket'>
-    : never
-  : never;
 
 export interface PumpOptions {
   readonly hub: PumpHub;
@@ -127,7 +123,7 @@ export class Pump implements FlowOwner {
   }
 
   /** Asks the hub; resolves with its reply, which for changes comes after they are synced. */
-  request(request: TicketlessRequest): Promise<ControlReply> {
+  request(request: HubRequest): Promise<ControlReply> {
     this.#lastTicket += 1;
     const ticket = this.#lastTicket;
     if (this.#isStopped) return Promise.resolve(refused(ticket, 'draining'));
@@ -164,8 +160,9 @@ export class Pump implements FlowOwner {
     this.#scheduleTurn();
   }
 
-  /** Resolves when nothing waits to be committed. */
+  /** Resolves when nothing waits to be committed; sees to it that nothing waits for its time. */
   whenIdle(): Promise<void> {
+    if (!this.#isStopped) this.#hub.flush(this.#options.clock());
     return this.#when(() => this.#commitsUnderWay === 0 && !this.#hub.hasPendingWork());
   }
 

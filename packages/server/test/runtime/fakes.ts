@@ -119,6 +119,7 @@ export class FakeHub implements PumpHub {
   nextTimeoutMs(): number {
     return this.timeoutMs;
   }
+  flush(): void {}
   hasPendingWork(): boolean {
     return this.isPending;
   }

@@ -1,0 +1,317 @@
+/**
+ * A whole server: store, hub, pump, HTTP API and listeners, put together, started in order and stopped in order.
+ *
+ * Start: open the store (which locks the directory), let the hub recover, open the listeners, be ready. Stop:
+ * accept nothing new, finish what was promised, tell the devices, close the store; within `stopMs` whatever the
+ * peers do. A process that is killed instead loses nothing that was acknowledged.
+ */
+import { randomBytes, randomFillSync } from 'node:crypto';
+import { limits as coreLimits } from '@wakeline/core/base';
+import { openAccess } from '@wakeline/core/domain';
+import { Hub } from '@wakeline/core/hub';
+import type { TimelineEvent } from '@wakeline/core/hub';
+import type { Random, Store } from '@wakeline/core/ports';
+import { MqttSession } from '@wakeline/core/session/mqtt';
+import type { ListenerProtocol, ServerConfig } from '../config/config.js';
+import { createHttpApi } from '../http/index.js';
+import type { HttpApi } from '../http/index.js';
+import { AddressList } from '../listeners/addresses.js';
+import { Gate } from '../listeners/gate.js';
+import { openHttpListener } from '../listeners/http-listener.js';
+import type { Listener, ListenerContext } from '../listeners/listener.js';
+import { openMqttListener } from '../listeners/mqtt-listener.js';
+import { openLmdbStore } from '../stores/lmdb/index.js';
+import { ensureAdminToken } from './admin-token.js';
+import { Authenticator } from './authenticator.js';
+import { hostClock } from './clock.js';
+import type { Clock } from './clock.js';
+import { DiskWatch } from './disk-watch.js';
+import { RuntimeError } from './errors.js';
+import { descriptorsMax } from './host-limits.js';
+import { runtimeLimits } from './limits.js';
+import type { RuntimeLimits } from './limits.js';
+import { silentLog } from './log.js';
+import type { Log } from './log.js';
+import { Pump } from './pump.js';
+
+/** What tests and embedders put in place of the host's own. */
+export interface ServerDependencies {
+  /** Default: LMDB in the data directory. Closed by the server. */
+  readonly store?: Store;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Log;
+  readonly limits?: Partial<RuntimeLimits>;
+  /** Told of every step of every message. Costs time: not for production. */
+  readonly onTimeline?: (event: TimelineEvent) => void;
+}
+
+export interface RunningServer {
+  /** Where it listens, in the order of the configuration, with the ports really taken. */
+  readonly addresses: readonly { readonly protocol: ListenerProtocol; readonly url: string }[];
+  /** Leaves in good order; resolves when the store is closed, at most about `stopMs` later. Idempotent. */
+  stop(): Promise<void>;
+  /**
+   * Resolves when the server cannot go on (HUB_FAILED); it has stopped by then. The process is to end with
+   * `hubFailureExitCode` and be started anew: the state on disk is right, the one in memory may not be.
+   */
+  readonly failed: Promise<Error>;
+  /** Reads certificates anew, as SIGHUP does. */
+  reloadTls(): void;
+}
+
+/**
+ * Starts a server. Resolves when all listeners accept. Rejects, having let go of everything, with STORE_LOCKED,
+ * STORE_FORMAT, LISTENER_ADDRESS_IN_USE, LISTENER_FAILED, TLS_FILES_UNUSABLE or the host's own error.
+ */
+export async function startServer(
+  config: ServerConfig,
+  dependencies: ServerDependencies = {},
+): Promise<RunningServer> {
+  const store = dependencies.store ?? (await openLmdbStore({ directory: config.dataDirectory }));
+  const server = new Server(config, store, dependencies);
+  try {
+    await server.start();
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return server;
+}
+
+const hostRandom: Random = { fill: (target) => randomFillSync(target) };
+
+class Server implements RunningServer {
+  readonly failed: Promise<Error>;
+  readonly #config: ServerConfig;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #limits: RuntimeLimits;
+  readonly #hub: Hub;
+  readonly #pump: Pump;
+  readonly #gate: Gate;
+  readonly #disk: DiskWatch | undefined;
+  #api: HttpApi | undefined;
+  readonly #listeners: Listener[] = [];
+  #sweepTimer: NodeJS.Timeout | undefined;
+  #isReady = false;
+  #hasFailed = false;
+  #stopped: Promise<void> | undefined;
+  readonly #fail: (error: Error) => void;
+  readonly #handleHangUp = (): void => this.reloadTls();
+
+  constructor(config: ServerConfig, store: Store, dependencies: ServerDependencies) {
+    this.#config = config;
+    this.#store = store;
+    this.#clock = dependencies.clock ?? hostClock;
+    this.#log = dependencies.log ?? silentLog;
+    this.#limits = { ...runtimeLimits, ...dependencies.limits };
+    let fail: (error: Error) => void = () => {};
+    this.failed = new Promise((resolve) => (fail = resolve));
+    this.#fail = fail;
+    this.#hub = new Hub({
+      store,
+      random: dependencies.random ?? hostRandom,
+      anonymousDevices: config.anonymousDevices,
+      defaultAccess: openAccess,
+      sessionExpirySecondsMax: config.mqtt.sessionExpirySecondsMax,
+      ...(dependencies.onTimeline === undefined ? {} : { onTimeline: dependencies.onTimeline }),
+    });
+    this.#pump = this.#makePump();
+    this.#gate = this.#makeGate();
+    this.#disk = this.#makeDiskWatch();
+  }
+
+  get addresses(): RunningServer['addresses'] {
+    return this.#listeners.map(({ protocol, url }) => ({ protocol, url }));
+  }
+
+  async start(): Promise<void> {
+    this.#hub.recover(this.#clock());
+    this.#pump.start();
+    await this.#disk?.start();
+    const { dataDirectory } = this.#config;
+    await ensureAdminToken(
+      dataDirectory,
+      this.#clock().wall,
+      (request) => this.#pump.request(request),
+      this.#log,
+    );
+    this.#api = await this.#makeHttpApi();
+    await this.#openListeners(this.#api);
+    this.#sweepTimer = setInterval(() => this.#gate.sweep(), this.#limits.sweepMs);
+    if (this.#config.listeners.some((listener) => listener.tls !== undefined)) {
+      process.on('SIGHUP', this.#handleHangUp);
+    }
+    this.#isReady = true;
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  reloadTls(): void {
+    for (const listener of this.#listeners) listener.reloadTls();
+  }
+
+  #makePump(): Pump {
+    const { mqtt } = this.#config;
+    const sessionOptions = {
+      maxPacketBytes: mqtt.packetBytesMax,
+      maxInflightInbound: this.#limits.inboundInflightMax,
+      sessionExpirySecondsMax: mqtt.sessionExpirySecondsMax,
+      connectTimeoutMs: mqtt.connectTimeoutMs,
+      ...(mqtt.serverKeepAliveSeconds === undefined
+        ? {}
+        : { serverKeepAliveSeconds: mqtt.serverKeepAliveSeconds }),
+    };
+    const authenticator = new Authenticator({
+      users: this.#config.users,
+      anonymousDevices: this.#config.anonymousDevices,
+      limits: this.#limits,
+      clock: this.#clock,
+    });
+    return new Pump({
+      hub: this.#hub,
+      store: this.#store,
+      clock: this.#clock,
+      limits: this.#limits,
+      log: this.#log,
+      createSession: (now, peer) => new MqttSession(now, peer, sessionOptions),
+      authenticate: (credentials) => authenticator.authenticate(credentials),
+      onFailed: (error) => this.#handleHubFailure(error),
+    });
+  }
+
+  #makeGate(): Gate {
+    const { connectionsPerAddressMax, connectsPerSecondPerAddressMax, handshakesMax, mqtt } = this.#config;
+    const descriptors = descriptorsMax();
+    return new Gate({
+      clock: this.#clock,
+      limits: this.#limits,
+      connectionsMax:
+        descriptors === undefined
+          ? this.#limits.connectionsMaxUnknown
+          : Math.max(1, descriptors - this.#limits.descriptorReserve),
+      connectionsPerAddressMax,
+      connectsPerSecondPerAddressMax,
+      handshakesMax,
+      handshakeMs: mqtt.connectTimeoutMs,
+    });
+  }
+
+  /** Only a store on a disk can run out of it. */
+  #makeDiskWatch(): DiskWatch | undefined {
+    const store = this.#store;
+    if (!hasFreeSpace(store)) return undefined;
+    return new DiskWatch({
+      freeBytes: async () => (await store.freeSpace()).freeBytes,
+      floorBytes: this.#config.limits.diskFloorBytes ?? coreLimits.diskFloorBytes,
+      limits: this.#limits,
+      log: this.#log,
+      onChange: (appendsAllowed) => this.#pump.tell({ kind: 'disk', appendsAllowed }),
+    });
+  }
+
+  #makeHttpApi(): Promise<HttpApi> {
+    return createHttpApi({
+      request: (request) => this.#pump.request(request),
+      findApiToken: (sha256) => this.#hub.findApiToken(sha256),
+      openApi: this.#config.openApi,
+      isReady: () => this.#isReady,
+      metricsText: () => Promise.resolve(''),
+      random: (bytes) => randomBytes(bytes),
+      now: () => this.#clock().wall,
+      log: this.#log,
+      behindProxy: this.#config.behindProxy,
+      messageBytesMax: this.#config.limits.messageBytesMax,
+    });
+  }
+
+  async #openListeners(api: HttpApi): Promise<void> {
+    const context: ListenerContext = {
+      gate: this.#gate,
+      limits: this.#limits,
+      log: this.#log,
+      clock: this.#clock,
+      proxies: new AddressList(this.#config.behindProxy),
+      insecure: this.#config.insecure,
+      attachMqtt: (socket) => void this.#pump.attach(socket),
+    };
+    const httpOptions = {
+      handle: api.handle.bind(api),
+      anonymousDevices: this.#config.anonymousDevices,
+      packetBytesMax: this.#config.mqtt.packetBytesMax,
+    };
+    for (const listener of this.#config.listeners) {
+      const isHttp = listener.protocol === 'http' || listener.protocol === 'https';
+      this.#listeners.push(
+        isHttp
+          ? await openHttpListener(listener, context, httpOptions)
+          : await openMqttListener(listener, context),
+      );
+    }
+  }
+
+  #handleHubFailure(cause: unknown): void {
+    this.#hasFailed = true;
+    const what = cause instanceof Error ? cause.message : String(cause);
+    const error = new RuntimeError('HUB_FAILED', `the hub failed: ${what}`, cause);
+    void this.stop().finally(() => this.#fail(error));
+  }
+
+  async #stop(): Promise<void> {
+    const wasReady = this.#isReady;
+    this.#isReady = false;
+    process.off('SIGHUP', this.#handleHangUp);
+    this.#disk?.stop();
+    for (const listener of this.#listeners) listener.stopAccepting();
+    const deadline = new Deadline(this.#limits.stopMs);
+    if (wasReady && !this.#hasFailed) await this.#takeLeave(deadline);
+    this.#pump.stop();
+    clearInterval(this.#sweepTimer);
+    await deadline.over(Promise.all(this.#listeners.map((listener) => listener.close())));
+    deadline.cancel();
+    await this.#store.close();
+  }
+
+  /** Finishes what was begun and tells the devices; what is not done by the deadline is left to their retries. */
+  async #takeLeave(deadline: Deadline): Promise<void> {
+    const pump = this.#pump;
+    pump.pauseReading();
+    pump.tell({ kind: 'drain' });
+    // Commits under way first: their senders are told that it is safe, and need not send again.
+    await deadline.over(pump.whenIdle());
+    if (this.#api !== undefined) await deadline.over(this.#api.close());
+    pump.shutDownSessions();
+    await deadline.over(pump.whenEmpty());
+    await deadline.over(pump.whenIdle());
+  }
+}
+
+function hasFreeSpace(store: Store): store is Store & { freeSpace(): Promise<{ freeBytes: number }> } {
+  return 'freeSpace' in store && typeof store.freeSpace === 'function';
+}
+
+/** A point in time by which several steps together have to be done. */
+class Deadline {
+  readonly #expired: Promise<void>;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(delayMs: number) {
+    this.#expired = new Promise((resolve) => {
+      this.#timer = setTimeout(resolve, delayMs);
+    });
+  }
+
+  /** Resolves with the step, or at the deadline; a step that fails is over, too. */
+  async over(step: Promise<unknown>): Promise<void> {
+    await Promise.race([step.catch(() => undefined), this.#expired]);
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+  }
+}
