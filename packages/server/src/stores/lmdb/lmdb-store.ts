@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { assert, limits, WakelineError } from '@wakeline/core/base';
 import type { Store, StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { writeBackup } from './backup.js';
-import { checkFormat, createDataDirectory, DATA_FILE } from './data-directory.js';
+import { checkFormat, createDataDirectory, DATA_FILE, syncDirectory } from './data-directory.js';
 import { DirectoryLock } from './directory-lock.js';
 import { LmdbEnvironment, PAGE_BYTES } from './environment.js';
 import { Headroom } from './headroom.js';
@@ -68,6 +68,8 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
     const mapBytesMax = options.mapBytesMax ?? MAP_BYTES_MAX;
     const environment = new LmdbEnvironment(directory, mapBytesMax);
     const headroom = await Headroom.open(join(directory, DATA_FILE));
+    // The names of LMDB's files must survive loss of power as well as what is in them.
+    await syncDirectory(directory);
     const reserveBytes = options.reserveBytes ?? RESERVE_BYTES;
     // On a full disk the store opens all the same: what is in it can then be read and deleted.
     await headroom.ensure(environment.usedBytes(), reserveBytes);
