@@ -51,9 +51,9 @@ export class AudioDetector {
       this.#sent = { at: now, datagrams: snapshot.datagramsSent };
       return;
     }
-    // Shorter spans would judge by one or two datagrams.
+    // In a shorter span one datagram more or less would decide.
     const spanMs = now - before.at;
-    if (spanMs < 500) return;
+    if (spanMs < 1_000) return;
     const perSecond = ((snapshot.datagramsSent - before.datagrams) * 1_000) / spanMs;
     if (perSecond >= limits.audioDatagramsPerSecondMin) this.#loudUntil = now + limits.audioGraceMs;
     this.#sent = { at: now, datagrams: snapshot.datagramsSent };

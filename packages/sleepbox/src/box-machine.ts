@@ -245,6 +245,7 @@ export class BoxMachine {
     if (this.#policy.keepaliveMs !== undefined) this.#handler.set(now, this.#policy.keepaliveMs);
     if (this.#stopReason !== undefined) {
       this.#phase = 'stopping';
+      this.#outputs.push({ type: 'kill', signal: 'SIGTERM' });
       return;
     }
     this.#phase = 'awake';
@@ -265,7 +266,7 @@ export class BoxMachine {
     this.#pendingWake = undefined;
     this.#event({ type: 'exit', code, signal, ranMs: Math.round(ranMs) });
     if (this.#stopReason !== undefined) return this.#down(now, this.#stopReason);
-    if (code === 0) return this.#down(now, 'exit-0');
+    if (code === 0 && signal === null) return this.#down(now, 'exit-0');
     const delayMs = this.#backoff.delayAfterRun(ranMs);
     this.#phase = 'relaunching';
     this.#relaunchAt = now + delayMs;

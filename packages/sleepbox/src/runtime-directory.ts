@@ -94,7 +94,7 @@ export function sweep(root: string): string[] {
   const removed: string[] = [];
   const namespace = readPidNamespace();
   for (const { directory, record } of readRecords(root)) {
-    // A directory without a record is of a box that is just starting, or died in that moment: it holds no program.
+    if (record === undefined && isOld(directory)) removeBoxDirectory(directory); // it died before it had a program
     if (record === undefined || record.pidNamespace !== namespace || isOwnerAlive(record)) continue;
     const { program } = record;
     if (
@@ -138,6 +138,15 @@ function readRecords(root: string): { directory: string; record: BoxRecord | und
       return { directory, record: undefined };
     }
   });
+}
+
+/** Not of a box that is just starting. */
+function isOld(directory: string): boolean {
+  try {
+    return Date.now() - lstatSync(directory).mtimeMs > 60_000;
+  } catch {
+    return false;
+  }
 }
 
 function listNames(directory: string): string[] {

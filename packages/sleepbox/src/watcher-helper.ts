@@ -43,6 +43,8 @@ export class HelperWatcher implements Watcher {
   readonly kind = 'helper';
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #onFailure: (error: SleepboxError) => void;
+  /** The helper's clock (CLOCK_MONOTONIC) minus performance.now(), ms. */
+  readonly #clockOffsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
   #buffer = '';
   #waiting: Waiting | undefined;
   #onArrival: ArrivalListener | undefined;
@@ -152,7 +154,7 @@ export class HelperWatcher implements Watcher {
     const [connection] = toSamples(line.tcp);
     const onArrival = this.#onArrival;
     this.#onArrival = undefined;
-    if (connection !== undefined) onArrival?.(connection, line.at ?? 0);
+    if (connection !== undefined) onArrival?.(connection, (line.at ?? 0) - this.#clockOffsetMs);
   }
 
   #fail(cause?: unknown): void {

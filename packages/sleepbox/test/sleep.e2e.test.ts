@@ -1,0 +1,231 @@
+/** Sleep and waking with real processes, sockets and freezers. */
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { findCgroupParents } from '../src/freezer.js';
+import type { SleepboxOptions } from '../src/index.js';
+import { startBox } from './support.js';
+
+const canCgroup = (kind: string): boolean =>
+  process.getuid?.() === 0 && findCgroupParents().some((parent) => parent.kind === kind);
+
+const variants: [string, Partial<SleepboxOptions>, boolean][] = [
+  ['default', {}, true],
+  ['cgroup v2', { freezer: 'cgroup-v2' }, canCgroup('cgroup-v2')],
+  ['cgroup v1', { freezer: 'cgroup-v1' }, canCgroup('cgroup-v1')],
+  ['signals', { freezer: 'signal' }, true],
+  ['proc-poll', { watcher: 'proc-poll' }, true],
+];
+
+describe('wakes', { concurrency: 2 }, () => {
+  for (const [name, options, isPossible] of variants) {
+    const settings = { timeout: 30_000, skip: !isPossible };
+    test(`${name}: on data, which the program answers, and sleeps again`, settings, async (context) => {
+      const { server, next, box } = await startBox(context, options);
+      await next('asleep');
+      await server.echo('a');
+      const wake = await next('wake');
+      assert.equal(wake.cause, 'data');
+      assert.ok(wake.latencyMs >= 0 && wake.latencyMs < 1_000, `${wake.latencyMs}`);
+      await next('asleep');
+      await server.echo('b');
+      assert.equal(box.summary.wakes.data, 2);
+      if (name !== 'proc-poll') assert.ok((box.summary.receivedBytes ?? 0) > 40);
+    });
+
+    test(`${name}: on FIN`, settings, async (context) => {
+      const { server, next } = await startBox(context, options);
+      await next('asleep');
+      server.socket?.end();
+      assert.equal((await next('wake')).cause, 'fin');
+      const output = await next('output');
+      assert.equal(output.line, 'end');
+      await next('asleep'); // and not again for the same FIN
+    });
+
+    test(`${name}: on RST`, settings, async (context) => {
+      const { server, next } = await startBox(context, options);
+      await next('asleep');
+      server.socket?.resetAndDestroy();
+      assert.equal((await next('wake')).cause, 'rst');
+      assert.equal((await next('output')).line, 'error ECONNRESET');
+    });
+  }
+
+  test('not on UDP, not on keepalive probes', { timeout: 30_000 }, async (context) => {
+    const { server, next, box } = await startBox(context);
+    server.send({ udp: true });
+    const { udpPort } = await server.next('udpPort');
+    await next('asleep');
+    const udp = createSocket('udp4');
+    context.after(() => udp.close());
+    // The idle time is one second, and so is the interval: two probes at least.
+    server.socket?.setKeepAlive(true, 1_000);
+    for (let i = 0; i < 25; i++) {
+      udp.send('ring', Number(udpPort), '127.0.0.1');
+      await delay(100);
+    }
+    assert.equal(box.status().phase, 'asleep');
+    assert.equal(box.summary.wakes.data, 0);
+    await server.echo('one byte is enough');
+    assert.equal((await next('wake')).cause, 'data');
+    await server.next('udpMessage'); // they were waiting
+  });
+
+  test('only marked connections wake', { timeout: 30_000 }, async (context) => {
+    const { server, next, box } = await startBox(context, { marks: [{ peer: '127.0.0.1:9' }] });
+    assert.equal((await next('asleep')).marked, 0);
+    server.send({ echo: 1 });
+    await delay(500);
+    assert.equal(box.status().phase, 'asleep');
+    await box.wake();
+    await server.next('echo');
+    const mark = await server.control({ cmd: 'mark', localPort: server.socket?.remotePort ?? 0 });
+    assert.equal(mark['ok'], true);
+    assert.equal((await next('asleep')).marked, 1);
+    await server.echo(2);
+  });
+});
+
+describe('the freeze race', { concurrency: 4 }, () => {
+  for (const [name, delayMs, options] of [
+    ['prompt answers', 0, {}],
+    ['answers after 30 ms', 30, {}],
+    ['signals', 0, { freezer: 'signal' }],
+    ['polling', 30, { watcher: 'proc-poll', windowMs: 200 }],
+  ] as const) {
+    test(`${name}: 75 messages at random moments, none stuck`, { timeout: 60_000 }, async (context) => {
+      const { server, box } = await startBox(context, { windowMs: 120, ...options });
+      for (let i = 0; i < 75; i++) {
+        await delay(Math.random() * 260);
+        await server.echo(i, delayMs);
+      }
+      const { wakes, windowsExtended } = box.summary;
+      assert.ok(wakes.data + windowsExtended > 0);
+    });
+  }
+});
+
+describe('windows', { concurrency: 2 }, () => {
+  test(
+    'data arriving in a window begin a new one; done ends it early',
+    { timeout: 30_000 },
+    async (context) => {
+      const { server, next, box } = await startBox(context, { windowMs: 1_000 });
+      await delay(700);
+      await server.echo(1);
+      const [window] = [await next('window')];
+      assert.equal(window.cause, 'data');
+      const asleep = await next('asleep');
+      assert.ok(asleep.awakeMs >= 1_600, `${asleep.awakeMs}`);
+      assert.equal(asleep.by, 'window-end');
+      await server.control({ cmd: 'done' });
+      const early = await next('asleep');
+      assert.equal(early.by, 'done');
+      assert.ok(early.awakeMs < 1_000, `${early.awakeMs}`);
+      assert.equal(box.summary.wakes.data, 1);
+    },
+  );
+
+  test('audio on holds the window, audio off ends the hold', { timeout: 30_000 }, async (context) => {
+    const { server, next, box } = await startBox(context, { modes: ['voip', 'audio'] });
+    await server.control({ cmd: 'audio', on: true });
+    assert.equal((await next('held')).because, 'audio');
+    await delay(300);
+    assert.equal(box.status().phase, 'awake');
+    await server.control({ cmd: 'audio', on: false });
+    await next('asleep');
+    assert.ok(box.summary.audioMs > 0);
+  });
+
+  test('a UDP socket opened since the last sleep holds the window', { timeout: 30_000 }, async (context) => {
+    const { server, next } = await startBox(context, { modes: ['voip', 'audio'] });
+    await next('asleep');
+    server.send({ udp: true });
+    await server.next('udpPort');
+    assert.equal((await next('audio')).evidence, 'udp-socket');
+    await next('held');
+    server.send({ udp: false });
+    await next('asleep');
+  });
+});
+
+describe('the whole tree', { concurrency: 2 }, () => {
+  for (const freezer of ['auto', 'signal'] as const) {
+    test(`${freezer}: a child of a child is frozen and ended too`, { timeout: 30_000 }, async (context) => {
+      const { server, next, box } = await startBox(context, { freezer });
+      const listener = createSocket('udp4').bind(0, '127.0.0.1');
+      context.after(() => listener.close());
+      await once(listener, 'listening');
+      let ticks = 0;
+      listener.on('message', () => ticks++);
+      server.send({ spawn: listener.address().port });
+      const [pid] = (await once(listener, 'message')) as [Buffer];
+      await next('asleep');
+      await delay(50); // what was sent before the freeze has arrived
+      ticks = 0;
+      await delay(200);
+      assert.equal(ticks, 0);
+      await box.wake();
+      await once(listener, 'message');
+      await box.stop();
+      assert.equal(readdirSync('/proc').includes(String(pid)), false);
+    });
+  }
+});
+
+describe('profiles', { concurrency: 2 }, () => {
+  test('android-doze: cut off until a maintenance window', { timeout: 30_000 }, async (context) => {
+    const options = { profile: 'android-doze', maintenanceMs: 1_500 } as const;
+    const { server, next, box } = await startBox(context, options);
+    const cut = await next('network');
+    assert.equal(cut.state, 'cut');
+    await next('asleep');
+    server.send({ echo: 'late' });
+    assert.equal((await next('wake')).cause, 'maintenance');
+    assert.equal(box.summary.wakes.data, 0);
+    assert.equal((await next('network')).state, 'restored');
+    for (;;) {
+      // TCP repeats what was dropped when it sees fit, perhaps only in a later window.
+      if (await Promise.race([server.next('echo').then(() => true), next('asleep').then(() => false)])) break;
+      await box.wake();
+    }
+  });
+
+  test('android-frozen: connections are destroyed', { timeout: 30_000 }, async (context) => {
+    const { server, next, box } = await startBox(context, { profile: 'android-frozen' });
+    await server.next('closed');
+    assert.equal(server.errorCode, 'ECONNRESET');
+    assert.equal((await next('network')).state, 'destroyed');
+    await next('asleep');
+    await box.wake();
+    assert.match((await next('output')).line, /^error E/);
+  });
+
+  test('linux-phone: awake without a connection, up to a limit', { timeout: 30_000 }, async (context) => {
+    const scaled = { unconnectedAwakeMs: 1_000 };
+    const { server, next } = await startBox(context, { profile: 'linux-phone', scaled });
+    await next('asleep');
+    server.socket?.end();
+    await next('wake');
+    assert.equal((await next('held')).because, 'no-connection');
+    const asleep = await next('asleep');
+    assert.ok(asleep.awakeMs >= 1_200, `${asleep.awakeMs}`);
+  });
+});
+
+test('the helper dies: polling takes over', { timeout: 30_000 }, async (context) => {
+  const { server, next, box } = await startBox(context);
+  if (box.servicePids.length < 2) return context.skip('no helper here');
+  await next('asleep');
+  process.kill(box.servicePids[0] as number, 'SIGKILL');
+  assert.equal((await next('watcher')).watcher, 'proc-poll');
+  await server.echo(1);
+  assert.equal((await next('wake')).cause, 'data');
+  await next('asleep');
+  await server.echo(2);
+});
