@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -72,6 +72,41 @@ test('another format, and a directory that is not ours, are refused with advice'
   // Refused, not held.
   await writeFile(join(newer, 'FORMAT'), 'wakeline store 1\n');
   await (await openLmdbStore({ directory: newer })).close();
+});
+
+test('a damaged data file is refused as such, and does not end the process', async () => {
+  const directory = freshDirectory();
+  const dataFile = join(directory, 'data.mdb');
+  const store = await openLmdbStore({ directory, reserveBytes: 0 });
+  await store.commit([row(1, 5_000_000)]);
+  await store.close();
+  for (const size of [3_000_000, 8_192, 5_000, 100]) {
+    await truncate(dataFile, size);
+    await assert.rejects(openLmdbStore({ directory }), { code: 'STORE_CORRUPT', message: /cut short/ });
+    await assert.rejects(restoreBackup(directory, freshDirectory()), { code: 'STORE_CORRUPT' });
+  }
+  await writeFile(dataFile, Buffer.alloc(100_000, 'x'));
+  await assert.rejects(openLmdbStore({ directory }), { code: 'STORE_CORRUPT', message: /not an LMDB file/ });
+  await truncate(dataFile, 0);
+  await (await openLmdbStore({ directory })).close();
+});
+
+test('[ST-7] a commit called at the very moment the queue runs empty is not forgotten', async () => {
+  const store = await openLmdbStore({ directory: freshDirectory() });
+  for (let ticks = 0; ticks < 12; ticks++) {
+    // Calls the second commit this many microtasks after the first has settled.
+    let second: Promise<void> | undefined;
+    await new Promise<void>((resolve) => {
+      const later = (left: number): void => {
+        if (left > 0) return queueMicrotask(() => later(left - 1));
+        second = store.commit([row(ticks)]);
+        resolve();
+      };
+      void store.commit([row(100)]).then(() => later(ticks));
+    });
+    await second;
+  }
+  await store.close();
 });
 
 test('a second opener is refused with the pid of the first, also in a very long path', async () => {

@@ -152,7 +152,7 @@ test('a commit resolves only after its pages, fdatasync and the synced meta page
     assert.ok(pages >= 0 && pages < sync && sync < meta, during.join('\n'));
     // Finished as well, not only begun.
     const rest = lines.slice(lines.indexOf(during[meta]!), end);
-    const finished = (line: string): boolean => /= 128$/.test(line) && line.includes('pwrite64');
+    const finished = (line: string): boolean => line.endsWith('= 128') && line.includes('pwrite64');
     assert.ok(rest.some(finished), rest.join('\n'));
   }
 });

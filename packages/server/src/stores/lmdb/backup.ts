@@ -20,6 +20,7 @@ import {
   syncFile,
   writeFormat,
 } from './data-directory.js';
+import { checkDataFile } from './data-file.js';
 import { DirectoryLock } from './directory-lock.js';
 import { LmdbEnvironment } from './environment.js';
 
@@ -36,6 +37,7 @@ export async function writeBackup(target: string, copy: (target: string) => Prom
   await copy(target);
   const dataFile = join(target, DATA_FILE);
   await chmod(dataFile, FILE_MODE);
+  await checkDataFile(dataFile);
   const environment = new LmdbEnvironment(target, COPY_MAP_BYTES);
   try {
     await environment.write([{ table: 'meta', key: RESTORED_KEY, value: Uint8Array.of(1) }]);

@@ -17,7 +17,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { WakelineError } from '@wakeline/core/base';
@@ -31,6 +31,9 @@ const ATTEMPTS_MAX = 20;
 /** Longest path of a Unix socket, bytes: `sun_path` is 108 with its end on Linux, 104 on macOS. */
 const SOCKET_PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103;
 const LOCK_NAME = /^lock\.(\d+)\.[0-9a-f]{16}\.sock$/;
+const UNFINISHED_NAME = /^lock\.\d+\.[0-9a-f]{16}\.sock\.new$/;
+/** A starter renames its socket within milliseconds; one this old has been killed. */
+const UNFINISHED_MS_MIN = 60_000;
 const LOCK_NAME_BYTES_MAX = 'lock.4294967296.0123456789abcdef.sock.new'.length;
 
 type Answer =
@@ -106,6 +109,7 @@ export class DirectoryLock {
       if (givesWay) return false;
     }
     this.#isHolder = true;
+    await this.#removeUnfinished();
     for (const socket of this.#asking) socket.end('holder\n');
     return true;
   }
@@ -128,6 +132,17 @@ export class DirectoryLock {
       server.listen(join(this.#socketDirectory, `${this.#name}.new`), resolve);
     });
     await rename(join(this.#directory, `${this.#name}.new`), join(this.#directory, this.#name));
+  }
+
+  /** Removes what starters have left that were killed between their two names. */
+  async #removeUnfinished(): Promise<void> {
+    for (const name of await readdir(this.#directory)) {
+      if (!UNFINISHED_NAME.test(name)) continue;
+      const path = join(this.#directory, name);
+      const file = await stat(path).catch(() => undefined);
+      if (file !== undefined && Date.now() - file.mtimeMs > UNFINISHED_MS_MIN)
+        await rm(path, { force: true });
+    }
   }
 
   async #withdraw(): Promise<void> {

@@ -11,6 +11,8 @@
  *   and with it a key that is not the greatest is dropped without an error.
  * - LMDB grows a map that is too small by mapping the file anew, beneath readers. A large map from the start costs
  *   address space only and never moves.
+ * - A file that is not LMDB's ends the process (a fault in the package's way out of a failed open), and so does
+ *   reading behind the end of one cut short (SIGBUS). `checkDataFile` looks at it first.
  * - After a failed commit LMDB may refuse every later one (MDB_PANIC, when the meta page could not be written), and
  *   the package then never settles the promise. The environment must be closed and opened again.
  */
@@ -18,6 +20,7 @@ import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPat
 import type { StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { tables } from '@wakeline/core/ports';
 import { FILE_MODE } from './data-directory.js';
+import { PAGE_BYTES } from './data-file.js';
 
 type BinaryDatabase = Database<Uint8Array, Uint8Array>;
 type RootBinaryDatabase = RootDatabase<Uint8Array, Uint8Array>;
@@ -41,8 +44,6 @@ interface RootStats extends TreeStats {
 
 /** Pages that LMDB keeps for itself at the start of the file. */
 const METAS = 2;
-/** LMDB's page. Fixed, or a file made on a machine with 16 KB pages would be another format. */
-export const PAGE_BYTES = 4096;
 /** Read transactions at one time: one per iterator that is held, one of the main thread, one per backup. */
 const READERS_MAX = 126;
 const BINARY = { encoding: 'binary', keyEncoding: 'binary' } as const;

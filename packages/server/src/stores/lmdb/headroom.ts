@@ -7,14 +7,16 @@
  * that enlarge the log must leave the reserve alone: they are refused when it cannot be topped up. All others may
  * use it, so acknowledging and deleting goes on, and LMDB itself never meets ENOSPC (nor its consequences).
  *
- * It costs nothing measurable, since writing into allocated space spares each sync the file's new size. A file
- * system that never overwrites (btrfs, ZFS) gives no such guarantee; there the hub's free-space floor has to do.
+ * Its price: what only grows is written twice, which takes about a seventh of the throughput of pure appending.
+ * Where deleted messages leave their pages to new ones nothing grows, and it costs nothing. (Node has no
+ * `fallocate`.) A file system that never overwrites (btrfs, ZFS) gives no such guarantee; there the hub's
+ * free-space floor has to do.
  */
 import { fstatSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 /** Space is added in such steps: large enough to be rare, small enough not to delay the next sync. */
-const STEP_BYTES = 1024 * 1024;
+const STEP_BYTES = 256 * 1024;
 
 export class Headroom {
   readonly #file: FileHandle;

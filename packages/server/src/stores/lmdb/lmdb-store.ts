@@ -10,8 +10,9 @@ import { assert, limits, WakelineError } from '@wakeline/core/base';
 import type { Store, StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { writeBackup } from './backup.js';
 import { checkFormat, createDataDirectory, DATA_FILE, syncDirectory } from './data-directory.js';
+import { checkDataFile, PAGE_BYTES } from './data-file.js';
 import { DirectoryLock } from './directory-lock.js';
-import { LmdbEnvironment, PAGE_BYTES } from './environment.js';
+import { LmdbEnvironment } from './environment.js';
 import { Headroom } from './headroom.js';
 
 /** Largest data file by default: only address space until it is used. */
@@ -56,25 +57,28 @@ interface Waiting {
 }
 
 /**
- * Opens the store, creating it in an empty directory. Rejects with STORE_LOCKED or STORE_FORMAT, or with the
- * system's own error where the directory cannot be used.
+ * Opens the store, creating it in an empty directory. Rejects with STORE_LOCKED, STORE_FORMAT or STORE_CORRUPT,
+ * or with the system's own error where the directory cannot be used.
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStore> {
   const directory = resolve(options.directory);
   await createDataDirectory(directory);
   const lock = await DirectoryLock.acquire(directory);
+  let environment: LmdbEnvironment | undefined;
   try {
     await checkFormat(directory);
+    await checkDataFile(join(directory, DATA_FILE));
     const mapBytesMax = options.mapBytesMax ?? MAP_BYTES_MAX;
-    const environment = new LmdbEnvironment(directory, mapBytesMax);
-    const headroom = await Headroom.open(join(directory, DATA_FILE));
+    environment = new LmdbEnvironment(directory, mapBytesMax);
     // The names of LMDB's files must survive loss of power as well as what is in them.
     await syncDirectory(directory);
+    const headroom = await Headroom.open(join(directory, DATA_FILE));
     const reserveBytes = options.reserveBytes ?? RESERVE_BYTES;
     // On a full disk the store opens all the same: what is in it can then be read and deleted.
     await headroom.ensure(environment.usedBytes(), reserveBytes);
     return new LmdbStore({ directory, mapBytesMax, reserveBytes, lock, environment, headroom });
   } catch (error) {
+    await environment?.close();
     await lock.release();
     throw error;
   }
@@ -127,7 +131,7 @@ export class LmdbStore implements Store {
     const kept = withOwnKeys(changes);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ changes: kept, resolve, reject });
-      this.#running ??= this.#run().finally(() => (this.#running = undefined));
+      this.#running ??= this.#run();
     });
   }
 
@@ -173,14 +177,15 @@ export class LmdbStore implements Store {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
         await this.#commitOne(next.changes);
+        this.#waiting.shift();
+        next.resolve();
       } catch (error) {
         // Those behind were made from a state that did not come about.
         for (const { reject } of this.#waiting.splice(0)) reject(error as Error);
-        return;
       }
-      this.#waiting.shift();
-      next.resolve();
     }
+    // In the same step as the last look at the queue: a commit called next must begin anew.
+    this.#running = undefined;
   }
 
   async #commitOne(changes: readonly StoreChange[]): Promise<void> {
