@@ -149,8 +149,9 @@ export class MqttDecoder {
   /** [MQTT-3.1.2-24] of 5.0: what cannot be taken is refused before it is buffered. */
   #checkHeader(total: number, firstByte: number): Malformed | undefined {
     if (total < 0) return this.#die(malformedPacket('the remaining length has more than four bytes'));
-    // A reserved type will not get better by waiting for the rest of the packet.
-    if (firstByte >> 4 === 0) return this.#die(malformedPacket('packet type 0 is reserved'));
+    // Another protocol on this port is told from its first byte, not after the length it seems to announce.
+    const bad = checkFirstByte(firstByte);
+    if (bad !== undefined) return this.#die(bad);
     if (total > this.maxPacketBytes) {
       return this.#die(
         new Malformed('packet-too-large', ReasonCode.packetTooLarge, 'larger than the maximum packet size'),
@@ -215,10 +216,8 @@ export class MqttDecoder {
 
   #decodeOther(first: number, bytes: Uint8Array, start: number, end: number): Packet | Malformed {
     const number = first >> 4;
-    const needsFlag =
-      number === TypeNumber.pubrel || number === TypeNumber.subscribe || number === TypeNumber.unsubscribe;
-    // [MQTT-2.2.2-2] of 3.1.1, [MQTT-2.1.3-1] of 5.0
-    if ((first & 0x0f) !== (needsFlag ? 2 : 0)) return malformedPacket('reserved flags of the fixed header');
+    const bad = checkFirstByte(first);
+    if (bad !== undefined) return bad;
     const version = this.protocolVersion;
     const type = packetTypes[number]!;
     if (number >= TypeNumber.puback && number <= TypeNumber.pubcomp) {
@@ -252,6 +251,19 @@ export class MqttDecoder {
         return malformedPacket('packet type 0 is reserved');
     }
   }
+}
+
+/** The type and flags of a fixed header, where they cannot begin a packet. */
+function checkFirstByte(firstByte: number): Malformed | undefined {
+  const number = firstByte >> 4;
+  if (number === 0) return malformedPacket('packet type 0 is reserved');
+  if (number === TypeNumber.publish) return undefined;
+  const needsFlag =
+    number === TypeNumber.pubrel || number === TypeNumber.subscribe || number === TypeNumber.unsubscribe;
+  // [MQTT-2.2.2-2] of 3.1.1, [MQTT-2.1.3-1] of 5.0
+  return (firstByte & 0x0f) === (needsFlag ? 2 : 0)
+    ? undefined
+    : malformedPacket('reserved flags of the fixed header');
 }
 
 /** Bytes of the packet at `start`, fixed header included; 0: not known before `end`; -1: it never will be. */
