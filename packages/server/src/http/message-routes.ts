@@ -94,7 +94,6 @@ export function addMessageRoutes(app: FastifyInstance, options: HttpApiOptions, 
     operationId: 'sendToTopic',
     summary: 'Send a message to every subscriber of a topic',
     description: 'Slashes of the topic name may stand as they are or as %2F.',
-    params: schemas.topic,
     querystring: schemas.rawQuery,
   };
   const sendToTopic = (request: FastifyRequest, reply: FastifyReply) => {
@@ -104,14 +103,14 @@ export function addMessageRoutes(app: FastifyInstance, options: HttpApiOptions, 
     method: 'POST',
     url: '/v1/topics/:topic/messages',
     config,
-    schema: topicSchema,
+    schema: { ...topicSchema, params: schemas.topic },
     handler: sendToTopic,
   });
   app.route({
     method: 'POST',
     url: '/v1/topics/*',
     config,
-    schema: { ...topicSchema, params: undefined, hide: true },
+    schema: { ...topicSchema, hide: true },
     handler: sendToTopic,
   });
 
