@@ -11,7 +11,7 @@ import type { Store, StoreChange, Table } from '../ports/store.js';
 import type { Device } from './device-state.js';
 import type { Inbox } from './inbox.js';
 import { InboxLog } from './inbox-log.js';
-import type { LogBatch } from './inbox-log.js';
+import type { LogBatch } from './log-batch.js';
 import { encodeCursorRow, numberKey } from './rows.js';
 
 /** Something that waits for its batch. Exactly one of the two is called, once. */

@@ -15,8 +15,8 @@ export class Device {
   access: Access;
   session: Session | null = null;
   flow: Flow | null = null;
-  /** Its row is to be written with the next commit. */
-  isRowDirty = false;
+  /** Filters of ended sessions whose rows may still be on disk. null: none. */
+  endedFilters: Set<string> | null = null;
   /** Taken out of the table; a late completion must leave it alone. */
   isRemoved = false;
 

@@ -26,7 +26,7 @@ import { Outbox } from './outbox.js';
 import { Receipts, messageIdText } from './receipts.js';
 import { RecordView } from './record.js';
 import { RetainedTree } from './retained.js';
-import { encodeDeviceRow, numberKey } from './rows.js';
+import { encodeDeviceRow, numberKey, subscriptionKey } from './rows.js';
 import { SubscriptionTree } from './subscription-tree.js';
 
 export interface HubOptions {
@@ -121,6 +121,8 @@ export class HubCore {
     if (device.isRemoved) return;
     this.endLane(device, device.inbox.topics, reason);
     if (device.inbox.addressedIfAny !== null) this.endLane(device, device.inbox.addressedIfAny, reason);
+    // Those below $line/ are not in the tree, where removing them does nothing.
+    for (const subscription of device.session?.subscriptions.values() ?? []) this.tree.remove(subscription);
     device.isRemoved = true;
     this.devices.delete(device.id);
     this.byNumber.delete(device.inbox.number);
@@ -144,12 +146,34 @@ export class HubCore {
           ? { expirySeconds: session.expirySeconds, endedMs: session.endedMs, will: session.will }
           : undefined,
       });
-      return [{ table: 'device', key, value }];
+      return [{ table: 'device', key, value }, ...this.#endedFilterChanges(device)];
     }
     const changes: StoreChange[] = [{ table: 'cursor', key: numberKey(inbox.number), value: undefined }];
+    for (const filter of session?.subscriptions.keys() ?? []) {
+      changes.push({ table: 'subscription', key: subscriptionKey(inbox.number, filter), value: undefined });
+    }
     if (this.devices.get(device.id)?.isDurable !== true)
       changes.push({ table: 'device', key, value: undefined });
     return changes;
+  }
+
+  /** Rows of subscriptions that ended in a commit which failed. */
+  #endedFilterChanges(device: Device): StoreChange[] {
+    const filters = [...(device.endedFilters ?? [])].filter(
+      (filter) => device.session?.subscriptions.has(filter) !== true,
+    );
+    if (filters.length > 0) {
+      const committed = (): void => {
+        for (const filter of filters) device.endedFilters?.delete(filter);
+      };
+      this.queue.after({ committed, failed() {} });
+    }
+    const { number } = device.inbox;
+    return filters.map((filter) => ({
+      table: 'subscription',
+      key: subscriptionKey(number, filter),
+      value: undefined,
+    }));
   }
 
   /** A durable device that has nothing left to keep is not kept. */

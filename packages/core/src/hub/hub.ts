@@ -17,7 +17,7 @@ import { FlowState } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
 import { HubCore } from './hub-core.js';
 import type { HubOptions } from './hub-core.js';
-import type { Lane } from './inbox.js';
+import type { Lane } from './lane.js';
 import type { HubInput, HubOutput } from './machine.js';
 import { Publisher } from './publisher.js';
 import { recover } from './recovery.js';

@@ -9,13 +9,18 @@
  * Must not: know sessions, subscriptions or flows; decide when to commit.
  */
 import { assert } from '../base/assert.js';
-import { WakelineError } from '../base/errors.js';
 import { decodeUtf8 } from '../base/utf8.js';
 import { limits } from '../base/limits.js';
 import type { Store, StoreChange } from '../ports/store.js';
-import { Chunk, logKey, logPosition } from './chunk.js';
+import { logKey, logPosition } from './chunk.js';
+import { emptyBatch } from './log-batch.js';
+import type { LogBatch, Move } from './log-batch.js';
+import type { Chunk } from './chunk.js';
+import { ChunkTable, corruptChunk } from './chunk-table.js';
 import { EntryFlag, EntryTable } from './entry-table.js';
-import type { Inbox, Lane, Touch } from './inbox.js';
+import { endInflight, findSequence, sortLane } from './lane.js';
+import type { Lane } from './lane.js';
+import type { Inbox } from './inbox.js';
 import { KeyIndex, SEQUENCE_MAX } from './inbox.js';
 import {
   RecipientCursor,
@@ -45,34 +50,12 @@ export interface InboxLogOptions {
   readonly onCursorDirty: (inbox: Inbox) => void;
 }
 
-/** A copy forward under way: which entry moves where once the commit is synced. */
-interface Move {
-  readonly inbox: Inbox;
-  readonly entry: number;
-  readonly sequence: number;
-  readonly from: Chunk;
-  readonly to: Chunk;
-  readonly offset: number;
-}
-
-/** What one commit takes out of and puts into the log. */
-export interface LogBatch {
-  readonly chunks: Chunk[];
-  readonly touches: Touch[];
-  readonly deleted: Chunk[];
-  readonly moves: Move[];
-}
-
 export class InboxLog {
   readonly entries = new EntryTable();
   readonly #store: Store;
   readonly #chunkBytes: number;
   readonly #onCursorDirty: (inbox: Inbox) => void;
-  readonly #chunks: (Chunk | null)[] = [];
-  readonly #freeSlots: number[] = [];
-  /** Committed durable chunks that hold their bytes, oldest first. */
-  readonly #cached = new Set<Chunk>();
-  #cachedBytes = 0;
+  readonly #chunks: ChunkTable;
   #volatileBytes = 0;
   #durableBytes = 0;
   #liveBytes = 0;
@@ -91,6 +74,7 @@ export class InboxLog {
 
   constructor(options: InboxLogOptions) {
     this.#store = options.store;
+    this.#chunks = new ChunkTable(options.store);
     this.#chunkBytes = options.chunkBytes ?? limits.logChunkBytes;
     this.#onCursorDirty = options.onCursorDirty;
   }
@@ -196,8 +180,9 @@ export class InboxLog {
 
   /** Reads an entry's record into the view, which stays valid for the turn. */
   read(entry: number, view: RecordView): void {
-    const chunk = this.#chunks[this.entries.chunk[entry]]!;
-    if (!view.parse(this.#bytesOf(chunk), this.entries.offset[entry])) throw corrupt(chunk.position);
+    const chunk = this.#chunks.at(this.entries.chunk[entry]);
+    if (!view.parse(this.#chunks.bytesOf(chunk), this.entries.offset[entry]))
+      throw corruptChunk(chunk.position);
   }
 
   /** The subscription identifiers stored for an entry. */
@@ -215,28 +200,19 @@ export class InboxLog {
 
   /** The entry with this number among those sent on the current flow; 0: there is none. */
   findInflight(inbox: Inbox, sequence: number): number {
-    return (
-      this.#findInflightIn(inbox.topics, sequence) ||
-      (inbox.addressedIfAny === null ? 0 : this.#findInflightIn(inbox.addressedIfAny, sequence))
-    );
-  }
-
-  #findInflightIn(lane: Lane, sequence: number): number {
-    const { entries } = this;
-    if (lane.scanned === 0) return 0;
-    let entry = lane.head;
-    while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
-    if (entry === 0 || entries.sequence[entry] !== sequence) return 0;
-    return entries.flags[entry] & EntryFlag.inflight ? entry : 0;
+    for (const lane of [inbox.topics, inbox.addressedIfAny]) {
+      if (lane === null || lane.scanned === 0) continue;
+      const entry = findSequence(this.entries, lane, sequence);
+      if (entry !== 0 && this.entries.flags[entry] & EntryFlag.inflight) return entry;
+    }
+    return 0;
   }
 
   /** The flags of the waiting message with this number; 0: it does not wait. */
   flagsOf(inbox: Inbox, sequence: number): number {
-    const { entries } = this;
     for (const lane of [inbox.topics, inbox.addressedIfAny]) {
-      let entry = lane?.head ?? 0;
-      while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
-      if (entry !== 0 && entries.sequence[entry] === sequence) return entries.flags[entry];
+      const entry = lane === null ? 0 : findSequence(this.entries, lane, sequence);
+      if (entry !== 0) return this.entries.flags[entry];
     }
     return 0;
   }
@@ -257,26 +233,15 @@ export class InboxLog {
 
   /** The flow is gone: what was sent on it and not acknowledged is to be sent again. */
   endFlow(inbox: Inbox): void {
-    this.#rewindLane(inbox.topics, true);
-    if (inbox.addressedIfAny !== null) this.#rewindLane(inbox.addressedIfAny, true);
+    for (const lane of [inbox.topics, inbox.addressedIfAny]) {
+      if (lane !== null) endInflight(this.entries, lane);
+    }
     inbox.inflight = 0;
     inbox.sentLast = 0;
   }
 
   /** What was passed over is looked at again, because what is subscribed has changed. */
   rescan(lane: Lane): void {
-    this.#rewindLane(lane, false);
-  }
-
-  #rewindLane(lane: Lane, isFlowEnded: boolean): void {
-    if (isFlowEnded && lane.scanned !== 0) {
-      const { entries } = this;
-      const last = lane.scanned;
-      for (let entry = lane.head; entry !== 0; entry = entries.next[entry]) {
-        entries.flags[entry] &= ~EntryFlag.inflight;
-        if (entry === last) break;
-      }
-    }
     lane.scanned = 0;
   }
 
@@ -332,7 +297,7 @@ export class InboxLog {
       this.#order.push(chunk);
       this.#durableBytes += chunk.used;
       if (chunk.live === 0) this.#retire(chunk);
-      else this.#cache(chunk);
+      else this.#chunks.cache(chunk);
     }
     for (const { inbox, through } of batch.touches) inbox.committed = Math.max(inbox.committed, through);
     for (const move of batch.moves) this.#applyMove(move);
@@ -351,7 +316,7 @@ export class InboxLog {
       if (chunk.isLeaving) this.#stay(chunk);
       else this.#dead.push(chunk);
     }
-    for (const chunk of batch.chunks) this.#freeSlot(chunk);
+    for (const chunk of batch.chunks) this.#chunks.delete(chunk);
   }
 
   /** The commit that would have copied the chunk forward failed. */
@@ -381,13 +346,13 @@ export class InboxLog {
     const recipient = this.#recipient;
     for (const { key, value } of this.#store.scan('log')) {
       const position = logPosition(key);
-      const chunk = this.#newChunk(position, true, null);
+      const chunk = this.#chunks.add(position, true, null);
       chunk.used = value.length;
       chunk.isCommitted = true;
       this.#nextPosition = position + 1;
       this.#durableBytes += value.length;
       for (let offset = 0; offset < value.length; offset = view.end) {
-        if (!view.parse(value, offset)) throw corrupt(position);
+        if (!view.parse(value, offset)) throw corruptChunk(position);
         const contentFlags =
           (view.messageIdStart < 0 ? 0 : EntryFlag.receipt) |
           (view.replaceKeyStart < 0 ? 0 : EntryFlag.keyed);
@@ -417,20 +382,7 @@ export class InboxLog {
       this.#order.push(chunk);
       if (chunk.live === 0) this.#retire(chunk);
     }
-    for (const lane of unsorted) this.#sort(lane);
-  }
-
-  #sort(lane: Lane): void {
-    const { entries } = this;
-    const sorted: number[] = [];
-    for (let entry = lane.head; entry !== 0; entry = entries.next[entry]) sorted.push(entry);
-    sorted.sort((a, b) => entries.sequence[a] - entries.sequence[b]);
-    lane.head = sorted[0];
-    lane.tail = sorted[sorted.length - 1];
-    for (let index = 0; index < sorted.length; index++) {
-      entries.previous[sorted[index]] = index === 0 ? 0 : sorted[index - 1];
-      entries.next[sorted[index]] = index + 1 === sorted.length ? 0 : sorted[index + 1];
-    }
+    for (const lane of unsorted) sortLane(this.entries, lane);
   }
 
   // ---- reclaim ---------------------------------------------------------------------------------------------
@@ -444,7 +396,7 @@ export class InboxLog {
       this.#durableBytes > 2 * this.#liveBytes + limits.logSlackBytes
     ) {
       const chunk = this.#order[this.#orderStart++];
-      if (chunk.live === 0 || this.#chunks[chunk.slot] !== chunk) continue;
+      if (chunk.live === 0 || !this.#chunks.has(chunk)) continue;
       budget -= chunk.used;
       this.#copyChunk(chunk, inboxByNumber);
       this.#batch.deleted.push(chunk);
@@ -458,11 +410,11 @@ export class InboxLog {
   }
 
   #copyChunk(chunk: Chunk, inboxByNumber: (number: number) => Inbox | undefined): void {
-    const bytes = this.#bytesOf(chunk);
+    const bytes = this.#chunks.bytesOf(chunk);
     chunk.bytes = bytes;
     const view = new RecordView();
     for (let offset = 0; offset < chunk.used; offset = view.end) {
-      if (!view.parse(bytes, offset)) throw corrupt(chunk.position);
+      if (!view.parse(bytes, offset)) throw corruptChunk(chunk.position);
       this.#copyRecord(chunk, offset, view, inboxByNumber);
     }
   }
@@ -481,8 +433,10 @@ export class InboxLog {
       const inbox = inboxByNumber(recipient.deviceNumber);
       if (inbox === undefined || inbox.finished.has(recipient.sequence)) continue;
       const lane = recipient.flags & RecipientFlag.addressed ? inbox.addressed : inbox.topics;
-      const entry = this.#findFromHead(lane, recipient.sequence, chunk.slot, offset);
-      if (entry === 0) continue;
+      const entry = findSequence(this.entries, lane, recipient.sequence);
+      const isHere =
+        entry !== 0 && this.entries.chunk[entry] === chunk.slot && this.entries.offset[entry] === offset;
+      if (!isHere) continue;
       const ids = recipient.subscriptionIds();
       live.push({
         inbox,
@@ -505,14 +459,6 @@ export class InboxLog {
     to.used += recordBytes(content, recipientsBytes);
     // Counted as wanted until the move is applied, so that the new chunk is not retired before it.
     to.live += live.length;
-  }
-
-  #findFromHead(lane: Lane, sequence: number, slot: number, offset: number): number {
-    const { entries } = this;
-    let entry = lane.head;
-    while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
-    if (entry === 0 || entries.sequence[entry] !== sequence) return 0;
-    return entries.chunk[entry] === slot && entries.offset[entry] === offset ? entry : 0;
   }
 
   #applyMove(move: Move): void {
@@ -538,7 +484,7 @@ export class InboxLog {
 
   /** A durable chunk that nobody waits for: deleted with the next flush of cursors. */
   #retire(chunk: Chunk): void {
-    this.#uncache(chunk);
+    this.#chunks.uncache(chunk);
     chunk.bytes = null;
     this.#durableBytes -= chunk.used;
     this.#dead.push(chunk);
@@ -546,8 +492,7 @@ export class InboxLog {
 
   #forget(chunk: Chunk): void {
     if (!chunk.isDurable) this.#volatileBytes -= chunk.bytes!.length;
-    this.#uncache(chunk);
-    this.#freeSlot(chunk);
+    this.#chunks.delete(chunk);
   }
 
   // ---- chunks ----------------------------------------------------------------------------------------------
@@ -557,7 +502,7 @@ export class InboxLog {
     const open = isDurable ? this.#openDurable : this.#openVolatile;
     if (open !== null && open.used + bytes <= open.bytes!.length) return open;
     const buffer = new Uint8Array(Math.max(this.#chunkBytes, bytes));
-    const chunk = this.#newChunk(isDurable ? this.#nextPosition++ : 0, isDurable, buffer);
+    const chunk = this.#chunks.add(isDurable ? this.#nextPosition++ : 0, isDurable, buffer);
     if (isDurable) {
       this.#openDurable = chunk;
       this.#batch.chunks.push(chunk);
@@ -571,46 +516,6 @@ export class InboxLog {
     this.#openVolatile = chunk;
     this.#volatileBytes += buffer.length;
     return chunk;
-  }
-
-  #newChunk(position: number, isDurable: boolean, bytes: Uint8Array | null): Chunk {
-    const slot = this.#freeSlots.pop() ?? this.#chunks.length;
-    const chunk = new Chunk(slot, position, isDurable, bytes);
-    this.#chunks[slot] = chunk;
-    return chunk;
-  }
-
-  #freeSlot(chunk: Chunk): void {
-    if (this.#chunks[chunk.slot] !== chunk) return;
-    this.#chunks[chunk.slot] = null;
-    this.#freeSlots.push(chunk.slot);
-  }
-
-  #bytesOf(chunk: Chunk): Uint8Array {
-    if (chunk.bytes !== null) return chunk.bytes;
-    const bytes = this.#store.get('log', logKey(chunk.position));
-    if (bytes === undefined) throw corrupt(chunk.position);
-    chunk.bytes = bytes;
-    this.#cache(chunk);
-    return bytes;
-  }
-
-  #cache(chunk: Chunk): void {
-    const bytes = chunk.bytes!;
-    // A half-empty buffer would keep twice what it holds.
-    if (bytes.length > chunk.used * 2) chunk.bytes = bytes.slice(0, chunk.used);
-    this.#cached.add(chunk);
-    this.#cachedBytes += chunk.bytes!.length;
-    for (const oldest of this.#cached) {
-      if (this.#cachedBytes <= limits.chunkCacheBytesMax || oldest === chunk) break;
-      this.#uncache(oldest);
-    }
-  }
-
-  #uncache(chunk: Chunk): void {
-    if (!this.#cached.delete(chunk)) return;
-    this.#cachedBytes -= chunk.bytes!.length;
-    chunk.bytes = null;
   }
 
   // ---- entries ---------------------------------------------------------------------------------------------
@@ -663,7 +568,7 @@ export class InboxLog {
     if (flags & EntryFlag.keyed) inbox.keys?.deleteEntry(entry);
     const size = entries.size[entry];
     inbox.waitingBytes -= size;
-    const chunk = this.#chunks[entries.chunk[entry]]!;
+    const chunk = this.#chunks.at(entries.chunk[entry]);
     if (chunk.isDurable) this.#liveBytes -= size;
     entries.release(entry);
     this.#wantOneLess(chunk);
@@ -677,17 +582,6 @@ export function replaceKeyText(topic: Uint8Array, key: Uint8Array): string {
   return `${decodeUtf8(key, 0, key.length) ?? ''}\n${decodeUtf8(topic, 0, topic.length) ?? ''}`;
 }
 
-function emptyBatch(): LogBatch {
-  return { chunks: [], touches: [], deleted: [], moves: [] };
-}
-
 function expirySecondsOf(expiryMs: number): number {
   return expiryMs === 0 ? 0 : Math.ceil(expiryMs / 1000);
-}
-
-function corrupt(position: number): WakelineError {
-  return new WakelineError(
-    'STORE_CORRUPT',
-    `log chunk ${position} cannot be read; restore the data directory from a backup`,
-  );
 }

@@ -5,21 +5,13 @@
  * end differently: the first with the session, the second only with the device. Numbers run over both.
  */
 import { SequenceSet } from '../base/sequence-set.js';
+import { Lane } from './lane.js';
 
 /** Device numbers from here on belong to inboxes that live in memory only. */
 export const VOLATILE_NUMBER_BASE = 0x8000_0000;
 
 /** The highest sequence number; an inbox that has reached it takes nothing more. */
 export const SEQUENCE_MAX = 0xffff_ffff;
-
-/** A doubly linked list of entries in ascending sequence. */
-export class Lane {
-  head = 0;
-  tail = 0;
-  count = 0;
-  /** The last entry looked at for the current flow; 0: none yet. Behind it nothing was sent on this flow. */
-  scanned = 0;
-}
 
 /** Which waiting entry carries which replace key; both ways, since either may be what is known. */
 export class KeyIndex {

@@ -282,7 +282,6 @@ export class Requests {
     if (device !== undefined && !device.isDurable) {
       // It lives in memory only: it makes way for the one that is kept.
       if (device.flow !== null) core.endFlow(device.flow, 'bad-credentials');
-      for (const subscription of device.session?.subscriptions.values() ?? []) core.tree.remove(subscription);
       core.removeDevice(device, 'device was given a credential');
       device = undefined;
     }

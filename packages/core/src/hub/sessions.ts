@@ -61,14 +61,18 @@ export class Sessions {
     }
     const session = this.#sessionFor(device, expirySeconds, open);
     needsSync ||= session.isDurable && device.isDurable;
-    if (needsSync) core.putDevice(device);
+    if (needsSync) {
+      core.putDevice(device);
+      // PUBREL is owed for these: it must not leave before the device's receipt is on disk.
+      if (device.inbox.released !== null && device.inbox.cursorDirty) core.queue.putCursor(device.inbox);
+    }
     const window = Math.max(1, open.receiveMaximum);
     const flow = new Flow(flowId, device, open.link, open.peer, core.now.wall, window);
     device.flow = flow;
     core.flows.set(flowId, flow);
     const finish = (): void => this.#finishOpen(flow, assigned, isPresent);
     if (!needsSync) finish();
-    else core.queue.after({ committed: finish, failed: () => this.#failOpen(flow) });
+    else core.queue.after({ committed: finish, failed: () => this.#failOpen(flow, isPresent) });
   }
 
   #refusalOf(open: Open): Refusal | undefined {
@@ -132,8 +136,8 @@ export class Sessions {
     core.deliverer.wake(device);
   }
 
-  /** Nothing of the open is on disk: what it made is undone as far as it would mislead the next one. */
-  #failOpen(flow: Flow): void {
+  /** Nothing of the open is on disk: a session that it made must not be found present by the next one. */
+  #failOpen(flow: Flow, wasPresent: boolean): void {
     const core = this.#core;
     const { device } = flow;
     if (flow.state !== FlowState.ended) {
@@ -141,11 +145,8 @@ export class Sessions {
       core.dropFlow(flow);
     }
     if (device.isRemoved || device.flow !== null) return;
-    // A session that is not on disk must not be found present. Rows of an older one go with the next flush.
-    if (device.session !== null && device.session.subscriptions.size === 0 && device.inbox.waiting === 0) {
-      device.session = null;
-      core.removeIfEmpty(device);
-    }
+    if (!wasPresent && device.session !== null) this.#endSession(device, 'session was not stored');
+    core.removeIfEmpty(device);
     core.queue.putLater(device);
   }
 
@@ -370,8 +371,17 @@ export class Sessions {
     const isOnDisk = device.isDurable && session.isDurable;
     for (const subscription of session.subscriptions.values()) {
       if (!isLineFilter(subscription.filter)) core.tree.remove(subscription);
-      if (!isOnDisk) continue;
-      core.queue.put('subscription', subscriptionKey(inbox.number, subscription.filter), undefined);
+      if (isOnDisk) (device.endedFilters ??= new Set()).add(subscription.filter);
+    }
+    if (device.endedFilters !== null && device.endedFilters.size > 0) {
+      const filters = [...device.endedFilters];
+      for (const filter of filters) {
+        core.queue.put('subscription', subscriptionKey(inbox.number, filter), undefined);
+      }
+      const committed = (): void => {
+        for (const filter of filters) device.endedFilters?.delete(filter);
+      };
+      core.queue.after({ committed, failed: () => core.queue.putLater(device) });
     }
     core.endLane(device, inbox.topics, reason);
     inbox.topicsDroppedThrough = inbox.lastSequence;

@@ -1,0 +1,43 @@
+/** One of an inbox's two queues of waiting messages, and how it is walked. */
+import { EntryFlag } from './entry-table.js';
+import type { EntryTable } from './entry-table.js';
+
+/** A doubly linked list of entries in ascending sequence. */
+export class Lane {
+  head = 0;
+  tail = 0;
+  count = 0;
+  /** The last entry looked at for the current flow; 0: none yet. Behind it nothing was sent on this flow. */
+  scanned = 0;
+}
+
+/** The entry with this number; 0: there is none. Cheap near the head, where the oldest wait. */
+export function findSequence(entries: EntryTable, lane: Lane, sequence: number): number {
+  let entry = lane.head;
+  while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
+  return entry !== 0 && entries.sequence[entry] === sequence ? entry : 0;
+}
+
+/** The flow is gone: nothing is in flight, and everything is looked at again. */
+export function endInflight(entries: EntryTable, lane: Lane): void {
+  const last = lane.scanned;
+  if (last === 0) return;
+  for (let entry = lane.head; entry !== 0; entry = entries.next[entry]) {
+    entries.flags[entry] &= ~EntryFlag.inflight;
+    if (entry === last) break;
+  }
+  lane.scanned = 0;
+}
+
+/** Puts the entries into ascending sequence again. */
+export function sortLane(entries: EntryTable, lane: Lane): void {
+  const sorted: number[] = [];
+  for (let entry = lane.head; entry !== 0; entry = entries.next[entry]) sorted.push(entry);
+  sorted.sort((a, b) => entries.sequence[a] - entries.sequence[b]);
+  lane.head = sorted[0];
+  lane.tail = sorted[sorted.length - 1];
+  for (let index = 0; index < sorted.length; index++) {
+    entries.previous[sorted[index]] = index === 0 ? 0 : sorted[index - 1];
+    entries.next[sorted[index]] = index + 1 === sorted.length ? 0 : sorted[index + 1];
+  }
+}

@@ -1,0 +1,25 @@
+/** What one commit does to the log: filled by {@link InboxLog}, carried by the commit queue. */
+import type { Chunk } from './chunk.js';
+import type { Inbox, Touch } from './inbox.js';
+
+/** A copy forward under way: which entry moves where once the commit is synced. */
+export interface Move {
+  readonly inbox: Inbox;
+  readonly entry: number;
+  readonly sequence: number;
+  readonly from: Chunk;
+  readonly to: Chunk;
+  readonly offset: number;
+}
+
+/** What one commit takes out of and puts into the log. */
+export interface LogBatch {
+  readonly chunks: Chunk[];
+  readonly touches: Touch[];
+  readonly deleted: Chunk[];
+  readonly moves: Move[];
+}
+
+export function emptyBatch(): LogBatch {
+  return { chunks: [], touches: [], deleted: [], moves: [] };
+}
