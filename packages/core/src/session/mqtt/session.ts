@@ -23,6 +23,7 @@ import {
   encodeAck,
   encodePacket,
   encodePublish,
+  isReasonCodeAllowed,
   MqttDecoder,
   noProperties,
   publishPacketBytes,
@@ -238,8 +239,9 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
 
   #handleMalformed(bad: Malformed): void {
     if (this.#state === State.open) {
-      this.#leaveHub();
-      this.#disconnect(bad.reason, bad.reasonCode, bad.detail);
+      // A second CONNECT may be of a version that is not spoken, which DISCONNECT has no code for.
+      const isAllowed = isReasonCodeAllowed('disconnect', bad.reasonCode);
+      this.#fail(bad.reason, isAllowed ? bad.reasonCode : undefined, bad.detail);
     } else if (this.#decoder.protocolVersion === 5 || bad.reason === 'unsupported-version') {
       // [MQTT-3.1.4-1] of 5.0 allows a CONNACK; [MQTT-3.1.2-2] of 3.1.1 demands one for the version.
       this.#refuseConnect(bad.reason, bad.reasonCode);

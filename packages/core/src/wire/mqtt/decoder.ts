@@ -68,7 +68,7 @@ export interface MqttDecoderOptions {
  * the chunk must not change until then. After a {@link Malformed} nothing more comes.
  */
 export class MqttDecoder {
-  /** Set by a CONNECT, even by one that is refused: the version in which to answer. */
+  /** Set by the first CONNECT, even by one that is refused: the version in which to answer. */
   protocolVersion: ProtocolVersion;
   /** Largest packet taken from now on; may be changed between packets. */
   maxPacketBytes: number;
@@ -79,6 +79,7 @@ export class MqttDecoder {
   #partial: Uint8Array | undefined;
   #partialBytes = 0;
   #isDead = false;
+  #hasConnect = false;
 
   constructor(options: MqttDecoderOptions) {
     this.maxPacketBytes = options.maxPacketBytes;
@@ -231,7 +232,9 @@ export class MqttDecoder {
     switch (type) {
       case 'connect': {
         const { answer, bad } = readProtocolVersion(reader);
-        this.protocolVersion = answer;
+        // Only the first: a later one is a protocol error, to be answered in the version that was agreed.
+        if (!this.#hasConnect) this.protocolVersion = answer;
+        this.#hasConnect = true;
         return bad ?? decodeConnect(reader, answer);
       }
       case 'connack':

@@ -167,6 +167,14 @@ describe('the server ends it', () => {
     });
   }
 
+  test('a second CONNECT of another version is answered in the first one', () => {
+    const old = openSession(4).bytes(encode(5, connectPacket(5)));
+    assert.deepEqual([old.packets, old.close], [[], { reason: 'already-connecting' }]);
+    const unknown = Buffer.from('100d00044d51545406 02003c000161'.replace(' ', ''), 'hex');
+    assert.deepEqual(summary(openSession(5).bytes(unknown)), [['disconnect', 0x83]]);
+    assert.deepEqual(openSession(4).bytes(unknown).packets, []);
+  });
+
   test('3.1.1 is closed without a word', () => {
     const turn = openSession(4).bytes(Uint8Array.of(0xc0, 0, 0, 0));
     assert.deepEqual(summary(turn), [['pingresp', undefined]]);
