@@ -1,0 +1,3 @@
+/** What the server tells its operators: a log and figures. */
+export * from './logger.js';
+export * from './metrics.js';
