@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { ListenerProtocol } from '../../src/config/config.js';
+import { connectClient, Inbox, listener, startTestServer } from './harness.js';
+import type { TestServer } from './harness.js';
+
+const all = (['mqtt', 'mqtts', 'http', 'https'] as const).map((protocol) => listener(protocol));
+
+/** The URL an MQTT client uses: WebSockets where the listener is HTTP. */
+function clientUrl(server: TestServer, protocol: ListenerProtocol): string {
+  const url = server.url(protocol);
+  return protocol.startsWith('http') ? `${url.replace('http', 'ws')}/mqtt` : url;
+}
+
+describe('the mqtt client over every listener', () => {
+  for (const protocol of ['mqtt', 'mqtts', 'http', 'https'] as const) {
+    for (const protocolVersion of [4, 5] as const) {
+      it(`${protocol}, MQTT version ${protocolVersion}: QoS 0, 1 and 2, a large message, ping`, async (t) => {
+        const server = await startTestServer(t, { listeners: all });
+        const options = { protocolVersion, rejectUnauthorized: false };
+        const url = clientUrl(server, protocol);
+        const receiver = await connectClient(t, url, { ...options, clientId: 'receiver' });
+        const sender = await connectClient(t, url, { ...options, clientId: 'sender' });
+        const inbox = new Inbox(receiver);
+        await receiver.subscribeAsync('news/#', { qos: 2 });
+        for (const qos of [0, 1, 2] as const) {
+          await sender.publishAsync(`news/${qos}`, `with ${qos}`, { qos });
+          assert.deepEqual(await inbox.take(1), [{ topic: `news/${qos}`, text: `with ${qos}`, qos }]);
+        }
+        const large = 'x'.repeat(600_000);
+        await sender.publishAsync('news/large', large, { qos: 1 });
+        assert.equal((await inbox.take(1))[0]!.text, large);
+        const pong = new Promise((resolve) =>
+          receiver.on('packetreceive', ({ cmd }) => cmd === 'pingresp' && resolve(0)),
+        );
+        receiver.sendPing();
+        await pong;
+      });
+    }
+  }
+
+  it('a device that was away gets what was sent meanwhile, in order, also after a restart', async (t) => {
+    const first = await startTestServer(t);
+    const device = { clientId: 'sleeper', clean: false, protocolVersion: 4 } as const;
+    const awake = await connectClient(t, first.url('mqtt'), device);
+    await awake.subscribeAsync('orders', { qos: 1 });
+    await awake.endAsync();
+    const sender = await connectClient(t, first.url('mqtt'));
+    for (let index = 0; index < 50; index += 1) await sender.publishAsync('orders', `${index}`, { qos: 1 });
+    await sender.endAsync();
+    await first.server.stop();
+    const second = await startTestServer(t, { dataDirectory: first.dataDirectory });
+    const client = (await import('mqtt')).default.connect(second.url('mqtt'), {
+      ...device,
+      reconnectPeriod: 0,
+    });
+    t.after(() => client.endAsync(true));
+    const texts = (await new Inbox(client).take(50)).map(({ text }) => text);
+    assert.deepEqual(
+      texts,
+      Array.from({ length: 50 }, (_, index) => `${index}`),
+    );
+  });
+
+  it('a message over HTTP reaches a device on MQTT, and its peer is shown', async (t) => {
+    const server = await startTestServer(t, { listeners: all });
+    const device = await connectClient(t, server.url('mqtt'), { clientId: 'phone', clean: false });
+    const inbox = new Inbox(device);
+    await device.subscribeAsync('$line/inbox/#', { qos: 1 });
+    const sent = await fetch(`${server.url('http')}/v1/devices/phone/messages`, {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain' },
+      body: 'over HTTP',
+    });
+    assert.equal(sent.status, 201);
+    assert.equal((await inbox.take(1))[0]!.text, 'over HTTP');
+    const detail = await fetch(`${server.url('http')}/v1/devices/phone`);
+    const { connected, peer } = (await detail.json()) as { connected: boolean; peer: string };
+    assert.equal(connected, true);
+    assert.match(peer, /^127\.0\.0\.1:\d+$/);
+  });
+
+  it('a new connection of the same device takes over', async (t) => {
+    const server = await startTestServer(t);
+    const first = await connectClient(t, server.url('mqtt'), { clientId: 'one', protocolVersion: 5 });
+    const taken = new Promise<number | undefined>((resolve) =>
+      first.on('disconnect', ({ reasonCode }) => resolve(reasonCode)),
+    );
+    await connectClient(t, server.url('mqtt'), { clientId: 'one', protocolVersion: 5 });
+    assert.equal(await taken, 0x8e);
+  });
+});
