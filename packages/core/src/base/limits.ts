@@ -31,8 +31,8 @@ export const limits = {
   logSlackBytes: 16 * 1024 * 1024,
   /** Live log bytes copied forward in one commit. */
   logCopyBytesMax: 1024 * 1024,
-  /** Log bytes of one chunk before a new one is begun: below LMDB's overflow threshold a chunk costs one page. */
-  logChunkBytes: 16 * 1024,
+  /** Log bytes of one chunk before a new one is begun: with LMDB's 24-byte header it fills four pages exactly. */
+  logChunkBytes: 4 * 4096 - 24,
   /** Body of one message, bytes. */
   messageBytesMax: 1024 * 1024,
   /** One MQTT packet, bytes, fixed header included. */

@@ -1,0 +1,130 @@
+/** What the tests with real processes share: free ports, a server that can be killed, waiting for conditions. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The command a user would call. */
+export const wakelineBin = fileURLToPath(new URL('../../packages/cli/bin/wakeline.js', import.meta.url));
+
+/** A port nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export function temporaryDirectory(prefix: string): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), `${prefix}-`));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Resolves when the condition holds; rejects with what `describe` says when it does not within the time. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs: number,
+  describe: () => string,
+): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`not within ${timeoutMs} ms: ${describe()}`);
+    await sleep(20);
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** `wakeline up` as a process of its own, on fixed ports and one data directory, to be killed and started again. */
+export class ServerProcess {
+  readonly dataDirectory: string;
+  readonly mqttPort: number;
+  readonly httpPort: number;
+  /** Put in front of the command, e.g. strace and its options. */
+  readonly wrapper: readonly string[];
+  #child: ChildProcess | null = null;
+  #stderr = '';
+
+  constructor(dataDirectory: string, mqttPort: number, httpPort: number, wrapper: readonly string[] = []) {
+    this.dataDirectory = dataDirectory;
+    this.mqttPort = mqttPort;
+    this.httpPort = httpPort;
+    this.wrapper = wrapper;
+  }
+
+  static async create(dataDirectory: string, wrapper: readonly string[] = []): Promise<ServerProcess> {
+    return new ServerProcess(dataDirectory, await freePort(), await freePort(), wrapper);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.httpPort}`;
+  }
+
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
+  /** Starts it and waits for its ready line. */
+  async start(more: readonly string[] = []): Promise<void> {
+    const command = [
+      ...this.wrapper,
+      process.execPath,
+      wakelineBin,
+      'up',
+      '--data',
+      this.dataDirectory,
+      '--listen',
+      `mqtt://127.0.0.1:${this.mqttPort}`,
+      '--listen',
+      this.url,
+      ...more,
+    ];
+    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    this.#stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    await until(
+      () => {
+        if (child.exitCode !== null)
+          throw new Error(`the server left with ${child.exitCode}: ${this.#stderr}`);
+        return /^wakeline: ready /m.test(stdout);
+      },
+      30_000,
+      () => `the server is ready; it said: ${stdout}${this.#stderr}`,
+    );
+  }
+
+  /** SIGKILL, as a power switch would. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === null) return;
+    this.#child = null;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** SIGTERM; resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    const child = this.#child;
+    if (child === null) return null;
+    this.#child = null;
+    if (child.exitCode !== null) return child.exitCode;
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    const [code] = (await exited) as [number | null];
+    return code;
+  }
+}
