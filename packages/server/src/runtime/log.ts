@@ -5,8 +5,3 @@ export interface Log {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
-
-function ignore(): void {}
-
-/** Says nothing: the default of embedded servers and tests. */
-export const silentLog: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore };

@@ -50,6 +50,8 @@ export interface PumpOptions {
   readonly createSession: SessionFactory;
   /** Whose credentials are these? Answers at once where no hashing is needed. */
   readonly authenticate: (credentials: Credentials) => Decision | Promise<Decision>;
+  /** Called for each commit that is synced. */
+  readonly onCommitted?: (durationMs: number) => void;
   /** Called once, when the hub threw. The pump has let go of every socket by then. */
   readonly onFailed: (error: unknown) => void;
 }
@@ -527,8 +529,10 @@ export class Pump implements FlowOwner {
   async #commit(changes: readonly StoreChange[]): Promise<void> {
     this.#commitsUnderWay += 1;
     let outcome: HubInput = committedInput;
+    const sinceMs = this.#options.clock().monotonic;
     try {
       await this.#options.store.commit(changes);
+      this.#options.onCommitted?.(this.#options.clock().monotonic - sinceMs);
     } catch (error) {
       outcome = commitFailedInput;
       this.counters.commitFailures += 1;

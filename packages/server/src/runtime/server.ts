@@ -21,6 +21,8 @@ import { openHttpListener } from '../listeners/http-listener.js';
 import type { Listener, ListenerContext } from '../listeners/listener.js';
 import { openMqttListener } from '../listeners/mqtt-listener.js';
 import { openLmdbStore } from '../stores/lmdb/index.js';
+import { createLogger, createMetrics } from '../telemetry/index.js';
+import type { Metrics } from '../telemetry/index.js';
 import { ensureAdminToken } from './admin-token.js';
 import { Authenticator } from './authenticator.js';
 import { hostClock } from './clock.js';
@@ -30,7 +32,6 @@ import { RuntimeError } from './errors.js';
 import { descriptorsMax } from './host-limits.js';
 import { runtimeLimits } from './limits.js';
 import type { RuntimeLimits } from './limits.js';
-import { silentLog } from './log.js';
 import type { Log } from './log.js';
 import { Pump } from './pump.js';
 
@@ -40,6 +41,7 @@ export interface ServerDependencies {
   readonly store?: Store;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** Default: standard error, at the configured level. */
   readonly log?: Log;
   readonly limits?: Partial<RuntimeLimits>;
   /** Told of every step of every message. Costs time: not for production. */
@@ -89,6 +91,7 @@ class Server implements RunningServer {
   readonly #log: Log;
   readonly #limits: RuntimeLimits;
   readonly #hub: Hub;
+  readonly #metrics: Metrics;
   readonly #pump: Pump;
   readonly #gate: Gate;
   readonly #disk: DiskWatch | undefined;
@@ -105,7 +108,7 @@ class Server implements RunningServer {
     this.#config = config;
     this.#store = store;
     this.#clock = dependencies.clock ?? hostClock;
-    this.#log = dependencies.log ?? silentLog;
+    this.#log = dependencies.log ?? createLogger({ level: config.logLevel });
     this.#limits = { ...runtimeLimits, ...dependencies.limits };
     let fail: (error: Error) => void = () => {};
     this.failed = new Promise((resolve) => (fail = resolve));
@@ -118,6 +121,7 @@ class Server implements RunningServer {
       sessionExpirySecondsMax: config.mqtt.sessionExpirySecondsMax,
       ...(dependencies.onTimeline === undefined ? {} : { onTimeline: dependencies.onTimeline }),
     });
+    this.#metrics = createMetrics({ statistics: () => this.#hub.statistics() });
     this.#pump = this.#makePump();
     this.#gate = this.#makeGate();
     this.#disk = this.#makeDiskWatch();
@@ -181,6 +185,7 @@ class Server implements RunningServer {
       log: this.#log,
       createSession: (now, peer) => new MqttSession(now, peer, sessionOptions),
       authenticate: (credentials) => authenticator.authenticate(credentials),
+      onCommitted: (durationMs) => this.#metrics.observeCommit(durationMs),
       onFailed: (error) => this.#handleHubFailure(error),
     });
   }
@@ -221,7 +226,7 @@ class Server implements RunningServer {
       findApiToken: (sha256) => this.#hub.findApiToken(sha256),
       openApi: this.#config.openApi,
       isReady: () => this.#isReady,
-      metricsText: () => Promise.resolve(''),
+      metricsText: () => this.#metrics.text(),
       random: (bytes) => randomBytes(bytes),
       now: () => this.#clock().wall,
       log: this.#log,

@@ -87,12 +87,15 @@ describe('pump: turns', () => {
 
 describe('pump: commits and requests', () => {
   it('a commit is answered with committed, and one that fails with commit-failed and a log line', async () => {
-    const bench = new Bench();
+    const durations: number[] = [];
+    const bench = new Bench({}, { onCommitted: (durationMs) => durations.push(durationMs) });
     bench.hub.outputs.push({ kind: 'commit', changes: [] });
     bench.pump.tell({ kind: 'disk', appendsAllowed: true });
     await bench.turn();
+    bench.clock.nowMs += 7;
     bench.store.commits[0]!.resolve();
     await bench.turn();
+    assert.deepEqual(durations, [7]);
     assert.equal(bench.hub.inputs.at(-1)!.kind, 'committed');
     bench.hub.outputs.push({ kind: 'commit', changes: [] });
     bench.pump.tell({ kind: 'disk', appendsAllowed: true });
