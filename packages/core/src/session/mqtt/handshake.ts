@@ -22,8 +22,8 @@ import { checkTopicName } from './topics.js';
 /** The receive maximum of a client that gives none (MQTT 5.0 §3.1.2.11.3), and of every 3.1.1 client. */
 const RECEIVE_MAXIMUM_DEFAULT = 65_535;
 
-/** No maximum packet size given: what the format can express. */
-export const PACKET_BYTES_UNLIMITED = Infinity;
+/** No maximum packet size given: the largest packet that the format can express. A small integer, to be lean. */
+export const PACKET_BYTES_UNLIMITED = 268_435_455 + 5;
 
 /** Kept between CONNECT and CONNACK only. */
 export interface Handshake {
@@ -35,9 +35,13 @@ export interface Handshake {
   readonly keepAliveSeconds: number;
   readonly isKeepAliveChanged: boolean;
   readonly receiveMaximum: number;
-  readonly maxPacketBytes: number;
   readonly wantsProblemInformation: boolean;
   readonly will: Will | undefined;
+}
+
+/** The largest packet that the client takes (MQTT 5.0 §3.1.2.11.4), bytes. */
+export function clientPacketBytesMax({ properties }: ConnectPacket): number {
+  return Math.min(properties.maximumPacketBytes ?? PACKET_BYTES_UNLIMITED, PACKET_BYTES_UNLIMITED);
 }
 
 /** A CONNECT that is refused without asking anybody. */
@@ -69,7 +73,6 @@ export function readConnect(
     keepAliveSeconds,
     isKeepAliveChanged: keepAliveSeconds !== packet.keepAliveSeconds,
     receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
-    maxPacketBytes: properties.maximumPacketBytes ?? PACKET_BYTES_UNLIMITED,
     wantsProblemInformation: properties.requestProblemInformation !== 0,
     will: will === undefined ? undefined : toWill(will),
   };
@@ -148,11 +151,13 @@ export function refusingConnack(
   version: ProtocolVersion,
   reason: Refusal,
   code: number,
+  withText: boolean,
 ): ConnackPacket | undefined {
   const { returnCode, text } = reasons[reason];
   if (version === 5) {
     // [MQTT-3.1.2-29] a reason string is allowed here whatever the client asked.
-    return { type: 'connack', sessionPresent: false, reasonCode: code, properties: { reasonString: text } };
+    const properties = withText ? { reasonString: text } : noProperties;
+    return { type: 'connack', sessionPresent: false, reasonCode: code, properties };
   }
   if (returnCode === undefined) return undefined;
   return { type: 'connack', sessionPresent: false, reasonCode: returnCode, properties: noProperties };

@@ -39,6 +39,7 @@ import {
 } from '../../wire/mqtt/index.js';
 import {
   acceptingConnack,
+  clientPacketBytesMax,
   openCommand,
   PACKET_BYTES_UNLIMITED,
   readConnect,
@@ -90,13 +91,15 @@ const writer = new ByteWriter(16 * 1024);
 
 export class MqttSession extends Outbox implements Machine<MqttSessionInput, MqttSessionOutput> {
   readonly #options: MqttSessionOptions;
-  readonly #peer: string;
+  /** Forgotten once the hub was told. */
+  #peer: string;
   readonly #decoder: MqttDecoder;
   #state: State = State.awaitingConnect;
-  /** Monotonic ms: the start, later the last sign of life. */
+  /** Monotonic ms: the start, later the last sign of life. A whole number takes no memory of its own. */
   #lastSeenMs: number;
   #keepAliveMs = 0;
-  #sessionExpirySeconds = 0;
+  /** The session is to outlive the connection: CONNECT gave an expiry other than 0. */
+  #isDurable = false;
   #clientPacketBytesMax = PACKET_BYTES_UNLIMITED;
   #wantsProblemInformation = true;
   #isWritable = true;
@@ -118,7 +121,7 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
     super();
     this.#options = options;
     this.#peer = peer;
-    this.#lastSeenMs = Math.floor(now.monotonic);
+    this.#lastSeenMs = Math.ceil(now.monotonic);
     const maxPacketBytes = Math.min(options.maxPacketBytes, mqttLimits.connectPacketBytesMax);
     this.#decoder = new MqttDecoder({ maxPacketBytes });
   }
@@ -151,6 +154,8 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
         if (this.#state !== State.authenticating) break;
         this.#state = State.opening;
         this.putCommand(openCommand(this.#handshake!, this.#peer, input.identity));
+        this.#peer = '';
+        if (!this.#isWritable) this.putCommand({ kind: 'writable', writable: false });
         break;
       case 'denied':
         if (this.#state === State.authenticating) this.#refuseConnect(input.reason);
@@ -176,11 +181,7 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
     if (this.#state === State.open) {
       // [MQTT-3.1.2-22] of 5.0: as if the network had failed, so the will is published.
       this.#leaveHub();
-      this.#disconnect(
-        undefined,
-        ReasonCode.keepAliveTimeout,
-        'nothing was received in time: ping more often',
-      );
+      this.#disconnect(undefined, ReasonCode.keepAliveTimeout, 'nothing was received in time');
     } else this.#end(undefined);
     this.putWritten(writer);
   }
@@ -196,11 +197,9 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
   // Bytes in.
 
   #handleBytes(now: InstantMs, chunk: Uint8Array): void {
-    if (this.#state === State.authenticating || this.#state === State.opening) this.#keepEarly(chunk);
-    else {
-      this.#decoder.push(chunk);
-      this.#readPackets(now, chunk.length);
-    }
+    if (this.#handshake !== null) return this.#keepEarly(chunk);
+    this.#decoder.push(chunk);
+    this.#readPackets(now, chunk.length);
   }
 
   #readPackets(now: InstantMs, chunkBytes: number): void {
@@ -213,11 +212,13 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
         return;
       }
       if (this.#state === State.open) this.#handlePacket(packet);
-      else this.#handleFirstPacket(packet);
+      else if (packet.type === 'connect') this.#handleConnect(packet);
+      // [MQTT-3.1.0-1]: anything else first is closed without an answer.
+      else this.#end('protocol-error');
       if (this.#state === State.authenticating) this.#keepEarly(decoder.takeRest());
       if (this.#state !== State.open) return;
     }
-    if (isAlive && this.#state === State.open) this.#lastSeenMs = Math.floor(now.monotonic);
+    if (isAlive && this.#state === State.open) this.#lastSeenMs = Math.ceil(now.monotonic);
   }
 
   /** A client may send ahead of its CONNACK (MQTT 5.0 §3.1.4); what it sends waits here, within a bound. */
@@ -250,13 +251,8 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
 
   // CONNECT and its answer.
 
-  #handleFirstPacket(packet: Packet): void {
-    // [MQTT-3.1.0-1]: anything else is closed without an answer.
-    if (packet.type === 'connect') this.#handleConnect(packet);
-    else this.#end('protocol-error');
-  }
-
   #handleConnect(packet: ConnectPacket): void {
+    this.#clientPacketBytesMax = clientPacketBytesMax(packet);
     const handshake = readConnect(packet, this.#options);
     if ('reason' in handshake) {
       this.#refuseConnect(handshake.reason, handshake.code);
@@ -277,11 +273,10 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
     const handshake = this.#handshake!;
     this.#handshake = null;
     this.#state = State.open;
-    this.#lastSeenMs = Math.floor(now.monotonic);
+    this.#lastSeenMs = Math.ceil(now.monotonic);
     this.#decoder.maxPacketBytes = this.#options.maxPacketBytes;
     this.#keepAliveMs = handshake.keepAliveSeconds * SECOND_MS;
-    this.#sessionExpirySeconds = handshake.sessionExpirySeconds;
-    this.#clientPacketBytesMax = handshake.maxPacketBytes;
+    this.#isDurable = handshake.sessionExpirySeconds > 0;
     this.#wantsProblemInformation = handshake.wantsProblemInformation;
     const assignedId = event.assigned ? event.deviceId : undefined;
     const connack = acceptingConnack(handshake, this.#options, event.sessionPresent, assignedId);
@@ -295,7 +290,7 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
     // The hub was told of a flow that will not be.
     this.#leaveHub();
     const { protocolVersion } = this.#decoder;
-    const connack = refusingConnack(protocolVersion, reason, code);
+    const connack = refusingConnack(protocolVersion, reason, code, this.#canTakeReasonString());
     if (connack !== undefined) encodePacket(writer, connack, protocolVersion);
     this.#end(reason);
   }
@@ -350,7 +345,7 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
       return this.#fail(
         'protocol-error',
         ReasonCode.protocolError,
-        'only servers send subscription identifiers',
+        'subscription ids are for servers to send',
       );
     }
     if (
@@ -363,9 +358,9 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
     }
     const isTooLarge = packet.payload.length > limits.messageBytesMax;
     const refusal = checkTopicName(packet.topic) ?? (isTooLarge ? 'message-too-large' : undefined);
-    if (refusal === undefined)
+    if (refusal === undefined) {
       this.putCommand({ kind: 'publish', publication: toPublication(packet), packetId });
-    else if (refusal === 'not-authorized' && qos > 0 && this.#decoder.protocolVersion === 4) {
+    } else if (refusal === 'not-authorized' && qos > 0 && this.#decoder.protocolVersion === 4) {
       // A topic of the server's own name space. [MQTT-3.3.5-2] of 3.1.1 leaves two ways, to acknowledge or to
       // close. Nobody can ever receive it, so closing would only have the client send it again for ever.
       encodeAck(writer, 4, qos === 1 ? 'puback' : 'pubrec', packetId);
@@ -437,7 +432,7 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
   #handleDisconnect({ reasonCode, properties }: DisconnectPacket): void {
     const expiry = properties.sessionExpirySeconds;
     // MQTT 5.0 §3.14.2.2.2: a session that was to end with the connection cannot be made to stay.
-    if (expiry !== undefined && expiry > 0 && this.#sessionExpirySeconds === 0) {
+    if (expiry !== undefined && expiry > 0 && !this.#isDurable) {
       return this.#fail('protocol-error', ReasonCode.protocolError, 'the session expiry was 0 in CONNECT');
     }
     // [MQTT-3.14.4-3]: only a normal disconnection discards the will.
@@ -496,7 +491,7 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
     const version = this.#decoder.protocolVersion;
     // [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what the client cannot take is not sent, and counts as sent and done.
     if (
-      this.#clientPacketBytesMax !== PACKET_BYTES_UNLIMITED &&
+      this.#clientPacketBytesMax < PACKET_BYTES_UNLIMITED &&
       publishPacketBytes(version, delivery) > this.#clientPacketBytesMax
     ) {
       if (sequence > 0) this.putCommand({ kind: 'acknowledge', sequence });
@@ -528,13 +523,10 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
   }
 
   #sendUnsuback(packetId: number, results: UnsubscribeResults): void {
+    const version = this.#decoder.protocolVersion;
     const properties = this.#problem(firstRefusal(results));
     const reasonCodes = unsubackCodes(results);
-    encodePacket(
-      writer,
-      { type: 'unsuback', packetId, reasonCodes, properties },
-      this.#decoder.protocolVersion,
-    );
+    encodePacket(writer, { type: 'unsuback', packetId, reasonCodes, properties }, version);
   }
 
   /** [MQTT-3.1.2-29]: outside CONNACK and DISCONNECT a reason string only for who wants it. */

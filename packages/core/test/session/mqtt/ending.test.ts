@@ -184,6 +184,11 @@ describe('the server ends it', () => {
   test('no reason string for a client without room for it', () => {
     const turn = openSession(5, { properties: { maximumPacketBytes: 40 } }).input({ kind: 'shutdown' });
     assert.deepEqual(turn.packets, [disconnect(0x8b)]);
+    const refused = new Harness(5);
+    refused.send(connectPacket(5, { properties: { maximumPacketBytes: 40 } }));
+    assert.deepEqual(refused.input({ kind: 'denied', reason: 'bad-credentials' }).packets, [
+      { type: 'connack', sessionPresent: false, reasonCode: 0x86, properties: noProperties },
+    ]);
   });
 });
 
@@ -196,6 +201,13 @@ test('back pressure is passed on, once each way', () => {
     { kind: 'writable', writable: true },
   ]);
   assert.equal(harness.session.wantsInput, true);
+});
+
+test('a socket that is full before the flow is open is told with it', () => {
+  const harness = new Harness(4);
+  harness.send(connectPacket(4));
+  assert.deepEqual(harness.input({ kind: 'socket-full' }).commands, []);
+  assert.deepEqual(harness.input(anonymous).commands.slice(1), [{ kind: 'writable', writable: false }]);
 });
 
 test('several inputs before a poll: one batch, one write', () => {
