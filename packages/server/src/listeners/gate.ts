@@ -148,7 +148,8 @@ export class Gate {
   }
 
   beginHandshake(admission: Admission): void {
-    admission.handshakeSinceMs = this.#options.clock().monotonic;
+    // A whole number: a fraction would cost an object of its own.
+    admission.handshakeSinceMs = Math.floor(this.#options.clock().monotonic);
     this.#handshakes.delete(admission);
     if (this.#handshakes.size >= this.#options.handshakesMax) {
       const [oldest] = this.#handshakes;

@@ -17,6 +17,7 @@ import { formatAddress } from '../config/listener-url.js';
 import { plainAddress } from './addresses.js';
 import type { AddressList } from './addresses.js';
 import { isLocalRequest } from './browser-guard.js';
+import { connectionKey } from './connection-key.js';
 import { admissionOf } from './gate.js';
 import type { Admission } from './gate.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
@@ -218,10 +219,6 @@ export function clientAddress(
     if (!proxies.has(entry)) return address;
   }
   return address;
-}
-
-function connectionKey(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
 }
 
 /** Sockets close by themselves after an error; what a peer did to its own connection is not worth a log line. */

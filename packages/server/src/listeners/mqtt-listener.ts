@@ -11,6 +11,7 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { ListenerConfig } from '../config/config.js';
 import { formatAddress } from '../config/listener-url.js';
 import { plainAddress } from './addresses.js';
+import { connectionKey } from './connection-key.js';
 import type { Admission } from './gate.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
@@ -144,11 +145,6 @@ class MqttAcceptor {
     this.#context.attachMqtt(flowSocket);
     socket.resume();
   }
-}
-
-/** The four numbers that tell one connection from all others. */
-function connectionKey(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
 }
 
 /** The socket closes by itself; a client that speaks no TLS is not worth a line in the log. */

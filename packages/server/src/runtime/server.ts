@@ -287,11 +287,14 @@ class Server implements RunningServer {
     const pump = this.#pump;
     pump.pauseReading();
     pump.tell({ kind: 'drain' });
-    // Commits under way first: their senders are told that it is safe, and need not send again.
-    await deadline.over(pump.whenIdle());
-    if (this.#api !== undefined) await deadline.over(this.#api.close());
+    const requestsDone = this.#api?.close() ?? Promise.resolve();
+    // Commits under way first: their senders are told that it is safe, and need not send again. A disk that hangs
+    // must not take away the time for the goodbyes.
+    const commitDeadline = new Deadline(this.#limits.stopMs / 2);
+    await commitDeadline.over(pump.whenIdle());
+    commitDeadline.cancel();
     pump.shutDownSessions();
-    await deadline.over(pump.whenEmpty());
+    await deadline.over(Promise.all([pump.whenEmpty(), requestsDone]));
     await deadline.over(pump.whenIdle());
   }
 }

@@ -157,9 +157,14 @@ describe('server: stop', () => {
     for (let index = 0; index < 100; index += 1) {
       await sender.publishAsync('flood', Buffer.alloc(200_000), { qos: 1 });
     }
+    const polite = await connectClient(t, url('mqtt'), { protocolVersion: 5 });
+    const told = new Promise<number | undefined>((resolve) =>
+      polite.on('disconnect', ({ reasonCode }) => resolve(reasonCode)),
+    );
     const halfRequest = await RawClient.connect(t, port('http'));
     halfRequest.socket.write('POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n');
     await server.stop();
+    assert.equal(await told, 0x8b);
     const again = createServer().listen(port('mqtt'), '127.0.0.1');
     await once(again, 'listening');
     again.close();
