@@ -65,6 +65,11 @@ export const limits = {
   topicCacheMax: 10_000,
   /** Messages held in memory for sessions that end with their connection, bytes over all of them. */
   volatileBytesMax: 256 * 1024 * 1024,
+  /** After a start, how long devices have to come back before their wills are published, ms. */
+  willGraceMs: 30_000,
   /** Deliveries handed out in one turn before other work gets its chance. */
   turnDeliveriesMax: 500,
 } as const;
+
+/** The same bounds, some of them changed by the operator. */
+export type Limits = { readonly [Name in keyof typeof limits]: number };

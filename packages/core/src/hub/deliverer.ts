@@ -4,7 +4,7 @@
  * It never queues: what cannot go now stays in the inbox, and the inbox is looked at again when the device
  * acknowledges, drains its socket, subscribes or comes back.
  */
-import { limits } from '../base/limits.js';
+import type { Limits } from '../base/limits.js';
 import type { InstantMs } from '../base/time.js';
 import type { Delivery } from '../domain/message.js';
 import { decodeUtf8 } from '../base/utf8.js';
@@ -26,6 +26,7 @@ const VISIT_DELIVERIES_MAX = 64;
 
 export interface DelivererOptions {
   readonly log: InboxLog;
+  readonly limits: Limits;
   readonly outbox: Outbox;
   readonly onSent: (device: Device, entry: number, view: RecordView) => void;
   readonly onExpired: (device: Device, entry: number) => void;
@@ -82,7 +83,7 @@ export class Deliverer {
   #serve(now: InstantMs, flow: Flow, share: number): number {
     const { device } = flow;
     const { inbox } = device;
-    const window = Math.min(flow.window, limits.inflightMax);
+    const window = Math.min(flow.window, this.#options.limits.inflightMax);
     let count = 0;
     while (count < share && flow.isWritable && inbox.unfinished < window) {
       const entry = this.#nextEntry(now, device);

@@ -7,6 +7,8 @@
  */
 import { DeadlineHeap } from '../base/deadline-heap.js';
 import { toHex } from '../base/hex.js';
+import { limits } from '../base/limits.js';
+import type { Limits } from '../base/limits.js';
 import type { InstantMs } from '../base/time.js';
 import { encodeUtf8 } from '../base/utf8.js';
 import type { ApiToken } from '../domain/control.js';
@@ -39,17 +41,20 @@ export interface HubOptions {
   readonly defaultAccess: AccessRules;
   /** Longest session expiry granted, seconds; SESSION_NEVER_EXPIRES: no bound. */
   readonly sessionExpirySecondsMax: number;
+  /** Bounds that differ from the defaults. */
+  readonly limits?: Partial<Limits>;
   /** Told of every step of every message, in the turn in which it happens. Costs time: leave it out in production. */
   readonly onTimeline?: (event: TimelineEvent) => void;
 }
 
 export class HubCore {
   readonly options: HubOptions;
+  readonly limits: Limits;
   readonly queue: CommitQueue;
   readonly outbox = new Outbox();
   readonly deliverer: Deliverer;
   readonly tree = new SubscriptionTree<Device>();
-  readonly retained = new RetainedTree();
+  readonly retained: RetainedTree;
   readonly receipts: Receipts;
   readonly devices = new Map<string, Device>();
   readonly byNumber = new Map<number, Device>();
@@ -77,14 +82,17 @@ export class HubCore {
 
   constructor(options: HubOptions) {
     this.options = options;
+    this.limits = { ...limits, ...options.limits };
+    this.retained = new RetainedTree(this.limits);
     this.queue = new CommitQueue({
       store: options.store,
       changesOf: (device) => this.#changesOf(device),
       inboxByNumber: (number) => this.byNumber.get(number)?.inbox,
     });
-    this.receipts = new Receipts(options.store, options.random, this.queue);
+    this.receipts = new Receipts(options.store, options.random, this.queue, this.limits);
     this.deliverer = new Deliverer({
       log: this.queue.log,
+      limits: this.limits,
       outbox: this.outbox,
       onSent: (device, entry, view) => {
         if (this.options.onTimeline !== undefined) this.#tell('wake sent', device, entry, view, undefined);
@@ -184,6 +192,11 @@ export class HubCore {
       device.tokenSha256 !== undefined ||
       device.inbox.waiting > 0;
     if (!isNeeded) this.removeDevice(device, 'device removed');
+  }
+
+  isFull(inbox: Inbox): boolean {
+    const { inboxMessagesMax, inboxBytesMax } = this.limits;
+    return inbox.waiting >= inboxMessagesMax || inbox.waitingBytes >= inboxBytesMax;
   }
 
   // ---- answers ---------------------------------------------------------------------------------------------

@@ -5,10 +5,9 @@
  * A turn: inputs are handled as they come, and everything they cause is collected; then `pollOutput` gives first the
  * commit (so that the disk starts early), then what there is to say, then deliveries within the turn's budget.
  */
-import { limits } from '../base/limits.js';
 import type { Machine } from '../base/machine.js';
 import type { InstantMs } from '../base/time.js';
-import { MINUTE_MS } from '../base/time.js';
+import { MINUTE_MS, SECOND_MS } from '../base/time.js';
 import { unreachable } from '../base/assert.js';
 import type { ApiToken, Statistics } from '../domain/control.js';
 import type { LinkCommand } from '../domain/link.js';
@@ -25,18 +24,19 @@ import { Requests } from './requests.js';
 import { Sessions } from './sessions.js';
 
 /** How often old receipts and idempotency keys are looked for, ms. */
-const SWEEP_INTERVAL_MS = MINUTE_MS;
+const SWEEP_INTERVAL_MS = 10 * SECOND_MS;
 
 export class Hub implements Machine<HubInput, HubOutput> {
   readonly #core: HubCore;
   readonly #publisher: Publisher;
   readonly #sessions: Sessions;
   readonly #requests: Requests;
-  #budget: number = limits.turnDeliveriesMax;
+  #budget: number;
   #sweepDueMs = Infinity;
 
   constructor(options: HubOptions) {
     this.#core = new HubCore(options);
+    this.#budget = this.#core.limits.turnDeliveriesMax;
     this.#publisher = new Publisher(this.#core);
     this.#sessions = new Sessions(this.#core, this.#publisher, (flow, commands) =>
       this.#handleCommands(flow, commands),
@@ -109,7 +109,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       if (this.#budget <= 0 || !core.deliverer.hasReady) break;
       this.#budget -= Math.max(1, core.deliverer.run(core.now, this.#budget));
     }
-    this.#budget = limits.turnDeliveriesMax;
+    this.#budget = core.limits.turnDeliveriesMax;
     return undefined;
   }
 
@@ -145,7 +145,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   /** The open batch is over its limit: nothing more should be read from senders until a commit is done. */
   get isCongested(): boolean {
-    return this.#core.queue.openBytes > limits.openBatchBytesMax;
+    return this.#core.queue.openBytes > this.#core.limits.openBatchBytesMax;
   }
 
   /** Something is not on disk yet that should be before the process leaves. */

@@ -1,5 +1,4 @@
 /** Publications on their way in: access, retained state, recipients, the record, QoS 0 at once. */
-import { limits } from '../base/limits.js';
 import { encodeUtf8, utf8Bytes } from '../base/utf8.js';
 import type { Refusal } from '../domain/device.js';
 import type { LinkCommand } from '../domain/link.js';
@@ -50,7 +49,7 @@ export class Publisher {
       return;
     }
     const refusal = device.access.mayPublish(publication.topic) ? undefined : 'not-authorized';
-    const full = qos === 2 && (inbox.inboundIds?.size ?? 0) >= limits.inboundQos2Max;
+    const full = qos === 2 && (inbox.inboundIds?.size ?? 0) >= this.#core.limits.inboundQos2Max;
     const published =
       refusal !== undefined
         ? refused(refusal)
@@ -114,10 +113,10 @@ export class Publisher {
    */
   publish(publication: Publication, from: Device | null, messageId: Uint8Array | null): Published {
     const core = this.#core;
-    if (publication.body.length > limits.messageBytesMax) return refused('message-too-large');
+    if (publication.body.length > core.limits.messageBytesMax) return refused('message-too-large');
     if (!isTopicName(publication.topic)) return refused('topic-invalid');
     const { replaceKey } = publication;
-    if (replaceKey !== undefined && utf8Bytes(replaceKey) > limits.replaceKeyBytesMax) {
+    if (replaceKey !== undefined && utf8Bytes(replaceKey) > core.limits.replaceKeyBytesMax) {
       return refused('quota-exceeded');
     }
     if (!core.appendsAllowed && (publication.qos > 0 || publication.retain)) return refused('storage-full');
@@ -233,11 +232,11 @@ export class Publisher {
     const core = this.#core;
     const { inbox } = device;
     const { log } = core.queue;
-    if (!device.isDurable && log.volatileBytes >= limits.volatileBytesMax) {
+    if (!device.isDurable && log.volatileBytes >= core.limits.volatileBytesMax) {
       core.endedDropped++;
       return false;
     }
-    while (isFull(inbox)) {
+    while (core.isFull(inbox)) {
       const oldest = this.#oldestUnsent(inbox);
       if (oldest === 0) {
         core.endedDropped++;
@@ -306,10 +305,6 @@ export class Publisher {
     this.#core.queue.put('retained', encodeUtf8(topic), undefined);
     this.#core.retained.delete(topic);
   }
-}
-
-export function isFull(inbox: Inbox): boolean {
-  return inbox.waiting >= limits.inboxMessagesMax || inbox.waitingBytes >= limits.inboxBytesMax;
 }
 
 /** The topic on which a message addressed to a device arrives. */

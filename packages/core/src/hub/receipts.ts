@@ -6,7 +6,7 @@
  * idempotency key is kept here too, in the same commit as its message.
  */
 import { fromHex, toHex } from '../base/hex.js';
-import { limits } from '../base/limits.js';
+import type { Limits } from '../base/limits.js';
 import type { InstantMs } from '../base/time.js';
 import { encodeUtf8 } from '../base/utf8.js';
 import type { IdempotencyKey } from '../domain/control.js';
@@ -19,7 +19,7 @@ import { encodeJson, parseJson } from './rows.js';
 const MESSAGE_ID_BYTES = 16;
 const TIME_BYTES = 6;
 /** Rows forgotten in one sweep. */
-const SWEEP_ROWS_MAX = 1_000;
+const SWEEP_ROWS_MAX = 20_000;
 
 export interface ReceiptRow {
   readonly topic: string;
@@ -45,17 +45,39 @@ export interface IdempotentAnswer {
   readonly recipientCount: number;
 }
 
+/** Rows of one kind, and up to where the oldest were forgotten to make room. */
+class RowCount {
+  count = 0;
+  forgottenThrough: Uint8Array | undefined;
+}
+
+/** Keys of answers by time begin with 1, answers by key with 0. */
+const byTimeStart = new Uint8Array([1]);
+
 export class Receipts {
   readonly #store: Store;
   readonly #random: Random;
   readonly #queue: CommitQueue;
+  readonly #limits: Limits;
+  readonly #receipts = new RowCount();
+  readonly #answers = new RowCount();
   /** Answers whose commit is under way. */
   readonly #pendingAnswers = new Map<string, IdempotentAnswer>();
 
-  constructor(store: Store, random: Random, queue: CommitQueue) {
+  constructor(store: Store, random: Random, queue: CommitQueue, limits: Limits) {
     this.#store = store;
     this.#random = random;
     this.#queue = queue;
+    this.#limits = limits;
+  }
+
+  /** Counts what the store has. */
+  recover(): void {
+    for (const { key } of this.#store.scan('receipt'))
+      if (key.length === MESSAGE_ID_BYTES) this.#receipts.count++;
+    for (const { key } of this.#store.scan('idempotency', { to: byTimeStart })) {
+      if (key.length > 0) this.#answers.count++;
+    }
   }
 
   newMessageId(now: InstantMs): Uint8Array {
@@ -66,6 +88,7 @@ export class Receipts {
 
   put(messageId: Uint8Array, row: ReceiptRow): void {
     this.#queue.put('receipt', messageId, encodeJson(row));
+    if (++this.#receipts.count > this.#limits.receiptsMax) this.#forgetOldestReceipt();
   }
 
   /** The message ended for one recipient without an acknowledgement. */
@@ -94,7 +117,7 @@ export class Receipts {
     const bytes = this.#store.get('idempotency', answerKey(text));
     if (bytes === undefined) return undefined;
     const row = parseJson(bytes) as IdempotentAnswer & { atMs: number };
-    return row.atMs + limits.idempotencyMsMax > now.wall ? row : undefined;
+    return row.atMs + this.#limits.idempotencyMsMax > now.wall ? row : undefined;
   }
 
   putAnswer(idempotency: IdempotencyKey, answer: IdempotentAnswer, now: InstantMs): void {
@@ -106,38 +129,69 @@ export class Receipts {
     byTime.set(key, 1 + TIME_BYTES);
     this.#queue.put('idempotency', key, encodeJson({ ...answer, atMs: now.wall }));
     this.#queue.put('idempotency', byTime, new Uint8Array(1));
+    if (++this.#answers.count > this.#limits.idempotencyKeysMax) this.#forgetOldestAnswer(now);
     this.#pendingAnswers.set(text, answer);
     const forget = (): void => void this.#pendingAnswers.delete(text);
     this.#queue.after({ committed: forget, failed: forget });
   }
 
-  /** Forgets what is too old or too much, oldest first; a bounded number of rows a call. */
+  /** Forgets what is too old, oldest first; a bounded number of rows a call. */
   sweep(now: InstantMs): void {
-    const receiptEnd = timeBytes(now.wall - limits.receiptMsMax);
+    const receiptEnd = timeBytes(now.wall - this.#limits.receiptMsMax);
     for (const { key } of this.#store.scan('receipt', { to: receiptEnd, limit: SWEEP_ROWS_MAX })) {
       this.#queue.put('receipt', key, undefined);
+      if (key.length === MESSAGE_ID_BYTES) this.#receipts.count--;
     }
-    const from = new Uint8Array([1]);
     const to = new Uint8Array(1 + TIME_BYTES);
     to[0] = 1;
-    to.set(timeBytes(now.wall - limits.idempotencyMsMax), 1);
-    for (const { key } of this.#store.scan('idempotency', { from, to, limit: SWEEP_ROWS_MAX })) {
+    to.set(timeBytes(now.wall - this.#limits.idempotencyMsMax), 1);
+    for (const { key } of this.#store.scan('idempotency', { from: byTimeStart, to, limit: SWEEP_ROWS_MAX })) {
       this.#queue.put('idempotency', key, undefined);
-      this.#forgetAnswer(key.slice(1 + TIME_BYTES), now);
+      this.#forgetAnswer(key.slice(1 + TIME_BYTES), now.wall - this.#limits.idempotencyMsMax);
+    }
+  }
+
+  /** Makes room: the first receipt behind the last one forgotten goes, with its ends. */
+  #forgetOldestReceipt(): void {
+    const from = this.#receipts.forgottenThrough;
+    for (const { key } of this.#store.scan('receipt', { ...(from && { from }), limit: SWEEP_ROWS_MAX })) {
+      const isNext = key.length === MESSAGE_ID_BYTES && this.#receipts.count <= this.#limits.receiptsMax;
+      if (isNext) return;
+      if (key.length === MESSAGE_ID_BYTES) this.#receipts.count--;
+      this.#queue.put('receipt', key, undefined);
+      this.#receipts.forgottenThrough = behind(key);
+    }
+  }
+
+  #forgetOldestAnswer(now: InstantMs): void {
+    const from = this.#answers.forgottenThrough ?? byTimeStart;
+    for (const { key } of this.#store.scan('idempotency', { from, limit: 1 })) {
+      this.#queue.put('idempotency', key, undefined);
+      this.#answers.forgottenThrough = behind(key);
+      this.#forgetAnswer(key.slice(1 + TIME_BYTES), now.wall);
     }
   }
 
   /** Deletes the answer unless the key was used anew since. */
-  #forgetAnswer(key: Uint8Array, now: InstantMs): void {
+  #forgetAnswer(key: Uint8Array, givenBeforeMs: number): void {
     const bytes = this.#store.get('idempotency', key);
     if (bytes === undefined) return;
     const { atMs } = parseJson(bytes) as { atMs: number };
-    if (atMs + limits.idempotencyMsMax <= now.wall) this.#queue.put('idempotency', key, undefined);
+    if (atMs > givenBeforeMs) return;
+    this.#queue.put('idempotency', key, undefined);
+    this.#answers.count--;
   }
 }
 
 export function messageIdText(id: Uint8Array): string {
   return toHex(id);
+}
+
+/** The first key that is greater. */
+function behind(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key, 0);
+  return next;
 }
 
 function timeBytes(wallMs: number): Uint8Array {

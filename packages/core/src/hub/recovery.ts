@@ -3,7 +3,6 @@ import { decodeUtf8 } from '../base/utf8.js';
 import { getU32 } from '../base/u32.js';
 import { assert } from '../base/assert.js';
 import type { ApiToken } from '../domain/control.js';
-import { limits } from '../base/limits.js';
 import { Access } from './access.js';
 import { Device, Session } from './device-state.js';
 import type { HubCore } from './hub-core.js';
@@ -33,6 +32,7 @@ export function recover(core: HubCore, sessions: Sessions): void {
     const token = parseJson(value) as ApiToken;
     core.apiTokens.set(token.sha256, token);
   }
+  core.receipts.recover();
   for (const device of core.devices.values()) {
     core.watchExpiry(device);
     resumeSession(core, sessions, device);
@@ -89,7 +89,7 @@ function recoverLog(core: HubCore): void {
     const { inbox } = device;
     counted.set(inbox, 0);
     let entry = inbox.topics.head;
-    for (let count = 1; entry !== 0 && count < limits.inflightMax; count++) {
+    for (let count = 1; entry !== 0 && count < core.limits.inflightMax; count++) {
       const following = log.entries.next[entry];
       if (following === 0) break;
       entry = following;
@@ -111,7 +111,8 @@ function resumeSession(core: HubCore, sessions: Sessions, device: Device): void 
   sessions.watchSession(device, session);
   if (session.will === undefined) return;
   const delaySeconds = Math.min(session.will.delaySeconds, session.expirySeconds);
-  core.willDeadlines.add(core.now.monotonic + delaySeconds * 1000, { device, absence: session.absence });
+  const delayMs = Math.max(delaySeconds * 1000, core.limits.willGraceMs);
+  core.willDeadlines.add(core.now.monotonic + delayMs, { device, absence: session.absence });
 }
 
 /** A restored backup may be older than what devices have seen: numbering under the old epoch must not go on. */

@@ -1,5 +1,4 @@
 /** What the HTTP API and the command line ask: sending, looking, and keeping devices and tokens. */
-import { limits } from '../base/limits.js';
 import { encodeUtf8 } from '../base/utf8.js';
 import type {
   ApiToken,
@@ -21,7 +20,7 @@ import { EntryFlag } from './entry-table.js';
 import { epochText } from './hub-core.js';
 import type { HubCore } from './hub-core.js';
 import type { Publisher } from './publisher.js';
-import { inboxTopic, isFull } from './publisher.js';
+import { inboxTopic } from './publisher.js';
 import { messageIdText } from './receipts.js';
 import type { ReceiptRow } from './receipts.js';
 import { encodeJson } from './rows.js';
@@ -143,8 +142,8 @@ export class Requests {
     if (device === undefined) return 'unknown-device';
     if (!device.isDurable) return 'device-not-durable';
     if (!core.appendsAllowed) return 'storage-full';
-    if (isFull(device.inbox)) return 'inbox-full';
-    if (request.message.body.length > limits.messageBytesMax) return 'message-too-large';
+    if (core.isFull(device.inbox)) return 'inbox-full';
+    if (request.message.body.length > core.limits.messageBytesMax) return 'message-too-large';
     const topic = inboxTopic(request.channel);
     if (request.channel.includes('/') || !isTopicName(topic)) return 'topic-invalid';
     const publication = publicationOf(topic, request.message, false);
@@ -168,7 +167,7 @@ export class Requests {
       acceptedMs: wall,
       expiresMs: expirySeconds === undefined ? undefined : wall + expirySeconds * 1000,
       recipientCount: devices.length,
-      recipients: devices.slice(0, limits.receiptRecipientsMax).map((device) => ({
+      recipients: devices.slice(0, this.#core.limits.receiptRecipientsMax).map((device) => ({
         deviceId: device.id,
         epoch: epochText(device.inbox),
         sequence: device.inbox.lastSequence,
@@ -276,7 +275,7 @@ export class Requests {
     const core = this.#core;
     if (!isDeviceId(deviceId)) return this.#refuse(ticket, 'bad-device-id');
     let device = core.devices.get(deviceId);
-    if (device === undefined && core.devices.size >= limits.devicesMax) {
+    if (device === undefined && core.devices.size >= core.limits.devicesMax) {
       return this.#refuse(ticket, 'quota-exceeded');
     }
     if (device !== undefined && !device.isDurable) {

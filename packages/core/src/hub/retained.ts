@@ -1,5 +1,5 @@
 /** Retained messages: the last of each topic, kept for who subscribes later. */
-import { limits } from '../base/limits.js';
+import type { Limits } from '../base/limits.js';
 import type { Qos } from '../domain/message.js';
 import { RecordView, recordBytes, writeRecord } from './record.js';
 import type { RecordContent } from './record.js';
@@ -38,8 +38,13 @@ interface Node {
 
 export class RetainedTree {
   readonly #root: Node = { children: null, message: null };
+  readonly #limits: Limits;
   #count = 0;
   #bytes = 0;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
 
   get count(): number {
     return this.#count;
@@ -48,8 +53,8 @@ export class RetainedTree {
   /** Whether one more message of this size may be kept under the topic. */
   hasRoom(topic: string, bytes: number): boolean {
     const old = this.#find(topic)?.message ?? null;
-    if (this.#bytes + bytes - (old?.bytes.length ?? 0) > limits.retainedBytesMax) return false;
-    return old !== null || this.#count < limits.retainedMessagesMax;
+    if (this.#bytes + bytes - (old?.bytes.length ?? 0) > this.#limits.retainedBytesMax) return false;
+    return old !== null || this.#count < this.#limits.retainedMessagesMax;
   }
 
   set(message: RetainedMessage): void {

@@ -87,7 +87,8 @@ export class Sessions {
     if (identity.kind === 'anonymous' && !core.options.anonymousDevices) return 'bad-credentials';
     if (clientId !== '' && !isDeviceId(clientId)) return 'bad-device-id';
     const device = core.devices.get(clientId);
-    if (device === undefined) return core.devices.size >= limits.devicesMax ? 'quota-exceeded' : undefined;
+    if (device === undefined)
+      return core.devices.size >= core.limits.devicesMax ? 'quota-exceeded' : undefined;
     // A device with a credential is reached with it only.
     return device.tokenSha256 === undefined ? undefined : 'bad-credentials';
   }
@@ -222,7 +223,8 @@ export class Sessions {
       if (request.qos === 0) return 'qos-too-low';
     } else if (!device.access.maySubscribe(filter)) return 'not-authorized';
     const isNew = !session.subscriptions.has(filter);
-    if (isNew && session.subscriptions.size >= limits.subscriptionsPerSessionMax) return 'subscriptions-full';
+    if (isNew && session.subscriptions.size >= this.#core.limits.subscriptionsPerSessionMax)
+      return 'subscriptions-full';
     return undefined;
   }
 
@@ -313,7 +315,9 @@ export class Sessions {
     if (session === null) return;
     session.endedMs = core.now.wall;
     const { will } = session;
-    if (will !== undefined) {
+    // A server that leaves is no fault of the device: the will waits for the next start.
+    const isHeldBack = core.isDraining && session.isDurable;
+    if (will !== undefined && !isHeldBack) {
       // [MQTT-3.1.3-9] the will is published when its delay is over or the session ends, whichever comes first.
       const delaySeconds = Math.min(will.delaySeconds, session.expirySeconds);
       if (delaySeconds === 0) this.#publishWill(device, session);
