@@ -8,6 +8,7 @@
  * freezing thaws at once, so nothing that came in between can be missed.
  */
 import { Account } from './account.js';
+import { ActivityGauge } from './activity-gauge.js';
 import { AudioDetector, type AudioEvidence } from './audio.js';
 import type {
   BoxEvent,
@@ -38,6 +39,7 @@ export class BoxMachine {
   readonly #account = new Account();
   readonly #book: ConnectionBook;
   readonly #audio = new AudioDetector();
+  readonly #activity = new ActivityGauge();
   readonly #handler: KeepaliveHandler;
   readonly #backoff: RelaunchBackoff;
   readonly #outputs: BoxOutput[] = [];
@@ -55,8 +57,6 @@ export class BoxMachine {
   #lastArrivalAt = -Infinity;
   #sleepAsked: SleepReason | undefined;
   #doneLooks = 0;
-  #settlingSince: number | undefined;
-  #activityBefore: number | undefined;
   #unconnectedSince: number | undefined;
   #heldBecause: string | undefined;
   #audioEvidence: AudioEvidence | undefined;
@@ -151,7 +151,11 @@ export class BoxMachine {
         break;
       case 'freeze-failed':
         if (this.#phase !== 'freezing') break;
-        this.#warn('FREEZE_FAILED', 'the program could not be frozen; it has another window');
+        this.#event({
+          type: 'warning',
+          code: 'FREEZE_FAILED',
+          message: 'it could not be frozen; another window',
+        });
         this.#thawForWindow();
         break;
       case 'watched':
@@ -240,7 +244,7 @@ export class BoxMachine {
     this.#handler.clear();
     this.#isHandlerPending = false;
     this.#isNetworkCut = false;
-    this.#activityBefore = undefined;
+    this.#activity.handleLaunch();
     this.#event({ type: 'launch', pid, launches: this.#account.launches });
     if (this.#policy.keepaliveMs !== undefined) this.#handler.set(now, this.#policy.keepaliveMs);
     if (this.#stopReason !== undefined) {
@@ -299,11 +303,13 @@ export class BoxMachine {
 
   #beginWindow(now: number, cause: WindowCause): void {
     this.#endAudioHold(now);
-    const length = cause === 'maintenance' ? this.#maintenanceWindowMs() : this.#policy.windowMs;
+    const { windowMs, maintenanceWindowMs, profile } = this.#policy;
+    const length =
+      cause === 'maintenance' ? (maintenanceWindowMs ?? profile.maintenance?.windowMs ?? windowMs) : windowMs;
     this.#windowMs = length;
     this.#windowEndsAt = now + length;
     this.#sleepAsked = undefined;
-    this.#settlingSince = undefined;
+    this.#activity.handleWindow();
     this.#heldBecause = undefined;
     this.#unconnectedSince = undefined;
     this.#scheduleLook(now);
@@ -311,12 +317,6 @@ export class BoxMachine {
 
   #maintenanceFirstMs(): number {
     return this.#policy.maintenanceMs ?? this.#policy.profile.maintenance?.firstMs ?? Infinity;
-  }
-
-  #maintenanceWindowMs(): number {
-    return (
-      this.#policy.maintenanceWindowMs ?? this.#policy.profile.maintenance?.windowMs ?? this.#policy.windowMs
-    );
   }
 
   #scheduleLook(now: number): void {
@@ -350,7 +350,7 @@ export class BoxMachine {
     if (this.#isNetworkCut) this.#outputs.push({ type: 'network', action: 'cut' }); // sockets opened since
     if (this.#sleepAsked !== undefined) this.#doneLooks++;
     const retryAt = this.#findReasonToStayAwake(now, snapshot);
-    this.#activityBefore = snapshot.activity;
+    this.#activity.handleLook(snapshot);
     if (retryAt !== undefined) {
       this.#lookAt = retryAt;
       return;
@@ -409,7 +409,7 @@ export class BoxMachine {
     }
     const quietAt = this.#lastArrivalAt + this.#policy.quietMs;
     if (now < quietAt) return quietAt;
-    return this.#isBusy(now, snapshot) ? now + this.#policy.quietMs : undefined;
+    return this.#activity.isBusy(now, snapshot) ? now + this.#policy.quietMs : undefined;
   }
 
   #isUnconnected(now: number): boolean {
@@ -419,14 +419,6 @@ export class BoxMachine {
     }
     this.#unconnectedSince ??= now;
     return now - this.#unconnectedSince < this.#policy.unconnectedAwakeMs;
-  }
-
-  /** Without byte counters: the program has run since the look before, so it may be in the middle of an answer. */
-  #isBusy(now: number, snapshot: SocketSnapshot): boolean {
-    if (snapshot.activity === undefined) return false;
-    this.#settlingSince ??= now;
-    if (now - this.#settlingSince >= limits.settleMsMax) return false;
-    return snapshot.activity !== this.#activityBefore || this.#settlingSince === now;
   }
 
   #hold(because: 'audio' | 'no-connection' | 'unread-data'): void {
@@ -459,6 +451,9 @@ export class BoxMachine {
   #handleFrozen(now: number, snapshot: SocketSnapshot): void {
     const arrival = this.#book.compare(snapshot.tcp);
     if (this.#shouldThawAtOnce(now, arrival)) return;
+    if (this.#policy.profile.wakesOn.includes('network') && this.#activity.hasRunUnseen(snapshot)) {
+      return this.#thawForWindow();
+    }
     const { sockets, wakesOn } = this.#policy.profile;
     this.#audio.handleAsleep(snapshot);
     if (sockets !== 'kept') {
@@ -474,6 +469,7 @@ export class BoxMachine {
     const arrival = this.#book.update(connections);
     if (this.#shouldThawAtOnce(now, arrival)) return;
     this.#phase = 'asleep';
+    this.#activity.handleAsleep();
     const by = this.#sleepAsked ?? 'window-end';
     const awakeMs = this.#account.handleState(now, false);
     this.#event({ type: 'asleep', awakeMs: Math.round(awakeMs), marked: this.#watchedCount, by });
@@ -592,9 +588,5 @@ export class BoxMachine {
 
   #event(event: BoxEvent): void {
     this.#outputs.push({ type: 'event', event });
-  }
-
-  #warn(code: string, message: string): void {
-    this.#event({ type: 'warning', code, message });
   }
 }

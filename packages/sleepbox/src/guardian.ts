@@ -14,7 +14,7 @@ last=
 while read -r line; do last=$line; done
 [ "$last" = bye ] && exit 0
 tree() { if [ "$0" = signal ]; then [ -n "$last" ] && echo "-$last"; else cat "$1/cgroup.procs" 2>/dev/null; fi; }
-tell() { for one in $(tree "$2"); do kill -"$1" -- "$one" 2>/dev/null; done; }
+tell() { for one in $(tree "$2"); do kill -s "$1" -- "$one" 2>/dev/null; done; }
 tell TERM "$1"
 case $0 in
   cgroup-v2) echo 0 > "$1/cgroup.freeze" ;;
@@ -23,7 +23,7 @@ case $0 in
 esac
 for second in 1 2 3 4 5; do
   alive=
-  for one in $(tree "$1"); do kill -0 -- "$one" 2>/dev/null && alive=1; done
+  for one in $(tree "$1"); do kill -s 0 -- "$one" 2>/dev/null && alive=1; done
   [ -z "$alive" ] && break
   sleep 1
 done

@@ -40,6 +40,8 @@ export interface SocketSnapshot {
   readonly datagramsSent?: number;
   /** A number that changes when the program runs; only from watchers without byte counters. */
   readonly activity?: number;
+  /** How many processes `activity` is the sum of. */
+  readonly processes?: number;
 }
 
 /** Something that came from the network. */
@@ -94,7 +96,8 @@ export function findArrival(
     bytes = now.receivedBytes - (before?.receivedBytes ?? 0) - (hasFin ? 1 : 0);
     if (before === undefined && now.state === TcpState.CloseWait) bytes -= 1;
   } else {
-    bytes = now.unreadBytes - (before?.unreadBytes ?? 0);
+    // So does its receive queue in /proc/net/tcp.
+    bytes = now.unreadBytes - (before?.unreadBytes ?? 0) - (hasFin ? 1 : 0);
   }
   if (bytes > 0) return { cause: 'data', connection: now, bytes };
   if (hasFin) return { cause: 'fin', connection: now, bytes: 0 };

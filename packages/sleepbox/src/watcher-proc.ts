@@ -37,7 +37,13 @@ export class ProcWatcher implements Watcher {
       .map((row) => row.inode)
       .filter((inode) => inodes.has(inode));
     const datagramsSent = readDatagramsSent(pid);
-    return { tcp, udp, activity, ...(datagramsSent !== undefined && { datagramsSent }) };
+    return {
+      tcp,
+      udp,
+      activity,
+      processes: pids.length,
+      ...(datagramsSent !== undefined && { datagramsSent }),
+    };
   }
 
   async watch(
@@ -94,11 +100,10 @@ export class ProcWatcher implements Watcher {
     const found: ConnectionSample[] = [];
     for (const one of wanted.values()) {
       const row = findRow(tables, one.inode);
-      found.push(
-        row === undefined
-          ? { ...one, state: TcpState.Closed }
-          : { ...one, state: row.state, unreadBytes: row.unreadBytes },
-      );
+      // Counters that a helper has left are not carried on: nobody would advance them.
+      const { inode, pid: owner, fd, local, peer } = one;
+      const { state, unreadBytes } = row ?? { state: TcpState.Closed, unreadBytes: 0 };
+      found.push({ inode, pid: owner, fd, local, peer, state, unreadBytes });
     }
     const tookMs = performance.now() - startedAt;
     this.#lookMsTotal += tookMs;

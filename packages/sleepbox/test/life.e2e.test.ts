@@ -8,10 +8,10 @@ import { describe, test, type TestContext } from 'node:test';
 
 import { askRunningBox, runSleepboxCommand, Sleepbox, SleepboxError } from '../src/index.js';
 import { limits } from '../src/limits.js';
-import { readProcessStat } from '../src/processes.js';
 import {
   fixture,
   isAlive,
+  isRunning,
   listOurCgroups,
   makeRuntimeDirectory,
   ProgramServer,
@@ -29,7 +29,7 @@ describe('relaunch', { concurrency: 2 }, () => {
     { timeout: 30_000 },
     async (context) => {
       const relaunch = { firstMs: 100, maxMs: 200, healthyMs: 60_000 };
-      const { server, box, events } = await startBox(context, { scaled: { relaunch } });
+      const { server, box, events } = await startBox(context, { scaled: { relaunch }, windowMs: 20_000 });
       server.send({ exit: 3 });
       await server.next('hello');
       process.kill(box.status().pid as number, 'SIGKILL');
@@ -53,7 +53,11 @@ describe('relaunch', { concurrency: 2 }, () => {
     { timeout: 30_000 },
     async (context) => {
       const relaunch = { firstMs: 500, maxMs: 500, healthyMs: 60_000 };
-      const { server, box, next } = await startBox(context, { scaled: { relaunch }, freezer: 'signal' });
+      const { server, box, next } = await startBox(context, {
+        scaled: { relaunch },
+        freezer: 'signal',
+        windowMs: 2_000,
+      });
       await next('asleep');
       process.kill(box.status().pid as number, 'SIGKILL');
       await server.next('closed');
@@ -83,7 +87,7 @@ describe('keep-alive handler', { concurrency: 2 }, () => {
   });
 
   test('killed when it overruns, and not set after the relaunch', { timeout: 30_000 }, async (context) => {
-    const { server, box, next } = await startBox(context, { scaled });
+    const { server, box, next } = await startBox(context, { scaled, windowMs: 2_000 });
     await server.control({ cmd: 'keepalive', timeoutMs: 1_000 });
     assert.equal((await next('exit')).signal, 'SIGKILL');
     await server.next('hello');
@@ -243,9 +247,7 @@ describe('command line', { concurrency: 2 }, () => {
         const running = await run(context, ['--json', '--window', '300ms', '--freezer', freezer]);
         await until(() => running.lines.some((line) => line['type'] === 'asleep'));
         running.child.kill('SIGKILL');
-        await until(
-          () => readProcessStat(running.programPid)?.state !== 'T' && !isRunning(running.programPid),
-        );
+        await until(() => !isRunning(running.programPid));
         await until(() => listOurCgroups().every((name) => !name.includes(`-${running.child.pid}-`)));
         await until(() => !existsSync(join(running.root, `box-${running.child.pid}`)));
       },
@@ -319,12 +321,6 @@ describe('command line', { concurrency: 2 }, () => {
     }
   });
 });
-
-/** Not gone and not a zombie. */
-function isRunning(pid: number): boolean {
-  const stat = readProcessStat(pid);
-  return stat !== undefined && stat.state !== 'Z' && stat.state !== 'X';
-}
 
 function childrenOf(pid: number): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')

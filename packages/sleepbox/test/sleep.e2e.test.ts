@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { findCgroupParents } from '../src/freezer.js';
 import type { SleepboxOptions } from '../src/index.js';
-import { startBox } from './support.js';
+import { isRunning, startBox, until } from './support.js';
 
 const canCgroup = (kind: string): boolean =>
   process.getuid?.() === 0 && findCgroupParents().some((parent) => parent.kind === kind);
@@ -99,10 +98,14 @@ describe('the freeze race', { concurrency: 4 }, () => {
     ['polling', 30, { watcher: 'proc-poll', windowMs: 200 }],
   ] as const) {
     test(`${name}: 75 messages at random moments, none stuck`, { timeout: 60_000 }, async (context) => {
-      const { server, box } = await startBox(context, { windowMs: 120, ...options });
+      const { server, box, events } = await startBox(context, { windowMs: 120, ...options });
       for (let i = 0; i < 75; i++) {
         await delay(Math.random() * 260);
+        const lost = setTimeout(() => {
+          console.error(JSON.stringify({ lost: i, status: box.status(), events: events.slice(-5) }));
+        }, 5_000);
         await server.echo(i, delayMs);
+        clearTimeout(lost);
       }
       const { wakes, windowsExtended } = box.summary;
       assert.ok(wakes.data + windowsExtended > 0);
@@ -173,7 +176,7 @@ describe('the whole tree', { concurrency: 2 }, () => {
       await box.wake();
       await once(listener, 'message');
       await box.stop();
-      assert.equal(readdirSync('/proc').includes(String(pid)), false);
+      await until(() => !isRunning(Number(String(pid))));
     });
   }
 });

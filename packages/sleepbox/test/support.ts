@@ -8,6 +8,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { cgroupPrefix, findCgroupParents } from '../src/freezer.js';
+import { readProcessStat } from '../src/processes.js';
 import { Sleepbox, type SleepboxOptions, type TimelineEvent } from '../src/index.js';
 
 /** Fixtures stay in the source tree: they are not compiled. */
@@ -131,8 +132,15 @@ export async function startBox(
     await box.stop();
     server.close();
   });
+  // A busy machine may need longer than a short window to start the program: it is woken until it is connected.
+  const keepAwake = (event: TimelineEvent): void => {
+    if (event.type === 'asleep') void box.wake();
+  };
+  box.on('event', keepAwake);
   await box.start();
   await server.next('hello');
+  box.off('event', keepAwake);
+  for (const event of events) taken.add(event);
   const next: TestBox['next'] = async (type) => {
     for (;;) {
       const found = events.find((event) => event.type === type && !taken.has(event));
@@ -177,4 +185,10 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** Neither gone nor a zombie. */
+export function isRunning(pid: number): boolean {
+  const stat = readProcessStat(pid);
+  return stat !== undefined && stat.state !== 'Z' && stat.state !== 'X';
 }
