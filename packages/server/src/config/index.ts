@@ -1,5 +1,6 @@
 /** How a server is configured: one file, the environment and flags, checked once. */
 export * from './config.js';
+export * from './data-directory.js';
 export * from './listener-url.js';
 export * from './load-config.js';
 export * from './nearest-name.js';

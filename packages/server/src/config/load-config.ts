@@ -5,13 +5,14 @@
  * where it stands and what to do; nothing is guessed and nothing unknown is passed over.
  */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { limits, SECOND_MS } from '@wakeline/core/base';
 import { SESSION_NEVER_EXPIRES } from '@wakeline/core/domain';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { ServerError } from '../errors.js';
 import type { ListenerConfig, ServerConfig } from './config.js';
+import { defaultDataDirectory } from './data-directory.js';
 import { formatAddress, parseListenerUrl } from './listener-url.js';
 import { nearestName } from './nearest-name.js';
 import { configSchema, knownKeys } from './schema.js';
@@ -84,13 +85,6 @@ export function loadConfig(sources: ConfigSources): ServerConfig {
   const config = complete(parsed.data, tree, sources);
   if (tree.mistakes.length > 0) throw new ConfigError(tree.mistakes);
   return config;
-}
-
-/** `$XDG_DATA_HOME/wakeline`, or `~/.local/share/wakeline`. A relative XDG_DATA_HOME is ignored, as its specification asks. */
-export function defaultDataDirectory(sources: Pick<ConfigSources, 'environment' | 'homeDirectory'>): string {
-  const base = sources.environment['XDG_DATA_HOME'];
-  if (base !== undefined && isAbsolute(base)) return join(base, 'wakeline');
-  return join(sources.homeDirectory, '.local', 'share', 'wakeline');
 }
 
 function nonEmpty(text: string | undefined): string | undefined {

@@ -87,7 +87,12 @@ export function environmentName(path: string): string {
 }
 
 /** Variables beginning with WAKELINE_ that are no settings of the server but have a meaning elsewhere. */
-export const foreignVariables = ['WAKELINE_CONFIG', 'WAKELINE_SERVER', 'WAKELINE_TOKEN'] as const;
+export const foreignVariables = [
+  'WAKELINE_CONFIG',
+  'WAKELINE_DEBUG',
+  'WAKELINE_SERVER',
+  'WAKELINE_TOKEN',
+] as const;
 
 /**
  * `WAKELINE_SERVICE_HOST`, `WAKELINE_PORT_8600_TCP` and the like are put into every container by Kubernetes

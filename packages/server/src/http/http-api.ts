@@ -122,7 +122,7 @@ function addHooks(app: FastifyInstance, options: HttpApiOptions): void {
       status: reply.statusCode,
       ms: Math.round(reply.elapsedTime),
       address: request.ip,
-      token: request.apiToken?.id,
+      tokenId: request.apiToken?.id,
     };
     options.log.debug(fields, 'http request');
     done();

@@ -1,0 +1,91 @@
+/** `wakeline devices …`: who is there, and credentials for those who may come. */
+import { createApiClient } from '../api-client.js';
+import type { ClientOptions } from '../api-client.js';
+import { exitCodes } from '../exit-codes.js';
+import { formatTable, printable } from '../io.js';
+import type { CliIo } from '../io.js';
+
+export interface DevicesOptions extends ClientOptions {
+  readonly json?: boolean;
+}
+
+export interface AddDeviceOptions extends DevicesOptions {
+  readonly publish?: readonly string[];
+  readonly subscribe?: readonly string[];
+}
+
+interface Device {
+  readonly id: string;
+  readonly connected: boolean;
+  readonly hasCredential: boolean;
+  readonly waitingMessages: number;
+  readonly waitingBytes: number;
+  readonly inflightMessages: number;
+}
+
+const PAGE_DEVICES = 1_000;
+
+/** Prints page by page, so that a million devices need no memory; as JSON one device a line. */
+export async function listDevices(options: DevicesOptions, io: CliIo): Promise<number> {
+  const client = await createApiClient(options, io);
+  const heading = ['DEVICE', 'STATE', 'WAITING', 'BYTES', 'IN FLIGHT', 'CREDENTIAL'];
+  let after: string | undefined;
+  do {
+    const query = after === undefined ? '' : `&after=${encodeURIComponent(after)}`;
+    const page = (await client.call('GET', `/v1/devices?count=${PAGE_DEVICES}${query}`)) as {
+      devices: readonly Device[];
+      next: string | null;
+    };
+    if (options.json === true)
+      for (const device of page.devices) io.stdout.write(`${JSON.stringify(device)}\n`);
+    else if (page.devices.length > 0) io.stdout.write(formatTable(heading, page.devices.map(deviceRow)));
+    else if (after === undefined) io.stdout.write('no devices yet; they appear when they connect\n');
+    after = page.next ?? undefined;
+  } while (after !== undefined);
+  return exitCodes.ok.code;
+}
+
+function deviceRow(device: Device): readonly string[] {
+  const { id, connected, waitingMessages, waitingBytes, inflightMessages, hasCredential } = device;
+  const figures = [waitingMessages, waitingBytes, inflightMessages].map(String);
+  return [id, connected ? 'connected' : 'absent', ...figures, hasCredential ? 'token' : '-'];
+}
+
+export async function showDevice(id: string, options: DevicesOptions, io: CliIo): Promise<number> {
+  const client = await createApiClient(options, io);
+  const device = (await client.call('GET', pathOf(id))) as Record<string, unknown>;
+  if (options.json === true) {
+    io.stdout.write(`${JSON.stringify(device)}\n`);
+    return exitCodes.ok.code;
+  }
+  for (const [key, value] of Object.entries(device)) {
+    const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+    io.stdout.write(`${`${key}:`.padEnd(22)}${value === null ? '-' : printable(text)}\n`);
+  }
+  return exitCodes.ok.code;
+}
+
+/** The token goes to standard output alone, so that `$(wakeline devices add ID)` is the token. */
+export async function addDevice(id: string, options: AddDeviceOptions, io: CliIo): Promise<number> {
+  const client = await createApiClient(options, io);
+  const { publish, subscribe } = options;
+  const access = publish === undefined && subscribe === undefined ? undefined : { publish, subscribe };
+  const made = (await client.call('PUT', pathOf(id), { access })) as { token: string };
+  io.stdout.write(`${options.json === true ? JSON.stringify(made) : made.token}\n`);
+  if (options.json !== true)
+    io.stderr.write('Keep it: it is not shown again. An older token of the device has ended.\n');
+  return exitCodes.ok.code;
+}
+
+export async function removeDevice(id: string, options: DevicesOptions, io: CliIo): Promise<number> {
+  const client = await createApiClient(options, io);
+  await client.call('DELETE', pathOf(id));
+  io.stdout.write(
+    options.json === true ? `${JSON.stringify({ id, removed: true })}\n` : `${printable(id)} removed\n`,
+  );
+  return exitCodes.ok.code;
+}
+
+function pathOf(id: string): string {
+  return `/v1/devices/${encodeURIComponent(id)}`;
+}

@@ -1,0 +1,206 @@
+/** `wakeline send` and `wakeline message`: hands a message over and says what became of it. */
+import { readFileSync } from 'node:fs';
+import { createApiClient } from '../api-client.js';
+import type { ApiClient, ClientOptions } from '../api-client.js';
+import { CliError } from '../errors.js';
+import { exitCodes } from '../exit-codes.js';
+import { formatTable } from '../io.js';
+import type { CliIo } from '../io.js';
+import { loadUnits } from '../server-modules.js';
+
+export interface SendOptions extends ClientOptions {
+  readonly device?: string;
+  readonly topic?: string;
+  readonly channel?: string;
+  readonly ttl?: string;
+  readonly urgency?: string;
+  readonly replace?: string;
+  readonly qos?: string;
+  readonly retain?: boolean;
+  readonly contentType?: string;
+  readonly property?: readonly string[];
+  readonly idempotencyKey?: string;
+  readonly file?: string;
+  readonly wait?: 'delivered' | 'acknowledged';
+  readonly timeout: string;
+  readonly json?: boolean;
+}
+
+interface Recipient {
+  readonly device: string;
+  readonly sequence: number;
+  readonly stage: string;
+  readonly reason: string | null;
+}
+
+interface Message {
+  readonly id: string;
+  readonly topic: string;
+  readonly acceptedAt: string;
+  readonly expiresAt: string | null;
+  readonly recipientCount: number;
+  readonly recipients: readonly Recipient[];
+}
+
+/** Far above any server's limit: keeps a mistaken `--file` from filling the memory. */
+const BODY_BYTES_MAX = 64 * 1024 * 1024;
+
+const POLL_MS_FIRST = 50;
+const POLL_MS_MAX = 1_000;
+
+export async function runSend(text: string | undefined, options: SendOptions, io: CliIo): Promise<number> {
+  if ((options.device === undefined) === (options.topic === undefined)) {
+    throw new CliError('usage', 'say where to: --device ID or --topic T', {
+      hint: 'wakeline send --device phone-1 "Hello"',
+    });
+  }
+  const timeoutMs = (await loadUnits()).parseDurationMs(options.timeout);
+  if (timeoutMs === undefined) {
+    throw new CliError('usage', `--timeout: "${options.timeout}" is no duration`, {
+      hint: 'write it like 30s',
+    });
+  }
+  const { ttl, urgency, replace, channel, retain, contentType } = options;
+  const body = {
+    ...(await readBody(text, options, io)),
+    ...(ttl === undefined ? {} : { ttl: /^\d+$/.test(ttl) ? Number(ttl) : ttl }),
+    urgency,
+    replace,
+    channel,
+    retain,
+    contentType,
+    qos: options.qos === undefined ? undefined : Number(options.qos),
+    properties: properties(options.property),
+  };
+  const client = await createApiClient(options, io);
+  const [kind, name] =
+    options.device === undefined ? ['topics', options.topic!] : ['devices', options.device];
+  const headers: Record<string, string> =
+    options.idempotencyKey === undefined ? {} : { 'idempotency-key': JSON.stringify(options.idempotencyKey) };
+  const path = `/v1/${kind}/${encodeURIComponent(name)}/messages`;
+  const sent = (await client.call('POST', path, body, headers)) as { id: string; recipients: number };
+  if (options.wait === undefined) {
+    const recipients = sent.recipients === 1 ? '1 device' : `${sent.recipients} devices`;
+    io.stdout.write(
+      options.json === true ? `${JSON.stringify(sent)}\n` : `${sent.id} stored for ${recipients}\n`,
+    );
+    return exitCodes.ok.code;
+  }
+  return waitFor(client, sent.id, options.wait, timeoutMs, options.json === true, io);
+}
+
+export async function runMessage(
+  id: string,
+  options: ClientOptions & { json?: boolean },
+  io: CliIo,
+): Promise<number> {
+  const client = await createApiClient(options, io);
+  writeMessage(await getMessage(client, id), options.json === true, io);
+  return exitCodes.ok.code;
+}
+
+async function getMessage(client: ApiClient, id: string): Promise<Message> {
+  return (await client.call('GET', `/v1/messages/${encodeURIComponent(id)}`)) as Message;
+}
+
+function writeMessage(message: Message, isJson: boolean, io: CliIo): void {
+  if (isJson) {
+    io.stdout.write(`${JSON.stringify(message)}\n`);
+    return;
+  }
+  const { id, recipientCount, recipients } = message;
+  const rows = recipients.map(({ device, sequence, stage, reason }) => [
+    device,
+    String(sequence),
+    stage,
+    reason ?? '',
+  ]);
+  io.stdout.write(`${id} accepted ${message.acceptedAt}, expires ${message.expiresAt ?? 'never'}\n`);
+  io.stdout.write(formatTable(['DEVICE', 'NUMBER', 'STAGE', 'REASON'], rows));
+  if (recipientCount > rows.length) io.stdout.write(`and ${recipientCount - rows.length} more\n`);
+}
+
+const reachedStages = {
+  delivered: ['delivered', 'acknowledged', 'shown'],
+  acknowledged: ['acknowledged', 'shown'],
+} as const;
+const endedStages = ['expired', 'replaced', 'dropped', 'failed'];
+
+/** Asks until every recipient is there, one can no longer be, or time is up. */
+async function waitFor(
+  client: ApiClient,
+  id: string,
+  stage: keyof typeof reachedStages,
+  timeoutMs: number,
+  isJson: boolean,
+  io: CliIo,
+): Promise<number> {
+  const reached: readonly string[] = reachedStages[stage];
+  const endMs = performance.now() + timeoutMs;
+  for (let pauseMs = POLL_MS_FIRST; ; pauseMs = Math.min(pauseMs * 2, POLL_MS_MAX)) {
+    const message = await getMessage(client, id);
+    const isThere = message.recipients.every((one) => reached.includes(one.stage));
+    const hasEnded = message.recipients.some((one) => endedStages.includes(one.stage));
+    const leftMs = endMs - performance.now();
+    if (isThere || hasEnded || leftMs <= 0) {
+      writeMessage(message, isJson, io);
+      if (isThere) return exitCodes.ok.code;
+      const why = hasEnded ? `the message will not be ${stage} by every device` : `not ${stage} in time`;
+      throw new CliError('unfinished', why, { hint: `look again with: wakeline message ${id}` });
+    }
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, leftMs)));
+  }
+}
+
+async function readBody(
+  text: string | undefined,
+  options: SendOptions,
+  io: CliIo,
+): Promise<{ readonly body: string } | { readonly bodyBase64: string }> {
+  if (text !== undefined && options.file !== undefined) {
+    throw new CliError('usage', 'give the message as TEXT or with --file, not both');
+  }
+  if (text !== undefined && text !== '-') return { body: text };
+  const bytes = options.file !== undefined && options.file !== '-' ? readFile(options.file) : undefined;
+  if (bytes === undefined && text === undefined && options.file === undefined && io.stdin.isTTY === true) {
+    throw new CliError('usage', 'the message is missing', {
+      hint: 'give TEXT, --file F, or - to read standard input',
+    });
+  }
+  return { bodyBase64: (bytes ?? (await readAll(io.stdin))).toString('base64') };
+}
+
+function readFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new CliError('failure', `cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Everything until the end of the stream. */
+export async function readAll(stream: NodeJS.ReadableStream): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    const buffer = Buffer.from(chunk);
+    bytes += buffer.length;
+    if (bytes > BODY_BYTES_MAX)
+      throw new CliError('failure', 'standard input is larger than any message may be');
+    chunks.push(buffer);
+  }
+  return Buffer.concat(chunks);
+}
+
+function properties(pairs: readonly string[] | undefined): Record<string, string[]> | undefined {
+  if (pairs === undefined) return undefined;
+  const result = new Map<string, string[]>();
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    if (at < 1)
+      throw new CliError('usage', `--property: "${pair}" has no name`, { hint: 'write it like name=value' });
+    const name = pair.slice(0, at);
+    result.set(name, [...(result.get(name) ?? []), pair.slice(at + 1)]);
+  }
+  return Object.fromEntries(result);
+}

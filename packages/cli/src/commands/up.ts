@@ -1,0 +1,130 @@
+/** `wakeline up`: runs a server until a signal ends it. */
+import { homedir } from 'node:os';
+import type { RunningServer } from '@wakeline/server';
+import { CliError } from '../errors.js';
+import { exitCodes } from '../exit-codes.js';
+import { isColoured } from '../io.js';
+import type { CliIo } from '../io.js';
+import { loadConfigModule, loadLogger } from '../server-modules.js';
+
+export interface UpOptions {
+  readonly data?: string;
+  readonly listen?: readonly string[];
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly config?: string;
+  readonly insecure?: boolean;
+  readonly behindProxy?: readonly string[];
+  readonly logLevel?: string;
+  readonly json?: boolean;
+}
+
+/** A server that has not left by then is left behind. */
+const STOP_MS_MAX = 10_000;
+
+export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
+  const { loadConfig } = await loadConfigModule();
+  const flags = {
+    data: options.data,
+    listen: options.listen,
+    'tls.cert': options.tlsCert,
+    'tls.key': options.tlsKey,
+    insecure: options.insecure,
+    behindProxy: options.behindProxy,
+    logLevel: options.logLevel,
+  };
+  const { environment } = io;
+  const config = loadConfig({
+    file: options.config,
+    flags,
+    environment,
+    workingDirectory: process.cwd(),
+    homeDirectory: homedir(),
+  });
+  const { createLogger } = await loadLogger();
+  const log = createLogger({
+    level: config.logLevel,
+    write: (text) => void io.stderr.write(text),
+    pretty: io.stderr.isTTY === true && options.json !== true,
+    colour: isColoured(io.stderr, environment),
+  });
+  const signals = new SignalWatch();
+  try {
+    const { startServer } = await import('@wakeline/server');
+    const server = await startServer(config, { log });
+    const urls = server.addresses.map(({ url }) => url);
+    const data = config.dataDirectory;
+    const ready =
+      options.json === true
+        ? JSON.stringify({ event: 'ready', urls, data })
+        : `wakeline: ready ${urls.join(' ')} data=${data}`;
+    io.stdout.write(`${ready}\n`);
+    const failure = await Promise.race([signals.first, server.failed]);
+    if (failure instanceof Error) {
+      log.error({ err: failure }, 'the server stopped itself');
+      await stopInTime(server);
+      return exitCodes.hubFailed.code;
+    }
+    log.info({ signal: failure }, 'leaving');
+    return (await stopInTime(server)) ? exitCodes.ok.code : exitCodes.failure.code;
+  } catch (error) {
+    throw explained(error, config.dataDirectory);
+  } finally {
+    signals.stop();
+  }
+}
+
+/** False when it took too long. */
+async function stopInTime(server: RunningServer): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, STOP_MS_MAX, false);
+  });
+  try {
+    return await Promise.race([server.stop().then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The first SIGTERM or SIGINT asks to leave, the second leaves. */
+class SignalWatch {
+  readonly first: Promise<NodeJS.Signals>;
+  #resolve: (signal: NodeJS.Signals) => void = () => undefined;
+  #count = 0;
+
+  constructor() {
+    this.first = new Promise((resolve) => (this.#resolve = resolve));
+    process.on('SIGTERM', this.#handle);
+    process.on('SIGINT', this.#handle);
+  }
+
+  readonly #handle = (signal: NodeJS.Signals): void => {
+    this.#count += 1;
+    if (this.#count > 1) process.exit(exitCodes.interrupted.code);
+    this.#resolve(signal);
+  };
+
+  stop(): void {
+    process.off('SIGTERM', this.#handle);
+    process.off('SIGINT', this.#handle);
+  }
+}
+
+const hints: Readonly<Record<string, string>> = {
+  LISTENER_ADDRESS_IN_USE: 'end the other program, or choose other ports with --listen URL',
+  LISTENER_FAILED: 'choose another address with --listen URL; ports below 1024 need permission',
+  TLS_FILES_UNUSABLE: 'check --tls-cert and --tls-key: PEM, readable, and belonging together',
+  STORE_FORMAT: 'use the version that wrote the directory, or another --data DIR',
+  STORE_CORRUPT: 'restore the directory from a backup, or use another --data DIR',
+};
+
+function explained(error: unknown, dataDirectory: string): unknown {
+  const code = (error as { code?: unknown }).code;
+  if (!(error instanceof Error) || typeof code !== 'string') return error;
+  if (code === 'STORE_LOCKED') {
+    const hint = 'end the other server, or choose another directory with --data DIR';
+    return new CliError('locked', `another server has ${dataDirectory} open`, { cause: error, code, hint });
+  }
+  return new CliError('failure', error.message, { cause: error, code, hint: hints[code] });
+}

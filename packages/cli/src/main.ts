@@ -1,0 +1,71 @@
+/** The `wakeline` command: runs one command line and turns whatever happens into output and an exit code. */
+import { CommanderError } from 'commander';
+import { CliError } from './errors.js';
+import { exitCodes } from './exit-codes.js';
+import { isColoured } from './io.js';
+import type { CliIo } from './io.js';
+
+export { exitCodes } from './exit-codes.js';
+export type { CliIo } from './io.js';
+
+/** Runs `wakeline ARGUMENTS`; never throws. The exit code, see docs/cli.md. */
+export async function run(argv: readonly string[], io: CliIo): Promise<number> {
+  try {
+    // Everything behind it belongs to sleepbox and its program, `--help` and `--` too.
+    if (argv[0] === 'sleepbox') {
+      const { runSleepboxCommand } = await import('@wakeline/sleepbox');
+      return await runSleepboxCommand(argv.slice(1), io);
+    }
+    const { createProgram } = await import('./program.js');
+    let code: number = exitCodes.ok.code;
+    const program = createProgram(io, (set) => (code = set));
+    if (argv.length === 0) {
+      program.outputHelp({ error: true });
+      return exitCodes.usage.code;
+    }
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    return report(error, argv, io);
+  }
+}
+
+/** Runs the process's own command line and sets its exit code. */
+export async function runMain(): Promise<void> {
+  // `wakeline devices | head` closes the pipe early: that is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exitCodes.ok.code);
+    throw error;
+  });
+  const { stdin, stdout, stderr, env: environment } = process;
+  process.exitCode = await run(process.argv.slice(2), { stdin, stdout, stderr, environment });
+}
+
+function report(error: unknown, argv: readonly string[], io: CliIo): number {
+  // Commander has printed help, version or its message already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok.code : exitCodes.usage.code;
+  const failure = toCliError(error);
+  const { message, hint, code } = failure;
+  const ownArguments = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  if (ownArguments.includes('--json')) {
+    io.stderr.write(`${JSON.stringify({ error: { code: code ?? failure.exit, message, hint } })}\n`);
+    return failure.exitCode;
+  }
+  const [on, off] = isColoured(io.stderr, io.environment) ? ['\u001b[31m', '\u001b[0m'] : ['', ''];
+  io.stderr.write(`${on}wakeline: ${message}${off}\n`);
+  if (hint !== undefined) io.stderr.write(`  ${hint}\n`);
+  if (failure.cause === error && io.environment['WAKELINE_DEBUG'] !== undefined)
+    io.stderr.write(`${(error as Error).stack}\n`);
+  return failure.exitCode;
+}
+
+function toCliError(error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  const { code, message } = error as { code?: string; message?: string };
+  if (code === 'CONFIG_INVALID') {
+    const text = `the configuration has mistakes:\n  ${String(message).replaceAll('\n', '\n  ')}`;
+    return new CliError('usage', text, { cause: error, code, hint: 'see docs/configuration.md' });
+  }
+  if (code === 'CONFIG_UNREADABLE') return new CliError('usage', String(message), { cause: error, code });
+  return new CliError('failure', String(message ?? error), { cause: error, code });
+}

@@ -1,0 +1,238 @@
+/**
+ * Every command with its flags, help and examples. What a command does is loaded when it is called: `wakeline send`
+ * must not wait for the server's libraries.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { defaultServer } from './api-client.js';
+import { isColoured } from './io.js';
+import type { CliIo } from './io.js';
+
+/** Version of the package that this file belongs to. */
+export function readVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** A flag that may be repeated. */
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;
+}
+
+const json = ['--json', 'answer as JSON, for machines'] as const;
+
+function withClientOptions(command: Command): Command {
+  return command
+    .option('--server <url>', `address of the server (env WAKELINE_SERVER; default ${defaultServer})`)
+    .option('--token <token>', 'API token (env WAKELINE_TOKEN; others on this machine can see flags)')
+    .option(
+      '--data <dir>',
+      'data directory whose admin.token is used for a server on this machine (env WAKELINE_DATA)',
+    )
+    .option(...json);
+}
+
+/** `setExitCode` is called by every command that was carried out. */
+export function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {
+  const program = new Command('wakeline');
+  program
+    .description('Reaches an application while its device is asleep.')
+    .version(readVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .showSuggestionAfterError(true)
+    .showHelpAfterError('Try: wakeline --help')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      getOutHasColors: () => isColoured(io.stdout, io.environment),
+      getErrHasColors: () => isColoured(io.stderr, io.environment),
+      outputError: (text, write) => write(text.replace(/^error: /, 'wakeline: ')),
+    })
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline up',
+        'wakeline send --device phone-1 "Hello"',
+        'wakeline devices',
+        'wakeline sleepbox -- node app.js',
+      ) + '\nEnvironment variables and exit codes: docs/cli.md\n',
+    );
+  addUp(program, io, setExitCode);
+  addSend(program, io, setExitCode);
+  addDevices(program, io, setExitCode);
+  addTokens(program, io, setExitCode);
+
+  const password = program
+    .command('password')
+    .description('passwords of the users in the configuration file');
+  password
+    .command('hash')
+    .description(
+      'print the line for the configuration file; the password is asked for, or read from standard input',
+    )
+    .option(...json)
+    .addHelpText('after', examples('wakeline password hash', 'wakeline password hash < password.txt'))
+    .action(async (options) =>
+      setExitCode(await (await import('./commands/password.js')).hashPasswordCommand(options, io)),
+    );
+
+  // main.ts hands everything behind `sleepbox` over untouched; this is for the list of commands.
+  program
+    .command('sleepbox', 'run a program as on a sleeping phone (wakeline sleepbox --help)', {
+      executableFile: 'none',
+    })
+    .allowUnknownOption();
+
+  program
+    .command('demo')
+    .description('see a sleeping device being woken, on this machine')
+    .option(...json)
+    .option('--keep', 'leave the data directory behind')
+    .addHelpText('after', examples('wakeline demo', 'wakeline demo --json'))
+    .action(async (options: { json?: boolean; keep?: boolean }) => {
+      const { runDemo } = await import('./demo/demo.js');
+      setExitCode(await runDemo({ json: options.json === true, keep: options.keep === true }, io));
+    });
+  return program;
+}
+
+function addUp(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  program
+    .command('up')
+    .description('run a server until it gets SIGTERM or SIGINT')
+    .option(
+      '--data <dir>',
+      'data directory (env WAKELINE_DATA; default $XDG_DATA_HOME/wakeline or ~/.local/share/wakeline)',
+    )
+    .option('--listen <url>', 'a listener, repeatable; any replaces the defaults', collect)
+    .option('--tls-cert <file>', 'PEM certificate chain of the https and mqtts listeners')
+    .option('--tls-key <file>', 'PEM private key of that certificate')
+    .option('--config <file>', 'YAML configuration (env WAKELINE_CONFIG), see docs/configuration.md')
+    .option('--insecure', 'allow public listeners without TLS or credentials')
+    .option('--behind-proxy <address>', 'a proxy in front, address or address/prefix, repeatable', collect)
+    .option('--log-level <level>', 'silent, error, warn, info or debug')
+    .option('--json', 'print the ready line and the log as JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline up',
+        'wakeline up --data ./data --listen http://127.0.0.1:0 --listen mqtt://127.0.0.1:0',
+        'wakeline up --listen mqtts://0.0.0.0:8883 --tls-cert cert.pem --tls-key key.pem',
+      ),
+    )
+    .action(async (options) => setExitCode(await (await import('./commands/up.js')).runUp(options, io)));
+}
+
+function addSend(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  withClientOptions(program.command('send'))
+    .description('send a message to a device or a topic; done when the server has it on disk')
+    .argument('[text]', 'the message; - reads standard input')
+    .option('--device <id>', 'to this device')
+    .option('--topic <topic>', 'to every subscriber of this topic')
+    .option('--channel <channel>', "channel of the device's inbox")
+    .option('--ttl <duration>', 'how long it may wait, like 10s or 24h')
+    .addOption(
+      new Option('--urgency <urgency>', 'when to wake the device').choices([
+        'very-low',
+        'low',
+        'normal',
+        'high',
+      ]),
+    )
+    .option('--replace <key>', 'replace an undelivered message with the same key')
+    .addOption(new Option('--qos <qos>', 'strength of the delivery').choices(['1', '2']))
+    .option('--retain', 'topics: keep it for later subscribers')
+    .option('--content-type <type>', 'media type of the message')
+    .option('--property <name=value>', 'user property, repeatable', collect)
+    .option('--idempotency-key <key>', 'repeating the command with this key sends nothing twice')
+    .option('--file <file>', 'read the message from a file')
+    .addOption(
+      new Option('--wait <stage>', 'wait until every device is there').choices(['delivered', 'acknowledged']),
+    )
+    .option('--timeout <duration>', 'how long to wait', '30s')
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline send --device phone-1 "Your taxi is here" --ttl 10m --urgency high',
+        'wakeline send --topic news/local --file story.json --content-type application/json',
+        'wakeline send --device phone-1 --wait acknowledged --timeout 1m "Are you there?"',
+      ),
+    )
+    .action(async (text, options) =>
+      setExitCode(await (await import('./commands/send.js')).runSend(text, options, io)),
+    );
+  withClientOptions(program.command('message'))
+    .description('what became of a message')
+    .argument('<id>', 'as send printed it')
+    .addHelpText('after', examples('wakeline message 01JABC'))
+    .action(async (id, options) =>
+      setExitCode(await (await import('./commands/send.js')).runMessage(id, options, io)),
+    );
+}
+
+function addDevices(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  const load = () => import('./commands/devices.js');
+  const devices = program
+    .command('devices')
+    .description('list devices, or one of the commands below')
+    .addHelpText(
+      'after',
+      examples('wakeline devices', 'wakeline devices add phone-1', 'wakeline devices show phone-1 --json'),
+    );
+  withClientOptions(devices.command('list', { isDefault: true }))
+    .description('list all devices')
+    .addHelpText('after', examples('wakeline devices', 'wakeline devices list --json'))
+    .action(async (options) => setExitCode(await (await load()).listDevices(options, io)));
+  withClientOptions(devices.command('show'))
+    .description('show one device')
+    .argument('<id>')
+    .addHelpText('after', examples('wakeline devices show phone-1'))
+    .action(async (id, options) => setExitCode(await (await load()).showDevice(id, options, io)));
+  withClientOptions(devices.command('add'))
+    .description('make a device, or give it a new token; prints the token this once')
+    .argument('<id>')
+    .option('--publish <filter>', 'topics it may publish to, repeatable; %d is its id', collect)
+    .option('--subscribe <filter>', 'topics it may subscribe to, repeatable', collect)
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline devices add phone-1',
+        "wakeline devices add phone-1 --publish 'up/%d/#' --subscribe 'down/%d/#'",
+      ),
+    )
+    .action(async (id, options) => setExitCode(await (await load()).addDevice(id, options, io)));
+  withClientOptions(devices.command('remove'))
+    .description('end a device: its connection, credential and waiting messages')
+    .argument('<id>')
+    .addHelpText('after', examples('wakeline devices remove phone-1'))
+    .action(async (id, options) => setExitCode(await (await load()).removeDevice(id, options, io)));
+}
+
+function addTokens(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  const load = () => import('./commands/token.js');
+  const token = program
+    .command('token')
+    .description('API tokens')
+    .addHelpText('after', examples('wakeline token create --name ci --scope send', 'wakeline token list'));
+  withClientOptions(token.command('create'))
+    .description('make a token; prints it this once')
+    .requiredOption('--name <name>', 'for people')
+    .requiredOption('--scope <scope...>', 'send, read, admin')
+    .addHelpText('after', examples('wakeline token create --name ci --scope send read'))
+    .action(async (options) => setExitCode(await (await load()).createToken(options, io)));
+  withClientOptions(token.command('list'))
+    .description('list the tokens, without their secrets')
+    .addHelpText('after', examples('wakeline token list'))
+    .action(async (options) => setExitCode(await (await load()).listTokens(options, io)));
+  withClientOptions(token.command('revoke'))
+    .description('end a token at once')
+    .argument('<id>', 'as token list prints it')
+    .addHelpText('after', examples('wakeline token revoke 4fT0aQbG2kZx'))
+    .action(async (id, options) => setExitCode(await (await load()).revokeToken(id, options, io)));
+}

@@ -1,0 +1,321 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { exitCodes } from '../src/main.js';
+import { FakeServer, wakeline } from './cli-runner.js';
+
+const server = new FakeServer();
+const folder = mkdtempSync(join(tmpdir(), 'wakeline-cli-'));
+before(() => server.start());
+after(() => {
+  server.stop();
+  rmSync(folder, { recursive: true });
+});
+beforeEach(() => {
+  server.requests.length = 0;
+});
+const ask = (argv: readonly string[], environment = {}, input = '') => {
+  return wakeline([...argv, '--server', server.url], environment, input);
+};
+
+describe('help', () => {
+  const commands = [
+    [],
+    ['up'],
+    ['send'],
+    ['message'],
+    ['devices'],
+    ['devices', 'list'],
+    ['devices', 'show'],
+    ['devices', 'add'],
+    ['devices', 'remove'],
+    ['token'],
+    ['token', 'create'],
+    ['token', 'list'],
+    ['token', 'revoke'],
+    ['password', 'hash'],
+    ['demo'],
+  ];
+  for (const command of commands) {
+    test(`wakeline ${command.join(' ')} --help has examples and no colours`, async () => {
+      const { code, out, err } = await wakeline([...command, '--help']);
+      assert.deepEqual([code, err], [0, '']);
+      assert.match(out, /^Usage: wakeline/);
+      assert.match(out, /Examples:\n {2}\$ wakeline/);
+      assert.ok(!out.includes('\u001b'));
+    });
+  }
+
+  test('of sleepbox is its own', async () => {
+    const { code, out } = await wakeline(['sleepbox', '--help']);
+    assert.equal(code, 0);
+    assert.match(out, /sleepbox/);
+    assert.doesNotMatch(out, /WAKELINE_SERVER/);
+  });
+
+  test('is shown when nothing was asked', async () => {
+    const { code, out, err } = await wakeline([]);
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, /^Usage: wakeline/);
+  });
+
+  test('the version is the package’s', async () => {
+    const { code, out } = await wakeline(['--version']);
+    assert.equal(code, 0);
+    assert.match(out, /^\d+\.\d+\.\d+/);
+  });
+});
+
+describe('wrong arguments end with 2 and say what to do', () => {
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [['sned'], /unknown command 'sned'[\s\S]*send/],
+    [['send', '--devise', 'd', 'x'], /unknown option '--devise'[\s\S]*--device/],
+    [['send', 'x'], /--device ID or --topic T/],
+    [['send', '--device', 'd', '--topic', 't', 'x'], /--device ID or --topic T/],
+    [['send', '--device', 'd', '--urgency', 'asap', 'x'], /very-low, low, normal, high/],
+    [['send', '--device', 'd', '--timeout', '30', 'x'], /no duration[\s\S]*30s/],
+    [['send', '--device', 'd', '--property', 'x', 'x'], /name=value/],
+    [['send', '--device', 'd', '--file', 'f', 'x'], /not both/],
+    [['devices', '--server', 'nowhere'], /no server address[\s\S]*http:\/\//],
+    [['devices', 'show'], /missing required argument 'id'/],
+    [['token', 'create', '--name', 'n'], /--scope/],
+    [['up', '--listen', 'http://0.0.0.0:0'], /--listen: listen: [\s\S]*--insecure/],
+    [
+      ['up', '--listen', 'mqt://127.0.0.1:0', '--log-level', 'loud'],
+      /did you mean mqtt[\s\S]*--log-level: logLevel: must be one of/,
+    ],
+    [['up', '--config', '/nonexistent/x.yaml'], /cannot read the configuration file/],
+    [['password', 'hash'], /the password is empty/],
+  ];
+  for (const [argv, message] of cases) {
+    test(`wakeline ${argv.join(' ')}`, async () => {
+      const { code, out, err } = await wakeline(argv);
+      assert.equal(code, 2, err);
+      assert.equal(out, '');
+      assert.match(err, message);
+    });
+  }
+});
+
+describe('send', () => {
+  const sent = { status: 201, json: { id: 'm1', recipients: 1 } };
+
+  test('a text with everything', async () => {
+    server.answer = () => sent;
+    const argv = [
+      'send',
+      '--device',
+      'a/b',
+      'hi',
+      '--ttl',
+      '10s',
+      '--urgency',
+      'high',
+      '--replace',
+      'k',
+      '--channel',
+      'c',
+    ];
+    const { code, out } = await ask([
+      ...argv,
+      '--qos',
+      '2',
+      '--property',
+      'a=1=2',
+      '--property',
+      'a=3',
+      '--idempotency-key',
+      'i "x"',
+    ]);
+    assert.deepEqual([code, out], [0, 'm1 stored for 1 device\n']);
+    const { method, url, json, headers } = server.requests[0]!;
+    assert.equal(`${method} ${url}`, 'POST /v1/devices/a%2Fb/messages');
+    const { body, ttl, urgency, replace, channel, qos, properties } = json;
+    assert.deepEqual([body, ttl, urgency, replace, channel, qos], ['hi', '10s', 'high', 'k', 'c', 2]);
+    assert.deepEqual(properties, { a: ['1=2', '3'] });
+    assert.equal(headers['idempotency-key'], '"i \\"x\\""');
+  });
+
+  test('bytes from a file, standard input, and as JSON', async () => {
+    server.answer = () => sent;
+    const file = join(folder, 'body');
+    writeFileSync(file, Uint8Array.of(0, 255));
+    await ask(['send', '--topic', 't', '--retain', '--file', file]);
+    assert.deepEqual([server.requests[0]!.json.bodyBase64, server.requests[0]!.json.retain], ['AP8=', true]);
+    for (const dash of [['-'], ['--file', '-'], []]) {
+      server.requests.length = 0;
+      const { out } = await ask(['send', '--topic', 't', '--json', ...dash], {}, 'in');
+      assert.equal(server.requests[0]!.json.bodyBase64, 'aW4=');
+      assert.deepEqual(JSON.parse(out), sent.json);
+    }
+  });
+
+  test('waits until it is acknowledged', async () => {
+    let asked = 0;
+    server.answer = ({ method }) => {
+      if (method === 'POST') return sent;
+      asked += 1;
+      const stage = asked < 3 ? 'stored' : 'acknowledged';
+      return {
+        status: 200,
+        json: { ...message, recipients: [{ device: 'd', sequence: 1, stage, reason: null }] },
+      };
+    };
+    const { code, out } = await ask(['send', '--device', 'd', 'x', '--wait', 'acknowledged']);
+    assert.equal(code, 0);
+    assert.equal(asked, 3);
+    assert.match(out, /^DEVICE +NUMBER +STAGE +REASON\nd +1 +acknowledged$/m);
+  });
+
+  test('ends with 6 when the message ended or time is up', async () => {
+    for (const [stage, wanted] of [
+      ['expired', /will not be acknowledged/],
+      ['stored', /not acknowledged in time/],
+    ] as const) {
+      const recipients = [{ device: 'd', sequence: 1, stage, reason: 'why' }];
+      server.answer = ({ method }) =>
+        method === 'POST' ? sent : { status: 200, json: { ...message, recipients } };
+      const { code, err } = await ask([
+        'send',
+        '--device',
+        'd',
+        'x',
+        '--wait',
+        'acknowledged',
+        '--timeout',
+        '10ms',
+      ]);
+      assert.equal(code, exitCodes.unfinished.code);
+      assert.match(err, wanted);
+    }
+  });
+
+  const message = { id: 'm1', topic: 't', acceptedAt: 'A', expiresAt: null, recipientCount: 1 };
+  test('message shows the stages', async () => {
+    const recipients = [{ device: 'd\u001b[2J', sequence: 4, stage: 'dropped', reason: 'session ended' }];
+    server.answer = () => ({ status: 200, json: { ...message, recipientCount: 3, recipients } });
+    const { out } = await ask(['message', 'm/1']);
+    assert.equal(server.requests[0]!.url, '/v1/messages/m%2F1');
+    assert.match(out, /^m1 accepted A, expires never\n[\s\S]*session ended\nand 2 more\n$/);
+    assert.ok(!out.includes('\u001b'));
+  });
+});
+
+describe('devices and tokens', () => {
+  const device = {
+    id: 'd',
+    connected: true,
+    hasCredential: false,
+    waitingMessages: 1,
+    waitingBytes: 2,
+    inflightMessages: 0,
+  };
+
+  test('all pages are listed', async () => {
+    server.answer = ({ url }) => {
+      const isLast = url.includes('after=d');
+      return {
+        status: 200,
+        json: { devices: [isLast ? { ...device, id: 'e' } : device], next: isLast ? null : 'd' },
+      };
+    };
+    const { out } = await ask(['devices']);
+    assert.match(out, /^d +connected +1 +2 +0 +-$/m);
+    assert.match(out, /^e +connected/m);
+    const lines = (await ask(['devices', '--json'])).out.trim().split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line).id),
+      ['d', 'e'],
+    );
+  });
+
+  test('secrets are printed alone', async () => {
+    server.answer = () => ({ status: 200, json: { id: 'd', token: 'wl_d_x' } });
+    const added = await ask(['devices', 'add', 'd', '--publish', 'a', '--publish', 'b']);
+    assert.deepEqual([added.code, added.out], [0, 'wl_d_x\n']);
+    assert.match(added.err, /not shown again/);
+    assert.deepEqual(server.requests[0]!.json, { access: { publish: ['a', 'b'] } });
+    const made = await ask(['token', 'create', '--name', 'ci', '--scope', 'send', 'read']);
+    assert.equal(made.out, 'wl_d_x\n');
+    assert.deepEqual(server.requests[1]!.json, { name: 'ci', scopes: ['send', 'read'] });
+  });
+
+  test('the rest', async () => {
+    server.answer = () => ({ status: 204 });
+    assert.equal((await ask(['devices', 'remove', 'd'])).out, 'd removed\n');
+    assert.equal((await ask(['token', 'revoke', 't'])).out, 't revoked\n');
+    assert.deepEqual(
+      server.requests.map(({ method, url }) => `${method} ${url}`),
+      ['DELETE /v1/devices/d', 'DELETE /v1/tokens/t'],
+    );
+    server.answer = () => ({ status: 200, json: { ...device, peer: null } });
+    assert.match((await ask(['devices', 'show', 'd'])).out, /^connected: +true$[\s\S]*^peer: +-$/m);
+    server.answer = () => ({
+      status: 200,
+      json: { tokens: [{ id: 't', name: 'n', scopes: ['send'], createdAt: 'C' }] },
+    });
+    assert.match((await ask(['token', 'list'])).out, /^t +n +send +C$/m);
+  });
+});
+
+describe('the server', () => {
+  test('gets the token of the flag, the environment, or the data directory of this machine', async () => {
+    server.answer = () => ({ status: 200, json: { tokens: [] } });
+    writeFileSync(join(folder, 'admin.token'), 'wl_a_file\n');
+    await ask(['token', 'list', '--token', 'wl_a_flag'], { WAKELINE_TOKEN: 'wl_a_env' });
+    await ask(['token', 'list', '--data', folder], { WAKELINE_TOKEN: 'wl_a_env' });
+    await ask(['token', 'list', '--data', folder]);
+    await ask(['token', 'list']);
+    const seen = server.requests.map(({ headers }) => headers.authorization);
+    assert.deepEqual(seen, ['Bearer wl_a_flag', 'Bearer wl_a_env', 'Bearer wl_a_file', undefined]);
+  });
+
+  test('that is not there ends with 5', async () => {
+    const gone = new FakeServer();
+    await gone.start();
+    const { url } = gone;
+    gone.stop();
+    const { code, err } = await wakeline(['devices', '--server', url]);
+    assert.equal(code, exitCodes.unreachable.code);
+    assert.match(err, /cannot reach http:\/\/127.0.0.1:\d+: ECONNREFUSED\n.*wakeline up/);
+  });
+
+  test('that refuses ends with 4, with its code as JSON', async () => {
+    const error = { code: 'unauthorized', message: 'a bearer token is needed' };
+    server.answer = () => ({ status: 401, json: { error } });
+    const { code, err } = await ask(['devices', '--json']);
+    assert.equal(code, exitCodes.refused.code);
+    const { error: told } = JSON.parse(err);
+    assert.equal(told.code, 'unauthorized');
+    assert.match(told.hint, /--token/);
+  });
+
+  test('that is something else is told', async () => {
+    server.answer = () => ({
+      status: 404,
+      json: { error: { code: 'unknown-device', message: 'no such device' } },
+    });
+    const { code, err } = await ask(['devices', 'show', 'd']);
+    assert.deepEqual([code, err], [1, 'wakeline: no such device\n']);
+  });
+});
+
+test('a password becomes a line that the configuration takes', async () => {
+  const { code, out } = await wakeline(['password', 'hash'], {}, 'geheim\n');
+  assert.equal(code, 0);
+  assert.match(out, /^scrypt\$32768\$8\$1\$[\w-]{22}\$[\w-]{43}\n$/);
+});
+
+test('docs/cli.md has the table of exit codes', () => {
+  const document = readFileSync(new URL('../../../../docs/cli.md', import.meta.url), 'utf8');
+  const rows = [...document.matchAll(/^\| (\d+) +\| (.*?) +\|$/gm)].map(([, code, meaning]) => [
+    Number(code),
+    meaning,
+  ]);
+  assert.deepEqual(
+    rows,
+    Object.values(exitCodes).map(({ code, meaning }) => [code, meaning]),
+  );
+});
