@@ -76,7 +76,8 @@ class MqttAcceptor {
     this.#tls = createTlsServer({ ...readTlsFiles(config.tls), handshakeTimeout }, (socket) =>
       this.#handleSecure(socket),
     );
-    this.#tls.on('tlsClientError', ignoreError);
+    // Node closes the socket by itself after most of these errors, but not after a handshake that took too long.
+    this.#tls.on('tlsClientError', (_error, socket) => socket.destroy());
     this.#reloader = new TlsReloader(this.#tls, config.tls, context.limits.tlsReloadPollMs, context.log);
   }
 

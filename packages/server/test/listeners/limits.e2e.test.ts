@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
+  configOf,
   connackBytes,
   connectClient,
   connectPacket,
@@ -64,12 +65,7 @@ describe('limits at the door', () => {
   });
 
   it('a connection that sends nothing, or its CONNECT byte by byte, is closed in time', async (t) => {
-    const mqtt = {
-      connectTimeoutMs: 300,
-      packetBytesMax: 65_536,
-      sessionExpirySecondsMax: 0,
-      serverKeepAliveSeconds: undefined,
-    };
+    const mqtt = { ...configOf('').mqtt, connectTimeoutMs: 300 };
     const server = await startTestServer(
       t,
       { mqtt, listeners: [listener('mqtt')] },

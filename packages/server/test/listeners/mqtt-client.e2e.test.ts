@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { openAccess } from '@wakeline/core/domain';
 import type { ListenerProtocol } from '../../src/config/config.js';
+import { hashPassword } from '../../src/config/password.js';
 import { connectClient, Inbox, listener, startTestServer } from './harness.js';
 import type { TestServer } from './harness.js';
 
@@ -88,5 +90,30 @@ describe('the mqtt client over every listener', () => {
     );
     await connectClient(t, server.url('mqtt'), { clientId: 'one', protocolVersion: 5 });
     assert.equal(await taken, 0x8e);
+  });
+
+  it('devices with tokens and users with passwords are let in, and nobody else', async (t) => {
+    const passwordScrypt = await hashPassword('correct horse');
+    const users = [{ name: 'ann', passwordScrypt, access: openAccess }];
+    const server = await startTestServer(t, { listeners: all, anonymousDevices: false, users });
+    const url = server.url('mqtt');
+    const put = await fetch(`${server.url('http')}/v1/devices/phone`, { method: 'PUT' });
+    const { token } = (await put.json()) as { token: string };
+    const phone = { clientId: 'phone', username: 'phone', password: token };
+    await connectClient(t, url, phone);
+    const ann = { clientId: 'ann-laptop', username: 'ann', password: 'correct horse' };
+    await connectClient(t, url, ann);
+    for (const options of [
+      { clientId: 'phone' },
+      { ...phone, password: `${token.slice(0, -1)}_` },
+      { ...phone, clientId: 'other' },
+      { ...ann, password: 'wrong' },
+      { ...ann, clientId: 'phone' },
+      { ...ann, username: 'bob', clientId: 'bob' },
+    ]) {
+      for (const protocolVersion of [4, 5] as const) {
+        await assert.rejects(connectClient(t, url, { ...options, protocolVersion }), JSON.stringify(options));
+      }
+    }
   });
 });
