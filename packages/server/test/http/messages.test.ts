@@ -277,7 +277,9 @@ describe('a batch', () => {
     assert.equal(results[1].status, 404);
     assert.equal(results[1].error.code, 'unknown-device');
     assert.equal(results[2].id, 'm-topic');
-    const rest = results.slice(3).map((result: any) => [result.status, result.error.code]);
+    const rest = results
+      .slice(3)
+      .map((result: { status: number; error: { code: string } }) => [result.status, result.error.code]);
     assert.deepEqual(rest, Array(5).fill([400, 'body-invalid']));
     assert.equal(hub.requests.length, 3);
   });

@@ -5,7 +5,7 @@ import type { Statistics } from '@wakeline/core/domain';
 import { createLogger, createMetrics, metricNames } from '../../src/telemetry/index.js';
 
 /** Each field has a figure of its own. */
-const fields = Object.values<{ field?: keyof Statistics }>(metricNames).flatMap(({ field }) => field ?? []);
+const fields = Object.values(metricNames).flatMap((row) => ('field' in row ? (row.field ?? []) : []));
 const statistics = Object.fromEntries(
   fields.map((field, index) => [field, index + 100]),
 ) as unknown as Statistics;
