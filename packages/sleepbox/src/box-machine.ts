@@ -87,6 +87,10 @@ export class BoxMachine {
     return this.#phase;
   }
 
+  get markCount(): number {
+    return this.#book.markCount;
+  }
+
   summary(now: number): BoxSummary {
     return this.#account.summary(now);
   }

@@ -29,6 +29,11 @@ export class ConnectionBook {
     this.#programMarks = undefined;
   }
 
+  /** How many marks the program has set. */
+  get markCount(): number {
+    return this.#programMarks?.length ?? 0;
+  }
+
   /** Adds a mark of the program's; from the first on, the box's own no longer count. Returns how many there are. */
   mark(mark: Mark): number {
     this.#programMarks = [...(this.#programMarks ?? []).filter((one) => !isSameMark(one, mark)), mark];

@@ -59,7 +59,7 @@ export const limits = {
   helperReplyMsMax: 2_000,
   /** How long compiling the helper may take, ms. */
   compileMsMax: 30_000,
-  /** Sockets waited for at once by the helper; a program with more is watched in part, and the timeline says so. */
+  /** Connections of one program that the helper waits for; of more, the first so many. */
   heldSocketsMax: 4_000,
   /** How long `ctl` waits for an answer, ms: a freeze with its quiet time and more. */
   ctlReplyMsMax: 15_000,

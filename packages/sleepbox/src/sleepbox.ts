@@ -412,6 +412,9 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   #handleControl(request: Request): Answer {
     const command: ControlCommand = parseControlCommand(request, this.#options.policy.keepaliveMsMin);
     if (command.type === 'state') return { state: this.status() };
+    if (command.type === 'mark' && this.#machine.markCount >= limits.marksMax) {
+      throw new SleepboxError('TOO_MANY_MARKS', `a program may mark ${limits.marksMax} connections`);
+    }
     this.#tell(command);
     return {};
   }

@@ -142,6 +142,10 @@ describe('control socket', { concurrency: 2 }, () => {
         assert.equal(answer['error'], code);
       }
       await server.next('controlClosed');
+      for (let localPort = 1; localPort <= limits.marksMax; localPort++) {
+        assert.equal((await server.control({ cmd: 'mark', localPort }))['ok'], true);
+      }
+      assert.equal((await server.control({ cmd: 'mark', localPort: 60_000 }))['error'], 'TOO_MANY_MARKS');
       assert.equal((await server.control({ cmd: 'state' }))['ok'], true);
     },
   );
