@@ -123,6 +123,8 @@ class Demo {
   }
 
   async stop(): Promise<void> {
+    // What the box says of its own end is no part of the story.
+    this.#box?.removeAllListeners('event');
     await this.#box?.stop();
     await this.#server?.stop();
   }
@@ -279,6 +281,7 @@ class Demo {
         'shown twice': repeated,
         'still waiting on the server': device.waitingMessages,
         wakes: Object.entries(summary.wakes)
+          .filter(([, count]) => count > 0)
           .map(([cause, count]) => `${count} by ${cause}`)
           .join(', '),
         'relaunches after a crash': summary.relaunches,

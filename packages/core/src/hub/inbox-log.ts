@@ -201,7 +201,7 @@ export class InboxLog {
   /** The entry with this number among those sent on the current flow; 0: there is none. */
   findInflight(inbox: Inbox, sequence: number): number {
     for (const lane of [inbox.topics, inbox.addressedIfAny]) {
-      if (lane === null || lane.scanned === 0) continue;
+      if (lane === null) continue;
       const entry = findSequence(this.entries, lane, sequence);
       if (entry !== 0 && this.entries.flags[entry] & EntryFlag.inflight) return entry;
     }
@@ -234,9 +234,9 @@ export class InboxLog {
   /** The flow is gone: what was sent on it and not acknowledged is to be sent again. */
   endFlow(inbox: Inbox): void {
     for (const lane of [inbox.topics, inbox.addressedIfAny]) {
-      if (lane !== null) endInflight(this.entries, lane);
+      if (lane !== null) inbox.inflight -= endInflight(this.entries, lane, inbox.inflight);
     }
-    inbox.inflight = 0;
+    assert(inbox.inflight === 0, 'what is in flight waits in one of the lanes');
     inbox.sentLast = 0;
   }
 

@@ -7,7 +7,7 @@ export class Lane {
   head = 0;
   tail = 0;
   count = 0;
-  /** The last entry looked at for the current flow; 0: none yet. Behind it nothing was sent on this flow. */
+  /** The last entry looked at for the current flow; 0: none yet, or what was passed over is to be seen again. */
   scanned = 0;
 }
 
@@ -18,15 +18,16 @@ export function findSequence(entries: EntryTable, lane: Lane, sequence: number):
   return entry !== 0 && entries.sequence[entry] === sequence ? entry : 0;
 }
 
-/** The flow is gone: nothing is in flight, and everything is looked at again. */
-export function endInflight(entries: EntryTable, lane: Lane): void {
-  const last = lane.scanned;
-  if (last === 0) return;
-  for (let entry = lane.head; entry !== 0; entry = entries.next[entry]) {
+/** The flow is gone: nothing is in flight, and everything is looked at again. Returns how many were in flight. */
+export function endInflight(entries: EntryTable, lane: Lane, countMax: number): number {
+  let count = 0;
+  for (let entry = lane.head; entry !== 0 && count < countMax; entry = entries.next[entry]) {
+    if (!(entries.flags[entry] & EntryFlag.inflight)) continue;
     entries.flags[entry] &= ~EntryFlag.inflight;
-    if (entry === last) break;
+    count++;
   }
   lane.scanned = 0;
+  return count;
 }
 
 /** Puts the entries into ascending sequence again. */

@@ -594,6 +594,23 @@ describe('delivery', () => {
     assert.equal(text(device.deliveries.at(-1)!.topic), '$line/inbox/default');
   });
 
+  test('[DE-7] subscribing anew to the inbox leaves alone what is in flight', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '$line/inbox/#');
+    await world.request(world.sendTo('d', 'one'));
+    device.subscribe('$line/inbox/#');
+    await world.sync();
+    assert.deepEqual(device.bodies, ['one']);
+    device.acknowledge(1);
+    assert.equal((await statistics(world)).waitingMessages, 0);
+    await world.request(world.sendTo('d', 'two'));
+    device.subscribe('$line/inbox/+');
+    device.close();
+    const again = await world.connect('d');
+    assert.deepEqual(again.bodies, ['two']);
+    assert.equal(again.deliveries[0].duplicate, true);
+  });
+
   test('[DE-8] sequence numbers in flight never span more than packet ids can tell apart', async () => {
     const world = new World();
     const device = await world.subscriber('d', '#');
