@@ -16,7 +16,9 @@ const PUBLICATIONS = isLong ? 50_000 : 6_000;
 const KILLS = isLong ? 20 : 5;
 const DEVICES = 200;
 const MQTT_SENDERS = 5;
-const HTTP_SENDERS = 3;
+const HTTP_SENDERS = 8;
+/** Of the publications, those posted by HTTP. */
+const POSTS = PUBLICATIONS / 5;
 const WINDOW = 40;
 const seed = Number(process.env['WAKELINE_SEED'] ?? 1);
 
@@ -66,6 +68,7 @@ async function storm(
 ): Promise<void> {
   let isOver = false;
   let published = 0;
+  let posted = 0;
   const bodies = { next: 0 };
   const newBody = (): string => `m${bodies.next++}`;
   const acceptedByHttp: HttpSent[] = [];
@@ -81,7 +84,7 @@ async function storm(
     }
   };
   const publishAll = async (sender: LedgerClient): Promise<void> => {
-    while (published < PUBLICATIONS) {
+    while (published - posted < PUBLICATIONS - POSTS) {
       if (!sender.isConnected || sender.open.size >= WINDOW) {
         await sleep(5);
         continue;
@@ -93,7 +96,8 @@ async function storm(
     }
   };
   const postAll = async (): Promise<void> => {
-    while (published < PUBLICATIONS) {
+    while (posted < POSTS) {
+      posted++;
       published++;
       const deviceId = devices[prng.nextInteger(0, devices.length - 1)].id;
       const sent = { body: newBody(), deviceId, toInbox: prng.nextInteger(0, 1) === 0 };

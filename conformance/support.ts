@@ -88,7 +88,11 @@ export class ServerProcess {
       this.url,
       ...more,
     ];
-    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+    // The server refuses settings it does not know; ours are for the tests.
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !name.startsWith('WAKELINE_')),
+    );
+    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.#child = child;
     this.#stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
