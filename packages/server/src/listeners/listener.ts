@@ -7,7 +7,7 @@ import { RuntimeError } from '../runtime/errors.js';
 import type { FlowSocket } from '../runtime/flow-socket.js';
 import type { RuntimeLimits } from '../runtime/limits.js';
 import type { Log } from '../runtime/log.js';
-import { AddressList } from './addresses.js';
+import type { AddressList } from './addresses.js';
 import type { Gate } from './gate.js';
 
 export interface ListenerContext {

@@ -24,6 +24,8 @@ export class Flow implements FlowReceiver {
   isKnownToHub = false;
   /** The session was told that the socket is full. */
   isFull = false;
+  /** Unsent bytes at that moment. */
+  fullBytes = 0;
   /** The session said `close`, or failed: nothing is given to it any more. */
   isEnding = false;
   /** The session was given something in this turn and has not been drained yet. */

@@ -57,7 +57,7 @@ export const runtimeLimits = {
   tlsReloadPollMs: 10_000,
   /** Unsent bytes of one flow at which the hub stops handing it messages until they are gone. */
   unsentBytesMax: 128 * 1024,
-  /** Unsent bytes of one flow at which it is ended at once. */
+  /** Bytes added to a flow that is full already (answers, mostly) at which it is ended at once. */
   unsentBytesFatal: 16 * 1024 * 1024,
   /** Bytes by which a WebSocket message may exceed the largest packet (it may carry several); beyond, close 1009. */
   webSocketSlackBytes: 64 * 1024,

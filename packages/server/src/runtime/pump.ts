@@ -22,8 +22,8 @@ import type { Store, StoreChange } from '@wakeline/core/ports';
 import type { HubRequest } from '../http/options.js';
 import type { Decision, Credentials } from './authenticator.js';
 import type { Clock } from './clock.js';
-import { Flow, FlowTable } from './flow.js';
-import type { FlowOwner } from './flow.js';
+import { FlowTable } from './flow.js';
+import type { Flow, FlowOwner } from './flow.js';
 import type { FlowSocket } from './flow-socket.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
@@ -446,7 +446,8 @@ export class Pump implements FlowOwner {
     socket.write(bytes);
     const unsentBytes = socket.unsentBytes;
     if (unsentBytes < this.#limits.unsentBytesMax) return;
-    if (unsentBytes >= this.#limits.unsentBytesFatal) {
+    // Only what came on top counts: the burst that filled the socket is not the peer's fault.
+    if (flow.isFull && unsentBytes - flow.fullBytes >= this.#limits.unsentBytesFatal) {
       this.counters.flowsStalled += 1;
       this.#options.log.debug({ peer: socket.peer, unsentBytes }, 'flow ended: too much unsent');
       socket.destroy();
@@ -454,6 +455,7 @@ export class Pump implements FlowOwner {
     }
     if (flow.isFull) return;
     flow.isFull = true;
+    flow.fullBytes = unsentBytes;
     flow.progress = socket.progressMark();
     flow.progressMs = now.monotonic;
     this.#giveSession(now, flow, fullInput);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { openAccess } from '@wakeline/core/domain';
+import mqtt from 'mqtt';
 import type { ListenerProtocol } from '../../src/config/config.js';
 import { hashPassword } from '../../src/config/password.js';
 import { connectClient, Inbox, listener, startTestServer } from './harness.js';
@@ -52,7 +53,7 @@ describe('the mqtt client over every listener', () => {
     await sender.endAsync();
     await first.server.stop();
     const second = await startTestServer(t, { dataDirectory: first.dataDirectory });
-    const client = (await import('mqtt')).default.connect(second.url('mqtt'), {
+    const client = mqtt.connect(second.url('mqtt'), {
       ...device,
       reconnectPeriod: 0,
     });
@@ -61,6 +62,25 @@ describe('the mqtt client over every listener', () => {
     assert.deepEqual(
       texts,
       Array.from({ length: 50 }, (_, index) => `${index}`),
+    );
+  });
+
+  it('a backlog of large messages is delivered, though it is more than a socket takes', async (t) => {
+    const server = await startTestServer(t);
+    const device = { clientId: 'sleeper', clean: false, protocolVersion: 4 } as const;
+    const awake = await connectClient(t, server.url('mqtt'), device);
+    await awake.subscribeAsync('large', { qos: 1 });
+    await awake.endAsync();
+    const sender = await connectClient(t, server.url('mqtt'));
+    for (let index = 0; index < 40; index += 1) {
+      await sender.publishAsync('large', Buffer.alloc(1_000_000, index), { qos: 1 });
+    }
+    const client = mqtt.connect(server.url('mqtt'), { ...device, reconnectPeriod: 0 });
+    t.after(() => client.endAsync(true));
+    const messages = await new Inbox(client).take(40);
+    assert.equal(
+      messages.every(({ text }, index) => text.length === 1_000_000 && text.charCodeAt(0) === index),
+      true,
     );
   });
 

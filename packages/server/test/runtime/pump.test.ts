@@ -217,11 +217,16 @@ describe('pump: back-pressure', () => {
     bench.pump.stop();
   });
 
-  it('far too much unsent ends the flow at once', () => {
+  it('far too much on top of a full socket ends the flow at once; the burst that filled it does not', () => {
     const bench = new Bench({ unsentBytesMax: 100, unsentBytesFatal: 1_000 });
     const { socket, session } = bench.connect();
     session.react = (input) => (input.kind === 'bytes' ? [{ kind: 'write', bytes: Buffer.alloc(1) }] : []);
-    socket.unsentBytes = 1_000;
+    socket.unsentBytes = 5_000;
+    socket.receive('x');
+    socket.unsentBytes = 5_999;
+    socket.receive('x');
+    assert.equal(socket.isDestroyed, false);
+    socket.unsentBytes = 6_000;
     socket.receive('x');
     assert.equal(socket.isDestroyed, true);
     bench.pump.stop();
