@@ -4,7 +4,6 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { CliError } from './errors.js';
 import type { CliIo } from './io.js';
-import { loadDataDirectory, loadListenerUrl } from './server-modules.js';
 
 export const defaultServer = 'http://127.0.0.1:8600';
 
@@ -51,9 +50,8 @@ export async function createApiClient(options: ClientOptions, io: CliIo): Promis
 
 /** The secret that the server left in its data directory; for a server on this machine only, never for another. */
 async function adminToken(url: URL, options: ClientOptions, io: CliIo): Promise<string | undefined> {
-  const { isLoopbackHost } = await loadListenerUrl();
+  const { defaultDataDirectory, isLoopbackHost } = await import('@wakeline/server/config');
   if (!isLoopbackHost(url.hostname.replace(/^\[(.*)\]$/, '$1'))) return undefined;
-  const { defaultDataDirectory } = await loadDataDirectory();
   const { environment } = io;
   const directory =
     options.data ??

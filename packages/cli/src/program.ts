@@ -117,7 +117,7 @@ function addUp(program: Command, io: CliIo, setExitCode: (code: number) => void)
     .option('--insecure', 'allow public listeners without TLS or credentials')
     .option('--behind-proxy <address>', 'a proxy in front, address or address/prefix, repeatable', collect)
     .option('--log-level <level>', 'silent, error, warn, info or debug')
-    .option('--json', 'print the ready line and the log as JSON')
+    .option('--json', 'print the ready line as JSON')
     .addHelpText(
       'after',
       examples(

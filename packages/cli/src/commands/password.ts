@@ -2,7 +2,6 @@
 import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
-import { loadPassword } from '../server-modules.js';
 import { readAll } from './send.js';
 
 export async function hashPasswordCommand(options: { readonly json?: boolean }, io: CliIo): Promise<number> {
@@ -12,7 +11,8 @@ export async function hashPasswordCommand(options: { readonly json?: boolean }, 
       : (await readAll(io.stdin)).toString('utf8').replace(/\r?\n$/, '');
   if (password === '') throw new CliError('usage', 'the password is empty');
   if (/[\r\n]/.test(password)) throw new CliError('usage', 'the password has more than one line');
-  const line = await (await loadPassword()).hashPassword(password);
+  const { hashPassword } = await import('@wakeline/server/config');
+  const line = await hashPassword(password);
   io.stdout.write(`${options.json === true ? JSON.stringify({ password: line }) : line}\n`);
   return exitCodes.ok.code;
 }

@@ -6,7 +6,6 @@ import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import { formatTable } from '../io.js';
 import type { CliIo } from '../io.js';
-import { loadUnits } from '../server-modules.js';
 
 export interface SendOptions extends ClientOptions {
   readonly device?: string;
@@ -54,7 +53,7 @@ export async function runSend(text: string | undefined, options: SendOptions, io
       hint: 'wakeline send --device phone-1 "Hello"',
     });
   }
-  const timeoutMs = (await loadUnits()).parseDurationMs(options.timeout);
+  const timeoutMs = (await import('@wakeline/server/config')).parseDurationMs(options.timeout);
   if (timeoutMs === undefined) {
     throw new CliError('usage', `--timeout: "${options.timeout}" is no duration`, {
       hint: 'write it like 30s',

@@ -3,9 +3,7 @@ import { homedir } from 'node:os';
 import type { RunningServer } from '@wakeline/server';
 import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
-import { isColoured } from '../io.js';
 import type { CliIo } from '../io.js';
-import { loadConfigModule, loadLogger } from '../server-modules.js';
 
 export interface UpOptions {
   readonly data?: string;
@@ -23,7 +21,7 @@ export interface UpOptions {
 const STOP_MS_MAX = 10_000;
 
 export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
-  const { loadConfig } = await loadConfigModule();
+  const { loadConfig } = await import('@wakeline/server/config');
   const flags = {
     data: options.data,
     listen: options.listen,
@@ -41,17 +39,10 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     workingDirectory: process.cwd(),
     homeDirectory: homedir(),
   });
-  const { createLogger } = await loadLogger();
-  const log = createLogger({
-    level: config.logLevel,
-    write: (text) => void io.stderr.write(text),
-    pretty: io.stderr.isTTY === true && options.json !== true,
-    colour: isColoured(io.stderr, environment),
-  });
   const signals = new SignalWatch();
   try {
     const { startServer } = await import('@wakeline/server');
-    const server = await startServer(config, { log });
+    const server = await startServer(config);
     const urls = server.addresses.map(({ url }) => url);
     const data = config.dataDirectory;
     const ready =
@@ -61,11 +52,10 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     io.stdout.write(`${ready}\n`);
     const failure = await Promise.race([signals.first, server.failed]);
     if (failure instanceof Error) {
-      log.error({ err: failure }, 'the server stopped itself');
+      io.stderr.write(`wakeline: the server stopped itself: ${failure.message}\n`);
       await stopInTime(server);
       return exitCodes.hubFailed.code;
     }
-    log.info({ signal: failure }, 'leaving');
     return (await stopInTime(server)) ? exitCodes.ok.code : exitCodes.failure.code;
   } catch (error) {
     throw explained(error, config.dataDirectory);

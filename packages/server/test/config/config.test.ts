@@ -39,7 +39,7 @@ function load({ yaml, environment = {}, flags = {} }: Given = {}): ServerConfig 
     environment,
     flags,
     workingDirectory: folder,
-    homeDirectory: '/home/me',
+    homeDirectory: '/nobody',
   };
   return loadConfig(sources);
 }
@@ -67,7 +67,7 @@ describe('defaults', () => {
       ],
     );
     assert.deepEqual([config.openApi, config.anonymousDevices, config.insecure], [true, true, false]);
-    assert.equal(config.dataDirectory, '/home/me/.local/share/wakeline');
+    assert.equal(config.dataDirectory, '/nobody/.local/share/wakeline');
     assert.equal(config.mqtt.packetBytesMax, limits.mqttPacketBytesMax);
     assert.deepEqual(config.limits, {});
   });
@@ -76,7 +76,7 @@ describe('defaults', () => {
     assert.equal(load({ environment: { XDG_DATA_HOME: '/d' } }).dataDirectory, '/d/wakeline');
     assert.equal(
       load({ environment: { XDG_DATA_HOME: 'd' } }).dataDirectory,
-      '/home/me/.local/share/wakeline',
+      '/nobody/.local/share/wakeline',
     );
   });
 
