@@ -119,6 +119,7 @@ class Server implements RunningServer {
       anonymousDevices: config.anonymousDevices,
       defaultAccess: openAccess,
       sessionExpirySecondsMax: config.mqtt.sessionExpirySecondsMax,
+      limits: config.limits,
       ...(dependencies.onTimeline === undefined ? {} : { onTimeline: dependencies.onTimeline }),
     });
     this.#metrics = createMetrics({ statistics: () => this.#hub.statistics() });
