@@ -1,0 +1,82 @@
+#!/bin/sh
+# Brings the programs that the end-to-end tests talk to: on Debian, as root, by installing those that are missing;
+# elsewhere it says which are missing and how to get them. Never starts a service.
+#
+#   tools/peers.sh [FILE]
+#
+# FILE receives one line for each peer: `present NAME` or `missing NAME`. Exit code 0 in either case: a test
+# without its peer skips and says why.
+set -eu
+
+# program:package, one for each peer
+peers='mosquitto:mosquitto mosquitto_sub:mosquitto-clients strace:strace python3:python3'
+list=${1:-/dev/null}
+PATH=$PATH:/usr/sbin:/sbin
+policy=/usr/sbin/policy-rc.d
+
+# Sets the packages of the peers that are not there.
+find_missing() {
+  missing=
+  for peer in $peers; do
+    command -v "${peer%%:*}" >/dev/null 2>&1 || missing="$missing ${peer#*:}"
+  done
+  missing=${missing# }
+}
+
+# The package manager asks this file before it starts a service; 101 means no. One that is there is left alone.
+forbid_services() {
+  [ -e "$policy" ] && return
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 130' INT TERM
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+}
+
+# True while the distribution's own broker runs.
+is_service_running() {
+  service mosquitto status >/dev/null 2>&1
+}
+
+install_missing() {
+  echo "peers: installing $missing"
+  was_running=no
+  if is_service_running; then was_running=yes; fi
+  forbid_services
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086 # package names are words
+  if ! { apt-get update -qq && apt-get install -qq -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -n 5 "$log"
+    echo "peers: the installation failed"
+  fi
+  if [ "$was_running" = no ] && is_service_running; then
+    echo 'peers: stopping the broker that the installation started'
+    service mosquitto stop >/dev/null 2>&1 || true
+  fi
+}
+
+find_missing
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; then
+  log=$(mktemp)
+  install_missing
+  rm -f "$log"
+  find_missing
+fi
+
+present=
+: >"$list"
+for peer in $peers; do
+  program=${peer%%:*}
+  if command -v "$program" >/dev/null 2>&1; then
+    present="$present $program"
+    echo "present $program" >>"$list"
+  else
+    echo "missing $program" >>"$list"
+  fi
+done
+echo "peers: present:${present:- none}"
+if [ -n "$missing" ]; then
+  echo '****************************************************************************'
+  echo "peers: MISSING: $missing. Tests that need them will be skipped."
+  echo "peers: to get them on Debian or Ubuntu: sudo apt-get install $missing"
+  echo '****************************************************************************'
+fi
