@@ -30,15 +30,16 @@ export function resultOf(path: string, records: readonly TestRecord[], ending: E
   const skips: Outcome[] = [];
   const names: string[] = [];
   let passed = 0;
-  let unfinished: string | undefined;
+  /** Tests and suites that began and have not ended, outermost first. */
+  const open: string[] = [];
   for (const record of records) {
     names[record.nesting] = record.name;
     const name = names.slice(0, record.nesting + 1).join(' › ');
     if (record.kind === 'start') {
-      unfinished = name;
+      open.push(name);
       continue;
     }
-    unfinished = undefined;
+    open.splice(open.lastIndexOf(name), 1);
     if (record.skip !== undefined) skips.push({ name, reason: reasonOf(record.skip, 'no reason given') });
     else if (record.todo !== undefined) skips.push({ name, reason: reasonOf(record.todo, 'to do') });
     else if (!record.isPassed) {
@@ -48,7 +49,8 @@ export function resultOf(path: string, records: readonly TestRecord[], ending: E
     } else if (!record.isSuite) passed += 1;
   }
   if (ending.killedFor !== undefined) {
-    const place = unfinished === undefined ? 'after its last test' : `in: ${unfinished}`;
+    const last = open.at(-1);
+    const place = last === undefined ? 'after its last test' : `in: ${last}`;
     failures.push({ name: '', reason: `${ending.killedFor}, ${place}` });
   } else if ((ending.exitCode !== 0 || ending.signal !== null) && failures.length === 0) {
     const how = ending.signal === null ? `exit code ${ending.exitCode}` : ending.signal;
