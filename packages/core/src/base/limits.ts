@@ -67,6 +67,8 @@ export const limits = {
   volatileBytesMax: 256 * 1024 * 1024,
   /** After a start, how long devices have to come back before their wills are published, ms. */
   willGraceMs: 30_000,
+  /** Bytes of deliveries handed out in one turn: a full socket is noticed between turns. */
+  turnBytesMax: 1024 * 1024,
   /** Deliveries handed out in one turn before other work gets its chance. */
   turnDeliveriesMax: 500,
 } as const;

@@ -39,11 +39,14 @@ export class Deliverer {
   #ready: Flow[] = [];
   #readyStart = 0;
   readonly #view = new RecordView();
+  #countLeft = 0;
+  #bytesLeft = 0;
   sent = 0;
 
   constructor(options: DelivererOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.beginTurn();
   }
 
   get hasReady(): boolean {
@@ -59,16 +62,22 @@ export class Deliverer {
     this.#ready.push(flow);
   }
 
-  /** Hands out at most `budget` messages; returns how many. */
-  run(now: InstantMs, budget: number): number {
-    let left = budget;
-    while (left > 0 && this.#readyStart < this.#ready.length) {
+  /** A new turn: the budget is whole again. */
+  beginTurn(): void {
+    this.#countLeft = this.#options.limits.turnDeliveriesMax;
+    this.#bytesLeft = this.#options.limits.turnBytesMax;
+  }
+
+  /** Hands out what the turn's budget allows. False: nothing was to be done, or nothing is left of the budget. */
+  run(now: InstantMs): boolean {
+    const countBefore = this.#countLeft;
+    while (this.#countLeft > 0 && this.#bytesLeft > 0 && this.#readyStart < this.#ready.length) {
       const flow = this.#ready[this.#readyStart++];
       flow.isReady = false;
-      const share = Math.min(left, VISIT_DELIVERIES_MAX);
+      const share = Math.min(this.#countLeft, VISIT_DELIVERIES_MAX);
       const count = flow.state === FlowState.open ? this.#serve(now, flow, share) : 0;
-      left -= count;
-      if (count === share) this.wake(flow.device);
+      this.#countLeft -= count;
+      if (count === share || this.#bytesLeft <= 0) this.wake(flow.device);
     }
     if (this.#readyStart === this.#ready.length) {
       this.#ready = [];
@@ -77,7 +86,7 @@ export class Deliverer {
       this.#ready = this.#ready.slice(this.#readyStart);
       this.#readyStart = 0;
     }
-    return budget - left;
+    return this.#countLeft < countBefore;
   }
 
   #serve(now: InstantMs, flow: Flow, share: number): number {
@@ -85,7 +94,7 @@ export class Deliverer {
     const { inbox } = device;
     const window = Math.min(flow.window, this.#options.limits.inflightMax);
     let count = 0;
-    while (count < share && flow.isWritable && inbox.unfinished < window) {
+    while (count < share && this.#bytesLeft > 0 && flow.isWritable && inbox.unfinished < window) {
       const entry = this.#nextEntry(now, device);
       if (entry === 0 || !this.#maySend(inbox, this.#log.entries.sequence[entry])) break;
       this.#send(now, flow, entry);
@@ -166,6 +175,7 @@ export class Deliverer {
     this.#log.laneOf(inbox, entry).scanned = entry;
     inbox.inflight++;
     inbox.sentLast = sequence;
+    this.#bytesLeft -= entries.size[entry];
     this.sent++;
     this.#options.outbox.push(flow, { kind: 'deliver', delivery });
     this.#options.onSent(device, entry, view);

@@ -31,12 +31,10 @@ export class Hub implements Machine<HubInput, HubOutput> {
   readonly #publisher: Publisher;
   readonly #sessions: Sessions;
   readonly #requests: Requests;
-  #budget: number;
   #sweepDueMs = Infinity;
 
   constructor(options: HubOptions) {
     this.#core = new HubCore(options);
-    this.#budget = this.#core.limits.turnDeliveriesMax;
     this.#publisher = new Publisher(this.#core);
     this.#sessions = new Sessions(this.#core, this.#publisher, (flow, commands) =>
       this.#handleCommands(flow, commands),
@@ -106,10 +104,9 @@ export class Hub implements Machine<HubInput, HubOutput> {
     for (;;) {
       const output = core.outbox.poll();
       if (output !== undefined) return output;
-      if (this.#budget <= 0 || !core.deliverer.hasReady) break;
-      this.#budget -= Math.max(1, core.deliverer.run(core.now, this.#budget));
+      if (!core.deliverer.run(core.now)) break;
     }
-    this.#budget = core.limits.turnDeliveriesMax;
+    core.deliverer.beginTurn();
     return undefined;
   }
 

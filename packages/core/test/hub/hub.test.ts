@@ -467,6 +467,25 @@ describe('delivery', () => {
     assert.equal((await statistics(world)).qos0Dropped, 1);
   });
 
+  test('[DE-2] a turn hands out a bounded number of bytes, so that a full socket is noticed', async () => {
+    const world = new World(1, { limits: { turnBytesMax: 10_000 } });
+    const device = await world.subscriber('d', '#');
+    device.close();
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    for (let index = 0; index < 20; index++) sender.publish('t', 'x'.repeat(3_000), {}, index + 1);
+    await world.sync();
+    const again = world.open('d');
+    await world.store.commit(world.changes!);
+    world.changes = null;
+    world.hub.handleInput(world.now, { kind: 'committed' });
+    world.drainOneTurn();
+    assert.equal(again.deliveries.length, 4);
+    again.send({ kind: 'writable', writable: false });
+    assert.equal(again.deliveries.length, 4);
+    again.send({ kind: 'writable', writable: true });
+    assert.equal(again.deliveries.length, 20);
+  });
+
   test('[DE-3] QoS 2 to the device: released only once its receipt is synced, and again after a crash', async () => {
     const world = new World();
     const device = await world.subscriber('d', '#', 2);

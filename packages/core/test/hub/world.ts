@@ -149,11 +149,14 @@ export class World {
   }
 
   drain(): void {
-    do {
-      for (let output = this.hub.pollOutput(); output !== undefined; output = this.hub.pollOutput()) {
-        this.#take(output);
-      }
-    } while (this.hub.hasMore);
+    do this.drainOneTurn();
+    while (this.hub.hasMore);
+  }
+
+  drainOneTurn(): void {
+    for (let output = this.hub.pollOutput(); output !== undefined; output = this.hub.pollOutput()) {
+      this.#take(output);
+    }
   }
 
   #take(output: HubOutput): void {

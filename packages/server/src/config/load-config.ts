@@ -314,6 +314,12 @@ function refuseDuplicateUsers(config: ServerConfig, tree: SourceTree): void {
   const names = config.users.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) tree.refuse(['users'], `the user "${twice}" stands there twice; remove one`);
+  for (const name of names) {
+    // Devices of a user are called `<name>-…`: this user's would be the other's, too.
+    const other = names.find((each) => name.startsWith(`${each}-`));
+    if (other === undefined) continue;
+    tree.refuse(['users'], `the user "${name}" is named like a device of the user "${other}"; rename one`);
+  }
 }
 
 /** The one rule that keeps a server from being opened to the world by accident. */

@@ -30,10 +30,12 @@ export const configurableLimits = [
   'receiptRecipientsMax',
   'receiptsMax',
   'retainedMessagesMax',
+  'retainedBytesMax',
   'subscriptionsPerSessionMax',
-  'topicCacheMax',
-  'topicDepthMax',
+  'turnBytesMax',
   'turnDeliveriesMax',
+  'volatileBytesMax',
+  'willGraceMs',
 ] as const satisfies readonly LimitName[];
 
 function setting(path: string, flag: string | undefined, defaultText: string, meaning: string): Setting {

@@ -23,6 +23,11 @@ export const httpErrors = {
   'body-invalid': { status: 400, meaning: 'the body is not JSON, or not of the form that the route takes' },
   'body-too-large': { status: 413, meaning: 'the request is larger than the route takes; it was not read' },
   'device-id-taken': { status: 409, meaning: 'the device id belongs to a device with another credential' },
+  'device-not-durable': {
+    status: 409,
+    meaning: 'the device keeps nothing: its session ends with its connection and it has no credential',
+    hint: 'let the device connect with a session expiry (MQTT 3.1.1: clean session off), or add it with: wakeline devices add ID',
+  },
   draining: {
     status: 503,
     meaning: 'the server is shutting down',
@@ -107,6 +112,9 @@ export const httpErrors = {
 } as const satisfies Record<string, HttpErrorRow>;
 
 export type HttpErrorCode = keyof typeof httpErrors;
+
+/** Every refusal that a request can meet has its row. */
+httpErrors satisfies Record<RequestRefusal, HttpErrorRow>;
 
 /** The JSON body of every answer that is no success. */
 export interface ErrorBody {

@@ -15,6 +15,7 @@ import { HttpError } from './errors.js';
 import { parseJsonBody } from './json-body.js';
 import { addMessageRoutes } from './message-routes.js';
 import { addOperationRoutes } from './operation-routes.js';
+import { withinTime } from './hub-requests.js';
 import type { HttpApiOptions } from './options.js';
 
 /** JSON of one message beside its body: options and properties. */
@@ -32,13 +33,15 @@ export interface HttpApi {
   close(): Promise<void>;
 }
 
-export async function createHttpApi(options: HttpApiOptions): Promise<HttpApi> {
+export async function createHttpApi(given: HttpApiOptions): Promise<HttpApi> {
+  const timeoutMs = given.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
+  const options = { ...given, request: withinTime(given.request, timeoutMs) };
   const bytesMax = options.messageBytesMax ?? limits.messageBytesMax;
   const app = fastify({
     logger: false,
     // For JSON: base64 takes 4/3 of the message, text at most a little more than itself unless it is all escapes.
     bodyLimit: bytesMax * 2 + ENVELOPE_BYTES_MAX,
-    handlerTimeout: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+    handlerTimeout: timeoutMs,
     return503OnClosing: false,
     trustProxy: options.behindProxy.length === 0 ? false : [...options.behindProxy],
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX },

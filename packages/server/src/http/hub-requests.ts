@@ -6,6 +6,23 @@ import type { HubRequest } from './options.js';
 type ReplyKind = Exclude<ControlReply['kind'], 'refused'>;
 export type ReplyOf<Kind extends ReplyKind> = Extract<ControlReply, { readonly kind: Kind }>;
 
+/**
+ * The same question, given up after a time. Fastify's own handler timeout ends with the request's body, which is long
+ * before the hub answers.
+ */
+export function withinTime(
+  send: (request: HubRequest) => Promise<ControlReply>,
+  timeoutMs: number,
+): (request: HubRequest) => Promise<ControlReply> {
+  return (request) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new HttpError('timeout')), timeoutMs);
+      send(request)
+        .then(resolve, reject)
+        .finally(() => clearTimeout(timer));
+    });
+}
+
 /** @throws HttpError for what the hub refused; `internal` for a reply of another kind */
 export async function ask<Kind extends ReplyKind>(
   send: (request: HubRequest) => Promise<ControlReply>,

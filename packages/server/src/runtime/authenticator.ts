@@ -68,11 +68,20 @@ export class Authenticator {
       return { kind: 'authenticated', identity: { kind: 'token', sha256 } };
     }
     if (username === undefined && password === undefined) {
-      return this.#anonymousDevices ? anonymous : badCredentials;
+      return this.#anonymousDevices && !this.#belongsToUser(credentials.clientId)
+        ? anonymous
+        : badCredentials;
     }
     if (username === undefined || password === undefined || this.#users.size === 0) return badCredentials;
     if (password.length > this.#limits.passwordBytesMax) return badCredentials;
     return this.#checkUser(credentials.clientId, username, password, credentials.address);
+  }
+
+  /** A user's devices are reached with the user's password only. */
+  #belongsToUser(clientId: string): boolean {
+    if (clientId === '') return false;
+    for (const name of this.#users.keys()) if (isDeviceOfUser(clientId, name)) return true;
+    return false;
   }
 
   #checkUser(

@@ -211,9 +211,9 @@ class Server implements RunningServer {
   /** Only a store on a disk can run out of it. */
   #makeDiskWatch(): DiskWatch | undefined {
     const store = this.#store;
-    if (!hasFreeSpace(store)) return undefined;
+    if (store.freeSpace === undefined) return undefined;
     return new DiskWatch({
-      freeBytes: async () => (await store.freeSpace()).freeBytes,
+      freeBytes: async () => (await store.freeSpace!()).freeBytes,
       floorBytes: this.#config.limits.diskFloorBytes ?? coreLimits.diskFloorBytes,
       limits: this.#limits,
       log: this.#log,
@@ -298,10 +298,6 @@ class Server implements RunningServer {
     await deadline.over(Promise.all([pump.whenEmpty(), requestsDone]));
     await deadline.over(pump.whenIdle());
   }
-}
-
-function hasFreeSpace(store: Store): store is Store & { freeSpace(): Promise<{ freeBytes: number }> } {
-  return 'freeSpace' in store && typeof store.freeSpace === 'function';
 }
 
 /** A point in time by which several steps together have to be done. */

@@ -30,6 +30,9 @@ interface Given {
   readonly flags?: Record<string, unknown>;
 }
 
+/** Some password's, made once: hashing is slow on purpose. */
+const hash = `scrypt$16384$8$1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
+
 const yamlFile = join(folder, 'wakeline.yaml');
 
 function load({ yaml, environment = {}, flags = {} }: Given = {}): ServerConfig {
@@ -239,6 +242,13 @@ describe('mistakes', () => {
       'a user without hash',
       { yaml: 'users: [{ name: a, password: geheim }]\n' },
       /must be a line made by: wakeline password hash$/,
+    ],
+    [
+      'a user named like a device of another',
+      {
+        yaml: `users:\n  - { name: bob, password: '${hash}' }\n  - { name: bob-smith, password: '${hash}' }\n`,
+      },
+      /the user "bob-smith" is named like a device of the user "bob"; rename one$/,
     ],
     [
       'a public listener',

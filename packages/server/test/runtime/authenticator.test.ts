@@ -44,6 +44,16 @@ function makeAuthenticator(options: Partial<AuthenticatorOptions> = {}) {
 }
 
 describe('authenticator', () => {
+  it("a user's devices are not open to anonymous clients, others are", () => {
+    const { authenticator } = makeAuthenticator({ anonymousDevices: true });
+    const denied = { kind: 'denied', reason: 'bad-credentials' };
+    assert.deepEqual(authenticator.authenticate(credentials('ann')), denied);
+    assert.deepEqual(authenticator.authenticate(credentials('ann-phone')), denied);
+    const allowed = { kind: 'authenticated', identity: { kind: 'anonymous' } };
+    assert.deepEqual(authenticator.authenticate(credentials('annette')), allowed);
+    assert.deepEqual(authenticator.authenticate(credentials('')), allowed);
+  });
+
   it('a device token is hashed and left to the hub, at once and whatever the user name', () => {
     const { authenticator, calls } = makeAuthenticator();
     const sha256 = createHash('sha256').update('wl_d_secret').digest('hex');
