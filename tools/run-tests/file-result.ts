@@ -30,16 +30,18 @@ export function resultOf(path: string, records: readonly TestRecord[], ending: E
   const skips: Outcome[] = [];
   const names: string[] = [];
   let passed = 0;
-  /** Tests and suites that began and have not ended, outermost first. */
-  const open: string[] = [];
+  /** Tests and suites that began and have not ended. */
+  const open: { readonly name: string; readonly nesting: number }[] = [];
   for (const record of records) {
-    names[record.nesting] = record.name;
-    const name = names.slice(0, record.nesting + 1).join(' › ');
-    if (record.kind === 'start') {
-      open.push(name);
+    if (record.kind === 'begin') {
+      open.push(record);
       continue;
     }
-    open.splice(open.lastIndexOf(name), 1);
+    names[record.nesting] = record.name;
+    if (record.kind === 'start') continue;
+    const name = names.slice(0, record.nesting + 1).join(' › ');
+    const begun = open.findIndex((one) => one.name === record.name && one.nesting === record.nesting);
+    if (begun !== -1) open.splice(begun, 1);
     if (record.skip !== undefined) skips.push({ name, reason: reasonOf(record.skip, 'no reason given') });
     else if (record.todo !== undefined) skips.push({ name, reason: reasonOf(record.todo, 'to do') });
     else if (!record.isPassed) {
@@ -48,13 +50,16 @@ export function resultOf(path: string, records: readonly TestRecord[], ending: E
         failures.push({ name, reason: record.failureType ?? 'failed' });
     } else if (!record.isSuite) passed += 1;
   }
+  const running = open.map((one) => one.name).join(' › ');
   if (ending.killedFor !== undefined) {
-    const last = open.at(-1);
-    const place = last === undefined ? 'after its last test' : `in: ${last}`;
+    const place = running === '' ? 'after its last test' : `in: ${running}`;
     failures.push({ name: '', reason: `${ending.killedFor}, ${place}` });
   } else if ((ending.exitCode !== 0 || ending.signal !== null) && failures.length === 0) {
     const how = ending.signal === null ? `exit code ${ending.exitCode}` : ending.signal;
     failures.push({ name: '', reason: `ended with ${how}` });
+  } else if (running !== '') {
+    // Somebody called process.exit() with success.
+    failures.push({ name: '', reason: `the process left by itself, in: ${running}` });
   } else if (passed + failures.length + skips.length === 0) {
     failures.push({ name: '', reason: 'holds no test' });
   }

@@ -5,6 +5,9 @@
 import type { TestEvent } from 'node:test/reporters';
 
 export type TestRecord =
+  /** It begins to run. Tests that run side by side mix these. */
+  | { readonly kind: 'begin'; readonly name: string; readonly nesting: number }
+  /** It begins to be reported: in the order in which tests are written. */
   | { readonly kind: 'start'; readonly name: string; readonly nesting: number }
   | {
       readonly kind: 'end';
@@ -29,6 +32,9 @@ export default async function* recordReporter(source: AsyncIterable<TestEvent>):
 function recordOf(event: TestEvent): TestRecord | undefined {
   if (event.type === 'test:start') {
     return { kind: 'start', name: event.data.name, nesting: event.data.nesting };
+  }
+  if (event.type === 'test:dequeue') {
+    return { kind: 'begin', name: event.data.name, nesting: event.data.nesting };
   }
   if (event.type !== 'test:pass' && event.type !== 'test:fail') return undefined;
   const { name, nesting, skip, todo } = event.data;
