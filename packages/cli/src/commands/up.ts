@@ -58,7 +58,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     }
     return (await stopInTime(server)) ? exitCodes.ok.code : exitCodes.failure.code;
   } catch (error) {
-    throw explained(error, config.dataDirectory);
+    throw explained(error);
   } finally {
     signals.stop();
   }
@@ -109,12 +109,13 @@ const hints: Readonly<Record<string, string>> = {
   STORE_CORRUPT: 'restore the directory from a backup, or use another --data DIR',
 };
 
-function explained(error: unknown, dataDirectory: string): unknown {
+function explained(error: unknown): unknown {
   const code = (error as { code?: unknown }).code;
   if (!(error instanceof Error) || typeof code !== 'string') return error;
   if (code === 'STORE_LOCKED') {
-    const hint = 'end the other server, or choose another directory with --data DIR';
-    return new CliError('locked', `another server has ${dataDirectory} open`, { cause: error, code, hint });
+    // The store's message names the process that has it.
+    const hint = 'choose another directory with --data DIR';
+    return new CliError('locked', error.message, { cause: error, code, hint });
   }
   return new CliError('failure', error.message, { cause: error, code, hint: hints[code] });
 }
