@@ -162,7 +162,8 @@ export interface Statistics {
 
 /** Refusals that only a request can meet, beside those of the links. */
 export const requestRefusals = {
-  'device-not-durable': 'the device keeps nothing: its session ends with its connection and it has no credential',
+  'device-not-durable':
+    'the device keeps nothing: its session ends with its connection and it has no credential',
   'idempotency-mismatch': 'the idempotency key was used for another request',
   'unknown-device': 'no such device',
   'unknown-message': 'no such message, or its receipt is no longer kept',

@@ -4,3 +4,4 @@ export * from './device.js';
 export * from './link.js';
 export * from './message.js';
 export * from './properties.js';
+export * from './session.js';

@@ -3,6 +3,8 @@ import type { Limits } from '../base/limits.js';
 import type { Qos } from '../domain/message.js';
 import { RecordView, recordBytes, writeRecord } from './record.js';
 import type { RecordContent } from './record.js';
+import { TopicLevels } from './topic-levels.js';
+import type { LevelNode } from './topic-levels.js';
 
 /** A retained message as stored: one byte QoS, then a record without recipients. */
 export class RetainedMessage {
@@ -31,13 +33,8 @@ export function encodeRetained(content: RecordContent, qos: Qos): Uint8Array {
   return bytes;
 }
 
-interface Node {
-  children: Map<string, Node> | null;
-  message: RetainedMessage | null;
-}
-
 export class RetainedTree {
-  readonly #root: Node = { children: null, message: null };
+  readonly #levels = new TopicLevels<RetainedMessage>();
   readonly #limits: Limits;
   #count = 0;
   #bytes = 0;
@@ -52,74 +49,44 @@ export class RetainedTree {
 
   /** Whether one more message of this size may be kept under the topic. */
   hasRoom(topic: string, bytes: number): boolean {
-    const old = this.#find(topic)?.message ?? null;
+    const old = this.#levels.find(topic)?.value ?? null;
     if (this.#bytes + bytes - (old?.bytes.length ?? 0) > this.#limits.retainedBytesMax) return false;
     return old !== null || this.#count < this.#limits.retainedMessagesMax;
   }
 
   set(message: RetainedMessage): void {
-    let node = this.#root;
-    for (const level of message.topic.split('/')) {
-      node.children ??= new Map();
-      let child = node.children.get(level);
-      if (child === undefined) {
-        child = { children: null, message: null };
-        node.children.set(level, child);
-      }
-      node = child;
-    }
-    if (node.message === null) this.#count++;
-    else this.#bytes -= node.message.bytes.length;
-    node.message = message;
+    const node = this.#levels.make(message.topic);
+    if (node.value === null) this.#count++;
+    else this.#bytes -= node.value.bytes.length;
+    node.value = message;
     this.#bytes += message.bytes.length;
   }
 
   delete(topic: string): void {
-    const levels = topic.split('/');
-    const path: Node[] = [this.#root];
-    for (const level of levels) {
-      const child = path[path.length - 1].children?.get(level);
-      if (child === undefined) return;
-      path.push(child);
-    }
-    const last = path[path.length - 1];
-    if (last.message === null) return;
+    const node = this.#levels.find(topic);
+    if (!node?.value) return;
     this.#count--;
-    this.#bytes -= last.message.bytes.length;
-    last.message = null;
-    for (let depth = levels.length; depth > 0; depth--) {
-      const node = path[depth];
-      if (node.message !== null || node.children !== null) break;
-      const parent = path[depth - 1];
-      parent.children!.delete(levels[depth - 1]);
-      if (parent.children!.size === 0) parent.children = null;
-    }
-  }
-
-  has(topic: string): boolean {
-    return (this.#find(topic)?.message ?? null) !== null;
+    this.#bytes -= node.value.bytes.length;
+    node.value = null;
+    this.#levels.prune(topic);
   }
 
   /** All messages whose topic the filter matches. */
   match(filter: string): RetainedMessage[] {
     const found: RetainedMessage[] = [];
-    collect(this.#root, filter.split('/'), 0, found);
+    collect(this.#levels.root, filter.split('/'), 0, found);
     return found;
-  }
-
-  #find(topic: string): Node | undefined {
-    let node: Node | undefined = this.#root;
-    for (const level of topic.split('/')) {
-      node = node.children?.get(level);
-      if (node === undefined) return undefined;
-    }
-    return node;
   }
 }
 
-function collect(node: Node, levels: readonly string[], depth: number, found: RetainedMessage[]): void {
+function collect(
+  node: LevelNode<RetainedMessage>,
+  levels: readonly string[],
+  depth: number,
+  found: RetainedMessage[],
+): void {
   if (depth === levels.length) {
-    if (node.message !== null) found.push(node.message);
+    if (node.value !== null) found.push(node.value);
     return;
   }
   const level = levels[depth];
@@ -135,8 +102,8 @@ function collect(node: Node, levels: readonly string[], depth: number, found: Re
   }
 }
 
-function collectAll(node: Node, depth: number, found: RetainedMessage[]): void {
-  if (node.message !== null) found.push(node.message);
+function collectAll(node: LevelNode<RetainedMessage>, depth: number, found: RetainedMessage[]): void {
+  if (node.value !== null) found.push(node.value);
   for (const [name, child] of node.children ?? []) {
     if (depth > 0 || !name.startsWith('$')) collectAll(child, depth + 1, found);
   }

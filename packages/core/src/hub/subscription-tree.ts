@@ -2,6 +2,8 @@
 import { limits } from '../base/limits.js';
 import { encodeUtf8 } from '../base/utf8.js';
 import type { Qos } from '../domain/message.js';
+import { TopicLevels } from './topic-levels.js';
+import type { LevelNode } from './topic-levels.js';
 
 /** A subscription as the tree sees it. `holder` is whose it is; the tree does not look inside. */
 export interface Subscription<Holder> {
@@ -31,13 +33,10 @@ export interface TopicMatch<Holder> {
   readonly targets: readonly Target<Holder>[];
 }
 
-interface Node<Holder> {
-  children: Map<string, Node<Holder>> | null;
-  subscriptions: Subscription<Holder>[] | null;
-}
+type Node<Holder> = LevelNode<Subscription<Holder>[]>;
 
 export class SubscriptionTree<Holder> {
-  readonly #root: Node<Holder> = { children: null, subscriptions: null };
+  readonly #levels = new TopicLevels<Subscription<Holder>[]>();
   readonly #matches = new Map<string, TopicMatch<Holder>>();
   #count = 0;
 
@@ -46,41 +45,21 @@ export class SubscriptionTree<Holder> {
   }
 
   add(subscription: Subscription<Holder>): void {
-    let node = this.#root;
-    for (const level of subscription.filter.split('/')) {
-      node.children ??= new Map();
-      let child = node.children.get(level);
-      if (child === undefined) {
-        child = { children: null, subscriptions: null };
-        node.children.set(level, child);
-      }
-      node = child;
-    }
-    (node.subscriptions ??= []).push(subscription);
+    const node = this.#levels.make(subscription.filter);
+    (node.value ??= []).push(subscription);
     this.#count++;
     this.#matches.clear();
   }
 
-  /** Takes out exactly this subscription. */
+  /** Takes out exactly this subscription; does nothing when it is not there. */
   remove(subscription: Subscription<Holder>): void {
-    const levels = subscription.filter.split('/');
-    const path: Node<Holder>[] = [this.#root];
-    for (const level of levels) {
-      const child = path[path.length - 1].children?.get(level);
-      if (child === undefined) return;
-      path.push(child);
-    }
-    const last = path[path.length - 1];
-    const index = last.subscriptions?.indexOf(subscription) ?? -1;
+    const node = this.#levels.find(subscription.filter);
+    const index = node?.value?.indexOf(subscription) ?? -1;
     if (index < 0) return;
-    if (last.subscriptions!.length === 1) last.subscriptions = null;
-    else last.subscriptions!.splice(index, 1);
-    for (let depth = levels.length; depth > 0; depth--) {
-      const node = path[depth];
-      if (node.subscriptions !== null || node.children !== null) break;
-      const parent = path[depth - 1];
-      parent.children!.delete(levels[depth - 1]);
-      if (parent.children!.size === 0) parent.children = null;
+    node!.value!.splice(index, 1);
+    if (node!.value!.length === 0) {
+      node!.value = null;
+      this.#levels.prune(subscription.filter);
     }
     this.#count--;
     this.#matches.clear();
@@ -93,7 +72,7 @@ export class SubscriptionTree<Holder> {
     const found: Subscription<Holder>[] = [];
     const levels = topic.split('/');
     // [MQTT-4.7.2-1] a filter that begins with a wildcard does not match a topic that begins with $.
-    collect(this.#root, levels, 0, topic.startsWith('$'), found);
+    collect(this.#levels.root, levels, 0, topic.startsWith('$'), found);
     const match = { topicBytes: encodeUtf8(topic), targets: targetsOf(found) };
     if (this.#matches.size >= limits.topicCacheMax) {
       for (const oldest of this.#matches.keys()) {
@@ -115,10 +94,10 @@ function collect<Holder>(
 ): void {
   const { children } = node;
   if (depth === levels.length) {
-    if (node.subscriptions !== null) found.push(...node.subscriptions);
+    take(node, found);
     // `a/#` matches `a` too [MQTT-4.7.1-2].
     const parent = children?.get('#');
-    if (parent?.subscriptions) found.push(...parent.subscriptions);
+    take(parent, found);
     return;
   }
   if (children === null) return;
@@ -128,7 +107,12 @@ function collect<Holder>(
   const single = children.get('+');
   if (single !== undefined) collect(single, levels, depth + 1, false, found);
   const rest = children.get('#');
-  if (rest?.subscriptions) found.push(...rest.subscriptions);
+  take(rest, found);
+}
+
+/** One by one: a list of arguments has a limit, a list of subscribers has not. */
+function take<Holder>(node: Node<Holder> | undefined, found: Subscription<Holder>[]): void {
+  for (const subscription of node?.value ?? []) found.push(subscription);
 }
 
 function targetsOf<Holder>(found: readonly Subscription<Holder>[]): Target<Holder>[] {

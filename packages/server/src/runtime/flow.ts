@@ -2,9 +2,8 @@
  * One live connection on the pump's side. Two small objects of fixed shape (this and the session) are all that an
  * idle device costs beyond its socket; the methods are shared and find the pump by reference.
  */
-import type { FlowId } from '@wakeline/core/domain';
+import type { FlowId, FlowSession } from '@wakeline/core/domain';
 import type { FlowReceiver, FlowSocket } from './flow-socket.js';
-import type { FlowSession } from './sessions.js';
 
 /** What a flow tells its pump. */
 export interface FlowOwner {

@@ -16,6 +16,7 @@ import type {
   LinkCommand,
   LinkEvent,
   Refusal,
+  SessionInput,
 } from '@wakeline/core/domain';
 import type { HubInput, HubOutput } from '@wakeline/core/hub';
 import type { Store, StoreChange } from '@wakeline/core/ports';
@@ -27,7 +28,7 @@ import type { Flow, FlowOwner } from './flow.js';
 import type { FlowSocket } from './flow-socket.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
-import type { SessionFactory, SessionInput } from './sessions.js';
+import type { SessionFactory } from './session-factory.js';
 
 /** The hub as the pump drives it. */
 export interface PumpHub extends Machine<HubInput, HubOutput> {

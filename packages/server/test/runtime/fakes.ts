@@ -1,7 +1,14 @@
 /** Stand-ins for what the pump joins, each with a record of what it was told. */
 import type { InstantMs } from '@wakeline/core/base';
 import { NEVER } from '@wakeline/core/base';
-import type { FlowId, LinkCommand, LinkEvent } from '@wakeline/core/domain';
+import type {
+  FlowId,
+  FlowSession,
+  LinkCommand,
+  LinkEvent,
+  SessionInput,
+  SessionOutput,
+} from '@wakeline/core/domain';
 import type { HubInput, HubOutput } from '@wakeline/core/hub';
 import type { StoreChange } from '@wakeline/core/ports';
 import type { FlowReceiver, FlowSocket } from '../../src/runtime/flow-socket.js';
@@ -10,7 +17,6 @@ import type { RuntimeLimits } from '../../src/runtime/limits.js';
 import type { Log } from '../../src/runtime/log.js';
 import { Pump } from '../../src/runtime/pump.js';
 import type { PumpHub, PumpOptions } from '../../src/runtime/pump.js';
-import type { FlowSession, SessionInput, SessionOutput } from '../../src/runtime/sessions.js';
 
 /** A clock that stands until told. */
 export class ManualClock {

@@ -16,7 +16,7 @@ import {
 } from '../../wire/mqtt/index.js';
 import { toWill } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
-import type { MqttSessionOptions } from './session-types.js';
+import type { MqttSessionOptions } from './session-options.js';
 import { checkTopicName } from './topics.js';
 
 /** The receive maximum of a client that gives none (MQTT 5.0 §3.1.2.11.3), and of every 3.1.1 client. */

@@ -3,5 +3,5 @@ export { mqttLimits } from './limits.js';
 export { packetIdOf, sequenceOf } from './packet-ids.js';
 export { reasonCodeIn, reasons, type ReasonRow } from './reasons.js';
 export { MqttSession } from './session.js';
-export type { MqttSessionInput, MqttSessionOptions, MqttSessionOutput } from './session-types.js';
+export type { MqttSessionOptions } from './session-options.js';
 export { checkFilter, checkTopicName, isFilterValid, isSharedFilter } from './topics.js';

@@ -3,17 +3,16 @@
  * bytes for the peer, the end. A base class and not a part, to spare each sleeping line one more object.
  */
 import type { ByteWriter } from '../../base/index.js';
-import type { LinkCommand, Refusal } from '../../domain/index.js';
-import type { MqttSessionOutput } from './session-types.js';
+import type { LinkCommand, Refusal, SessionOutput } from '../../domain/index.js';
 
 export abstract class Outbox {
-  #authenticate: MqttSessionOutput | null = null;
+  #authenticate: SessionOutput | null = null;
   #commands: LinkCommand[] | null = null;
   #unsent: Uint8Array | null = null;
-  #close: MqttSessionOutput | null = null;
+  #close: SessionOutput | null = null;
 
   /** The next output; undefined when there is none. Drain after each `handle*`. */
-  pollOutput(): MqttSessionOutput | undefined {
+  pollOutput(): SessionOutput | undefined {
     if (this.#authenticate !== null) {
       const output = this.#authenticate;
       this.#authenticate = null;
@@ -35,7 +34,7 @@ export abstract class Outbox {
   }
 
   /** Undefined takes back what was not polled yet. */
-  protected putAuthenticate(output: MqttSessionOutput | undefined): void {
+  protected putAuthenticate(output: SessionOutput | undefined): void {
     this.#authenticate = output ?? null;
   }
 

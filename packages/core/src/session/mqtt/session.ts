@@ -9,16 +9,8 @@
  * collection until one is needed, and one writer for all sessions, since a turn writes into it and takes
  * everything out again before it returns.
  */
-import {
-  assert,
-  ByteWriter,
-  limits,
-  NEVER,
-  SECOND_MS,
-  type InstantMs,
-  type Machine,
-} from '../../base/index.js';
-import type { Delivery, LinkEvent, Qos, Refusal } from '../../domain/index.js';
+import { assert, ByteWriter, limits, NEVER, SECOND_MS, type InstantMs } from '../../base/index.js';
+import type { Delivery, FlowSession, LinkEvent, Qos, Refusal, SessionInput } from '../../domain/index.js';
 import {
   encodeAck,
   encodePacket,
@@ -52,7 +44,7 @@ import { Outbox } from './outbox.js';
 import { packetIdOf, sequenceOf } from './packet-ids.js';
 import { toPublication } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
-import type { MqttSessionInput, MqttSessionOptions, MqttSessionOutput } from './session-types.js';
+import type { MqttSessionOptions } from './session-options.js';
 import {
   firstRefusal,
   PartialRequests,
@@ -89,7 +81,7 @@ const PINGRESP = 0xd000;
 /** Shared by all sessions. Reset at the start of each input: an assertion must not leave bytes to the next flow. */
 const writer = new ByteWriter(16 * 1024);
 
-export class MqttSession extends Outbox implements Machine<MqttSessionInput, MqttSessionOutput> {
+export class MqttSession extends Outbox implements FlowSession {
   readonly #options: MqttSessionOptions;
   /** Forgotten once the hub was told. */
   #peer: string;
@@ -139,7 +131,7 @@ export class MqttSession extends Outbox implements Machine<MqttSessionInput, Mqt
     return this.#state === State.closed;
   }
 
-  handleInput(now: InstantMs, input: MqttSessionInput): void {
+  handleInput(now: InstantMs, input: SessionInput): void {
     if (this.#state === State.closed) return;
     writer.reset();
     switch (input.kind) {

@@ -10,13 +10,10 @@ import {
   type LinkEvent,
   type Publication,
   type Refusal,
+  type SessionInput,
+  type SessionOutput,
 } from '../../../src/domain/index.js';
-import {
-  MqttSession,
-  type MqttSessionInput,
-  type MqttSessionOptions,
-  type MqttSessionOutput,
-} from '../../../src/session/mqtt/index.js';
+import { MqttSession, type MqttSessionOptions } from '../../../src/session/mqtt/index.js';
 import {
   encodePacket,
   MqttDecoder,
@@ -37,7 +34,7 @@ export const defaults: MqttSessionOptions = {
 
 /** What one input led to. */
 export interface Turn {
-  readonly authenticate: Extract<MqttSessionOutput, { kind: 'authenticate' }> | undefined;
+  readonly authenticate: Extract<SessionOutput, { kind: 'authenticate' }> | undefined;
   readonly commands: readonly LinkCommand[];
   readonly packets: readonly (Packet | Malformed)[];
   readonly close: { readonly reason: Refusal | undefined } | undefined;
@@ -59,7 +56,7 @@ export class Harness {
     return { monotonic: this.nowMs, wall: 1_700_000_000_000 + this.nowMs };
   }
 
-  input(input: MqttSessionInput): Turn {
+  input(input: SessionInput): Turn {
     this.session.handleInput(this.now, input);
     return this.#drain();
   }

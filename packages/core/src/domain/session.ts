@@ -1,24 +1,13 @@
-/** What an MQTT session is given and what it asks for. */
-import type { Identity, LinkCommand, LinkEvent, Refusal } from '../../domain/index.js';
-
-/** One object shared by all sessions of a listener. */
-export interface MqttSessionOptions {
-  /** Largest packet taken after CONNECT, fixed header included, bytes. Advertised and enforced. */
-  readonly maxPacketBytes: number;
-  /** QoS 1 and 2 messages of a 5.0 client under way at once, 1 … 65,535. Advertised and enforced. */
-  readonly maxInflightInbound: number;
-  /** Longest session expiry granted; `SESSION_NEVER_EXPIRES`: whatever is asked. */
-  readonly sessionExpirySecondsMax: number;
-  /** Time for the whole CONNECT. Default: `mqttLimits.connectTimeoutMsMax`. */
-  readonly connectTimeoutMs?: number;
-  /** Longest keep alive granted to a 5.0 client, which then also may not go without. */
-  readonly keepAliveMsMax?: number;
-  /** Keep alive given to every 5.0 client, whatever it asks; 1 … 65,535. */
-  readonly serverKeepAliveSeconds?: number;
-}
+/**
+ * A link's session as whoever drives it sees it: bytes and events go in, commands and bytes come out. Every link's
+ * session has this shape, so that the driver knows no protocol.
+ */
+import type { Machine } from '../base/machine.js';
+import type { Identity, Refusal } from './device.js';
+import type { LinkCommand, LinkEvent } from './link.js';
 
 /** In. */
-export type MqttSessionInput =
+export type SessionInput =
   /** What one read of the socket gave; may be reused by the host after the call. */
   | { readonly kind: 'bytes'; readonly chunk: Uint8Array }
   | { readonly kind: 'events'; readonly events: readonly LinkEvent[] }
@@ -33,7 +22,7 @@ export type MqttSessionInput =
   | { readonly kind: 'shutdown' };
 
 /** Out, in the order in which it is to be done. */
-export type MqttSessionOutput =
+export type SessionOutput =
   /** Check the credentials; answer with `authenticated` or `denied`. At most once. */
   | {
       readonly kind: 'authenticate';
@@ -47,3 +36,8 @@ export type MqttSessionOutput =
   | { readonly kind: 'write'; readonly bytes: Uint8Array }
   /** Send what was written, then end the connection. Last output. `reason` is for logs and counters. */
   | { readonly kind: 'close'; readonly reason: Refusal | undefined };
+
+export interface FlowSession extends Machine<SessionInput, SessionOutput> {
+  /** False while the session would only have to store what is read: what is not read costs the peer's memory. */
+  readonly wantsInput: boolean;
+}

@@ -1,0 +1,6 @@
+/** How the pump comes by sessions: whatever link a listener serves. */
+import type { InstantMs } from '@wakeline/core/base';
+import type { FlowSession } from '@wakeline/core/domain';
+
+/** Makes the session of a new flow. */
+export type SessionFactory = (now: InstantMs, peer: string) => FlowSession;
