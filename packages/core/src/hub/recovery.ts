@@ -7,7 +7,7 @@ import { Access } from './access.js';
 import { Device, Session } from './device-state.js';
 import type { HubCore } from './hub-core.js';
 import { nextDeviceNumberKey, restoredKey } from './hub-core.js';
-import { Inbox } from './inbox.js';
+import type { Inbox } from './inbox.js';
 import { RecipientFlag } from './record.js';
 import { RetainedMessage } from './retained.js';
 import { decodeCursorRow, decodeDeviceRow, decodeSubscriptionRow, parseJson } from './rows.js';

@@ -1,8 +1,8 @@
 /** Retained messages: the last of each topic, kept for who subscribes later. */
 import type { Limits } from '../base/limits.js';
 import type { Qos } from '../domain/message.js';
-import { RecordView, recordBytes, writeRecord } from './record.js';
-import type { RecordContent } from './record.js';
+import { recordBytes, writeRecord } from './record.js';
+import type { RecordContent, RecordView } from './record.js';
 import { TopicLevels } from './topic-levels.js';
 import type { LevelNode } from './topic-levels.js';
 

@@ -14,6 +14,7 @@ import type {
   LinkCommand,
   LinkEvent,
   Publication,
+  Statistics,
 } from '../../src/domain/index.js';
 import { Hub } from '../../src/hub/index.js';
 import type { HubOptions, HubOutput, TimelineEvent } from '../../src/hub/index.js';
@@ -258,6 +259,12 @@ export class World {
     const reply = this.replies.get(ticket);
     assert(reply !== undefined, 'a request is answered');
     return reply;
+  }
+
+  async statistics(): Promise<Statistics> {
+    const reply = await this.request({ kind: 'get-statistics' });
+    assert(reply.kind === 'statistics');
+    return reply.statistics;
   }
 
   ask(request: DistributiveOmit<ControlRequest, 'ticket'>): number {

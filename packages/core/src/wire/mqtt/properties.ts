@@ -4,7 +4,8 @@
  * Those of PUBLISH and of the will are not handled here: they are carried as bytes, see application-properties.ts.
  */
 import type { ByteReader, ByteWriter } from '../../base/index.js';
-import { Malformed, malformedPacket, protocolError } from './malformed.js';
+import { malformedPacket, protocolError } from './malformed.js';
+import type { Malformed } from './malformed.js';
 
 /** A name and a value; the same name may come again, and the order is kept. */
 export type UserProperty = readonly [name: string, value: string];

@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { World, text } from './world.js';
+
+describe('delivery', () => {
+  test('[DE-1] no more is in flight than the device takes', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#', 1, { receiveMaximum: 3 });
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    for (let index = 1; index <= 10; index++) sender.publish('t', `${index}`, {}, index);
+    await world.sync();
+    assert.deepEqual(device.sequences, [1, 2, 3]);
+    device.acknowledge(2);
+    assert.deepEqual(device.sequences, [1, 2, 3, 4]);
+    device.acknowledge(1);
+    device.acknowledge(3);
+    assert.deepEqual(device.sequences, [1, 2, 3, 4, 5, 6]);
+  });
+
+  test('[DE-2] a flow that cannot take more gets nothing until it can', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#');
+    device.send({ kind: 'writable', writable: false });
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('t', 'one');
+    sender.publish('t', 'volatile', { qos: 0 }, 0);
+    await world.sync();
+    assert.deepEqual(device.bodies, []);
+    device.send({ kind: 'writable', writable: true });
+    assert.deepEqual(device.bodies, ['one']);
+    assert.equal((await world.statistics()).qos0Dropped, 1);
+  });
+
+  test('[DE-2] a turn hands out a bounded number of bytes, so that a full socket is noticed', async () => {
+    const world = new World(1, { limits: { turnBytesMax: 10_000 } });
+    const device = await world.subscriber('d', '#');
+    device.close();
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    for (let index = 0; index < 20; index++) sender.publish('t', 'x'.repeat(3_000), {}, index + 1);
+    await world.sync();
+    const again = world.open('d');
+    await world.store.commit(world.changes!);
+    world.changes = null;
+    world.hub.handleInput(world.now, { kind: 'committed' });
+    world.drainOneTurn();
+    assert.equal(again.deliveries.length, 4);
+    again.send({ kind: 'writable', writable: false });
+    assert.equal(again.deliveries.length, 4);
+    again.send({ kind: 'writable', writable: true });
+    assert.equal(again.deliveries.length, 20);
+  });
+
+  test('[DE-3] QoS 2 to the device: released only once its receipt is synced, and again after a crash', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#', 2);
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('t', 'once', { qos: 2 }, 9);
+    await world.sync();
+    assert.equal(device.deliveries[0].qos, 2);
+    device.send({ kind: 'received', sequence: 1 });
+    assert.deepEqual(device.all('release'), []);
+    await world.sync();
+    assert.deepEqual(device.all('release'), [{ kind: 'release', sequence: 1 }]);
+    await world.crash(false);
+    const again = await world.connect('d');
+    assert.deepEqual(again.all('opened')[0].released, [1]);
+    assert.deepEqual(again.bodies, []);
+    again.send({ kind: 'complete', sequence: 1 });
+    await world.settle();
+    await world.crash(false);
+    assert.deepEqual((await world.connect('d')).all('opened')[0].released, []);
+  });
+
+  test('[DE-4] QoS 2 from the device: a repeat is answered and not stored again, also after a crash', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#', 2);
+    const sender = await world.connect('s');
+    sender.publish('t', 'once', { qos: 2 }, 9);
+    sender.publish('t', 'once', { qos: 2 }, 9);
+    await world.sync();
+    assert.equal(sender.all('accepted').length, 2);
+    await world.crash(false);
+    const again = await world.connect('s');
+    again.publish('t', 'once', { qos: 2 }, 9);
+    await world.sync();
+    again.send({ kind: 'release', packetId: 9 });
+    await world.sync();
+    assert.deepEqual(again.all('completed'), [{ kind: 'completed', packetId: 9, found: true }]);
+    again.send({ kind: 'release', packetId: 9 });
+    await world.sync();
+    assert.equal(again.all('completed')[1].found, false);
+    again.publish('t', 'twice', { qos: 2 }, 9);
+    await world.sync();
+    const receiver = await world.connect('d');
+    assert.deepEqual(receiver.bodies, ['once', 'twice']);
+    assert.equal(device.world, world);
+  });
+
+  test('[DE-5] retained messages go to new subscriptions and survive a crash; an empty one takes them away', async () => {
+    const world = new World();
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('state/a', 'A', { retain: true }, 1);
+    sender.publish('state/b', 'B', { retain: true }, 2);
+    await world.sync();
+    await world.crash(false);
+    const device = await world.subscriber('d', 'state/+');
+    await world.sync();
+    assert.deepEqual(device.bodies.toSorted(), ['A', 'B']);
+    assert.equal(
+      device.deliveries.every(({ retain }) => retain),
+      true,
+    );
+    const again = await world.connect('s', { expirySeconds: 0, clean: true });
+    again.publish('state/a', '', { retain: true }, 3);
+    await world.sync();
+    const late = await world.subscriber('e', 'state/#');
+    await world.sync();
+    assert.deepEqual(late.bodies, ['B']);
+  });
+
+  test('[DE-5] one that subscribes while a retained message commits misses nothing', async () => {
+    for (const first of ['publish', 'subscribe']) {
+      const world = new World();
+      const device = await world.connect('d');
+      const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+      if (first === 'publish') sender.publish('t', 'R', { retain: true });
+      device.subscribe('t');
+      if (first === 'subscribe') sender.publish('t', 'R', { retain: true });
+      await world.sync();
+      assert.deepEqual([...new Set(device.bodies)], ['R'], `${first} first`);
+    }
+  });
+
+  test('[DE-6] retain handling, retain as published, no local and subscription ids', async () => {
+    const world = new World();
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('t', 'R', { retain: true });
+    await world.sync();
+    const device = await world.connect('d');
+    device.subscribe('t', 1, { retainHandling: 1, subscriptionId: 5 });
+    await world.sync();
+    device.subscribe('t', 1, { retainHandling: 1, subscriptionId: 6 });
+    await world.sync();
+    device.subscribe('#', 1, { retainHandling: 2, retainAsPublished: true, subscriptionId: 7 });
+    await world.sync();
+    assert.deepEqual(device.bodies, ['R']);
+    assert.deepEqual(device.deliveries[0].subscriptionIds, [5]);
+    sender.publish('t', 'R2', { retain: true }, 2);
+    await world.sync();
+    assert.equal(device.deliveries[1].retain, true);
+    assert.deepEqual(device.deliveries[1].subscriptionIds.toSorted(), [6, 7]);
+    const own = await world.connect('o');
+    own.subscribe('mine', 1, { noLocal: true });
+    await world.sync();
+    own.publish('mine', 'from me');
+    await world.sync();
+    assert.deepEqual(own.bodies, []);
+  });
+
+  test('[DE-7] an unsubscribed inbox channel waits, however much passes it by topic', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#');
+    await world.request(world.sendTo('d', 'waits'));
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    for (let index = 0; index < 70_000; index++) {
+      sender.publish('t', '.', {}, 1 + (index % 65_535));
+      if (index % 1_000 === 999) {
+        await world.sync();
+        for (let sequence = index - 997; sequence <= index + 2; sequence++) device.acknowledge(sequence);
+      }
+    }
+    assert.equal(device.deliveries.length, 70_000);
+    device.subscribe('$line/inbox/default');
+    await world.sync();
+    assert.equal(device.bodies.at(-1), 'waits');
+    assert.equal(device.deliveries.at(-1)!.sequence, 1);
+    assert.equal(text(device.deliveries.at(-1)!.topic), '$line/inbox/default');
+  });
+
+  test('[DE-7] subscribing anew to the inbox leaves alone what is in flight', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '$line/inbox/#');
+    await world.request(world.sendTo('d', 'one'));
+    device.subscribe('$line/inbox/#');
+    await world.sync();
+    assert.deepEqual(device.bodies, ['one']);
+    device.acknowledge(1);
+    assert.equal((await world.statistics()).waitingMessages, 0);
+    await world.request(world.sendTo('d', 'two'));
+    device.subscribe('$line/inbox/+');
+    device.close();
+    const again = await world.connect('d');
+    assert.deepEqual(again.bodies, ['two']);
+    assert.equal(again.deliveries[0].duplicate, true);
+  });
+
+  test('[DE-8] sequence numbers in flight never span more than packet ids can tell apart', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#');
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    let sent = 0;
+    const publishMany = async (count: number): Promise<void> => {
+      for (let index = 0; index < count; index++) sender.publish('t', '.', {}, 1 + (sent++ % 65_535));
+      await world.sync();
+    };
+    await publishMany(1);
+    // The first is never acknowledged; all others are.
+    for (let round = 0; round < 70; round++) {
+      await publishMany(999);
+      for (const sequence of device.sequences.slice(-999)) if (sequence > 1) device.acknowledge(sequence);
+    }
+    assert.equal(Math.max(...device.sequences), 65_535);
+    device.acknowledge(1);
+    assert(Math.max(...device.sequences) > 65_535);
+  });
+
+  test('[DE-9] an idempotency key gets its first answer again, and no other request', async () => {
+    const world = new World();
+    await world.subscriber('d', '$line/inbox/#');
+    const idempotency = { owner: 'token', key: 'k1', requestSha256: 'x' };
+    const first = await world.request({ ...world.sendTo('d', 'one'), idempotency } as never);
+    const repeat = await world.request({ ...world.sendTo('d', 'one'), idempotency } as never);
+    assert(first.kind === 'sent' && repeat.kind === 'sent');
+    assert.equal(repeat.messageId, first.messageId);
+    assert.equal(repeat.repeated, true);
+    await world.crash(false);
+    const later = await world.request({ ...world.sendTo('d', 'one'), idempotency } as never);
+    assert(later.kind === 'sent' && later.repeated);
+    const other = { ...idempotency, requestSha256: 'y' };
+    const mismatch = await world.request({ ...world.sendTo('d', 'two'), idempotency: other } as never);
+    assert(mismatch.kind === 'refused');
+    assert.equal(mismatch.reason, 'idempotency-mismatch');
+    assert.equal((await world.statistics()).waitingMessages, 1);
+  });
+
+  test('[DE-10] a message to a device goes to nobody else, and its stages are told', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '$line/inbox/#');
+    const other = await world.subscriber('e', '#');
+    other.subscribe('$line/inbox/#');
+    await world.sync();
+    const sent = await world.request(world.sendTo('d', 'private'));
+    assert(sent.kind === 'sent');
+    assert.deepEqual(other.bodies, []);
+    assert.deepEqual(device.bodies, ['private']);
+    const stage = async (): Promise<string> => {
+      const reply = await world.request({ kind: 'get-message', messageId: sent.messageId });
+      assert(reply.kind === 'message');
+      return reply.message.recipients[0].stage;
+    };
+    assert.equal(await stage(), 'wake sent');
+    device.acknowledge(1);
+    assert.equal(await stage(), 'acknowledged');
+    assert.deepEqual(
+      world.timeline.map((event) => event.stage),
+      ['stored', 'wake sent', 'acknowledged'],
+    );
+  });
+
+  test('[DE-11] a session that ends with its connection gets QoS 1 from memory, and nothing is stored', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#', 1, { expirySeconds: 0, clean: true });
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('t', 'one');
+    assert.deepEqual(device.bodies, ['one']);
+    assert.equal(sender.all('accepted').length, 1);
+    assert.equal(world.store.size('log') + world.store.size('device'), 0);
+    device.close();
+    assert.equal((await world.statistics()).devices, 1);
+    assert.equal((await world.statistics()).waitingMessages, 0);
+  });
+
+  test('[DE-12] QoS 0 subscriptions to the inbox are refused: nothing is lost quietly', async () => {
+    const world = new World();
+    const device = await world.connect('d');
+    device.subscribe('$line/inbox/#', 0);
+    device.subscribe('$line/other', 1);
+    device.subscribe('$share/g/t', 1);
+    device.subscribe('a/#/b', 1);
+    await world.sync();
+    assert.deepEqual(
+      device.all('subscribed').map(({ results }) => results[0]),
+      ['qos-too-low', 'not-authorized', 'shared-unsupported', 'filter-invalid'],
+    );
+  });
+});
