@@ -23,7 +23,7 @@ interface Call {
   readonly args: string;
 }
 
-test('[ST-2] by system-call trace: CONNACK, SUBACK, PUBACK, PUBREC, PUBCOMP and 201 follow their sync', async (t) => {
+test('[IN-1] by system-call trace: CONNACK, SUBACK, PUBACK, PUBREC, PUBCOMP and 201 follow their sync', async (t) => {
   if (!hasStrace) return t.skip('strace is not installed: tools/peers.sh installs it');
   const directory = temporaryDirectory('wakeline-trace');
   const traceFile = join(directory.path, 'trace.txt');

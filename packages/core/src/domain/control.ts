@@ -135,8 +135,9 @@ export interface MessageStatus {
   /** Wall-clock ms at which it expires; undefined: never. */
   readonly expiresMs: number | undefined;
   readonly topic: string;
+  /** Devices that subscribed, those with QoS 0 included. */
   readonly recipientCount: number;
-  /** At most `limits.receiptRecipientsMax`. */
+  /** Those in whose inbox it got a number; at most `limits.receiptRecipientsMax`. */
   readonly recipients: readonly RecipientStatus[];
 }
 

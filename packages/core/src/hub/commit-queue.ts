@@ -14,10 +14,13 @@ import { InboxLog } from './inbox-log.js';
 import type { LogBatch } from './log-batch.js';
 import { encodeCursorRow, numberKey } from './rows.js';
 
-/** Something that waits for its batch. Exactly one of the two is called, once. */
+/** Something that waits for its batch. Either `committed` is called, or what there is of `undo` and `failed`; once. */
 export interface Completion {
   committed(): void;
-  failed(): void;
+  /** Takes back what was done in memory: called newest first, since each was done on top of the earlier ones. */
+  undo?(): void;
+  /** Tells whoever waits: called oldest first, when everything is undone. */
+  failed?(): void;
 }
 
 interface Batch {
@@ -196,9 +199,9 @@ export class CommitQueue {
     this.#urgent.clear();
     this.log.failed(behind);
     this.log.failed(batch.log);
-    // Newest first: each undoes what it did on top of the earlier ones.
-    for (let index = completions.length - 1; index >= 0; index--) completions[index].failed();
-    for (let index = batch.completions.length - 1; index >= 0; index--) batch.completions[index].failed();
+    const all = [...batch.completions, ...completions];
+    for (let index = all.length - 1; index >= 0; index--) all[index].undo?.();
+    for (const completion of all) completion.failed?.();
     for (const inbox of cursors) this.log.markCursorDirty(inbox);
     for (const device of batch.devices) this.#later.add(device);
     // Not at once: the disk that refused this commit may refuse the next.

@@ -175,6 +175,10 @@ export class Deliverer {
     this.#log.laneOf(inbox, entry).scanned = entry;
     inbox.inflight++;
     inbox.sentLast = sequence;
+    if (flags & EntryFlag.addressed)
+      inbox.addressedSentThrough = Math.max(inbox.addressedSentThrough, sequence);
+    else inbox.topicsSentThrough = Math.max(inbox.topicsSentThrough, sequence);
+    this.#log.markCursorDirty(inbox);
     this.#bytesLeft -= entries.size[entry];
     this.sent++;
     this.#options.outbox.push(flow, { kind: 'deliver', delivery });

@@ -1,5 +1,5 @@
 /**
- * The waiting messages of all inboxes, in memory: 24 bytes each, in typed arrays, nothing for the collector.
+ * The waiting messages of all inboxes, in memory: 27 bytes each, in typed arrays, nothing for the collector.
  *
  * An entry says where a message lies (chunk slot and offset), its place in the inbox (sequence), until when it may
  * wait, and links it to its neighbours in the inbox. Entry 0 is nobody.

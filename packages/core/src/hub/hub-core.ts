@@ -139,7 +139,7 @@ export class HubCore {
     this.queue.forgetCursor(device.inbox);
     if (!device.isDurable) return;
     for (const { table, key, value } of this.#changesOf(device)) this.queue.put(table, key, value);
-    this.queue.after({ committed() {}, failed: () => this.queue.putLater(device) });
+    this.queue.after({ committed() {}, undo: () => this.queue.putLater(device) });
   }
 
   /** What the device's rows should be. Of a removed one: nothing, unless its id has been given out again. */
@@ -175,7 +175,7 @@ export class HubCore {
       const committed = (): void => {
         for (const filter of filters) device.endedFilters?.delete(filter);
       };
-      this.queue.after({ committed, failed() {} });
+      this.queue.after({ committed });
     }
     const { number } = device.inbox;
     return filters.map((filter) => ({

@@ -363,7 +363,10 @@ export class InboxLog {
           const { sequence, flags } = recipient;
           if (sequence > inbox.lastSequence) inbox.lastSequence = inbox.committed = sequence;
           if (inbox.finished.has(sequence) || !isWanted(inbox, sequence, flags, view)) continue;
-          const lane = flags & RecipientFlag.addressed ? inbox.addressed : inbox.topics;
+          const isAddressed = (flags & RecipientFlag.addressed) !== 0;
+          const lane = isAddressed ? inbox.addressed : inbox.topics;
+          const sentThrough = isAddressed ? inbox.addressedSentThrough : inbox.topicsSentThrough;
+          const sent = sequence <= sentThrough ? EntryFlag.sent : 0;
           if (lane.tail !== 0 && this.entries.sequence[lane.tail] > sequence) unsorted.add(lane);
           const size = view.end - view.topicStart;
           this.#link(
@@ -371,7 +374,7 @@ export class InboxLog {
             chunk,
             offset,
             sequence,
-            flags | contentFlags,
+            flags | contentFlags | sent,
             size,
             expirySecondsOf(view.expiryMs),
           );

@@ -45,7 +45,7 @@ export interface Touch {
 export class Inbox {
   /** Key of the cursor row and of the log's recipients. */
   readonly number: number;
-  /** 8 random bytes: numbering begins anew with another one. */
+  /** 8 random bytes: what was received under another one says nothing about this inbox. */
   epoch: Uint8Array;
   /** Last sequence number given out, synced or not. */
   lastSequence = 0;
@@ -64,6 +64,9 @@ export class Inbox {
   sentFirst = 0;
   /** Sequence number sent last on the current flow. */
   sentLast = 0;
+  /** Highest numbers sent to the device so far, by topic and addressed: kept over a restart. */
+  topicsSentThrough = 0;
+  addressedSentThrough = 0;
   /** Up to here a message may have been sent before a crash: it is marked as a duplicate. */
   maybeSentThrough = 0;
   /** At recovery, messages by topic up to here had been dropped with their session. */

@@ -22,11 +22,18 @@ export interface Published {
   readonly refusal: Refusal | undefined;
   /** Devices it goes to, QoS 0 included. */
   readonly recipients: readonly Device[];
+  /** Those of them in whose inbox it got a number, QoS 1 and 2. */
+  readonly numbered: readonly Device[];
   /** Whether anything of it is to be synced before it may be acknowledged. */
   readonly needsSync: boolean;
 }
 
-const refused = (refusal: Refusal): Published => ({ refusal, recipients: [], needsSync: false });
+const refused = (refusal: Refusal): Published => ({
+  refusal,
+  recipients: [],
+  numbered: [],
+  needsSync: false,
+});
 
 export class Publisher {
   readonly #core: HubCore;
@@ -64,7 +71,7 @@ export class Publisher {
         this.#core.queue.putCursor(inbox);
         needsSync = true;
       }
-      this.#core.queue.after({ committed() {}, failed: () => void inbox.inboundIds?.delete(packetId) });
+      this.#core.queue.after({ committed() {}, undo: () => void inbox.inboundIds?.delete(packetId) });
     }
     const matched = published.recipients.length > 0;
     this.#accept(flow, packetId, qos, published.refusal, matched, needsSync);
@@ -80,7 +87,7 @@ export class Publisher {
       this.#core.queue.putCursor(inbox);
       this.#core.queue.after({
         committed() {},
-        failed: () => void (inbox.inboundIds ??= new Set()).add(packetId),
+        undo: () => void (inbox.inboundIds ??= new Set()).add(packetId),
       });
     }
     this.#core.answer(flow, { kind: 'completed', packetId, found }, needsSync, undefined);
@@ -131,6 +138,7 @@ export class Publisher {
     const durable: Recipient[] = [];
     const volatile: Recipient[] = [];
     const recipients: Device[] = [];
+    const numbered: Device[] = [];
     for (const shared of match.targets) {
       const target = from !== null && shared.holder === from ? shared.local : shared;
       if (target === undefined) continue;
@@ -138,18 +146,19 @@ export class Publisher {
       recipients.push(device);
       const qos = Math.min(publication.qos, target.qos) as Qos;
       const retain = publication.retain && target.retainAsPublished;
-      if (qos === 0)
+      if (qos === 0) {
         this.#sendNow(device, content, retain, target.subscriptionIds, publication.expirySeconds);
-      else if (this.#makeRoom(device)) {
-        const flags = (qos === 2 ? RecipientFlag.qos2 : 0) | (retain ? RecipientFlag.retain : 0);
-        const recipient = { inbox: device.inbox, flags, subscriptionIds: target.subscriptionIds };
-        (device.isDurable ? durable : volatile).push(recipient);
+        continue;
       }
+      const flags = (qos === 2 ? RecipientFlag.qos2 : 0) | (retain ? RecipientFlag.retain : 0);
+      const recipient = { inbox: device.inbox, flags, subscriptionIds: target.subscriptionIds };
+      (device.isDurable ? durable : volatile).push(recipient);
+      numbered.push(device);
     }
     core.publicationsAccepted++;
     if (volatile.length > 0) this.#append(content, volatile, false);
     if (durable.length > 0) this.#append(content, durable, true);
-    return { refusal: undefined, recipients, needsSync: needsSync || durable.length > 0 };
+    return { refusal: undefined, recipients, numbered, needsSync: needsSync || durable.length > 0 };
   }
 
   /** Appends a message to a device's own inbox. The device must be durable and have room. */
@@ -176,11 +185,11 @@ export class Publisher {
         const left =
           content.expiryMs === 0 ? undefined : Math.ceil((content.expiryMs - core.now.wall) / 1000);
         this.#sendNow(device, content, true, ids, left);
-      } else if (this.#makeRoom(device)) {
-        const flags = RecipientFlag.retain | (qos === 2 ? RecipientFlag.qos2 : 0);
-        const recipient = { inbox: device.inbox, flags, subscriptionIds: ids };
-        this.#append({ ...content, messageId: null }, [recipient], device.isDurable);
+        continue;
       }
+      const flags = RecipientFlag.retain | (qos === 2 ? RecipientFlag.qos2 : 0);
+      const recipient = { inbox: device.inbox, flags, subscriptionIds: ids };
+      this.#append({ ...content, messageId: null }, [recipient], device.isDurable);
     }
   }
 
@@ -202,8 +211,10 @@ export class Publisher {
     const { log } = core.queue;
     const key = content.replaceKey === null ? null : replaceKeyText(content.topic, content.replaceKey);
     const expiring: Device[] = [];
+    const full: Device[] = [];
     for (const { inbox } of recipients) {
       const device = core.byNumber.get(inbox.number)!;
+      if (!this.#makeRoom(device)) full.push(device);
       if (key !== null) this.#replace(device, key);
       if (content.expiryMs !== 0 && content.expiryMs < inbox.earliestExpirySeconds * 1000)
         expiring.push(device);
@@ -215,6 +226,9 @@ export class Publisher {
       if (!isDurable) core.deliverer.wake(device);
     }
     for (const device of expiring) core.watchExpiry(device);
+    // Where everything older is on its way already, the new one is what goes: with a number, and a reason.
+    for (const device of full)
+      core.endEntry(device, log.lastEntry(device.inbox, false), 'dropped', 'inbox full');
   }
 
   /** The older message with the same key goes, unless it was sent or is not synced yet. */
@@ -231,17 +245,10 @@ export class Publisher {
   #makeRoom(device: Device): boolean {
     const core = this.#core;
     const { inbox } = device;
-    const { log } = core.queue;
-    if (!device.isDurable && log.volatileBytes >= core.limits.volatileBytesMax) {
-      core.endedDropped++;
-      return false;
-    }
+    if (!device.isDurable && core.queue.log.volatileBytes >= core.limits.volatileBytesMax) return false;
     while (core.isFull(inbox)) {
       const oldest = this.#oldestUnsent(inbox);
-      if (oldest === 0) {
-        core.endedDropped++;
-        return false;
-      }
+      if (oldest === 0) return false;
       core.endEntry(device, oldest, 'dropped', 'inbox full');
     }
     return true;
@@ -290,14 +297,14 @@ export class Publisher {
     if (publication.body.length === 0) {
       // [MQTT-3.3.1-6] an empty body takes the retained message away.
       core.queue.put('retained', encodeUtf8(topic), undefined);
-      core.queue.after({ committed: () => core.retained.delete(topic), failed() {} });
+      core.queue.after({ committed: () => core.retained.delete(topic) });
       return undefined;
     }
     const bytes = encodeRetained({ ...content, messageId: null }, publication.qos);
     if (!core.retained.hasRoom(topic, bytes.length)) return 'retained-full';
     core.queue.put('retained', encodeUtf8(topic), bytes);
     const message = new RetainedMessage(topic, bytes);
-    core.queue.after({ committed: () => core.retained.set(message), failed() {} });
+    core.queue.after({ committed: () => core.retained.set(message) });
     return undefined;
   }
 

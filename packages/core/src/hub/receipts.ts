@@ -28,7 +28,8 @@ export interface ReceiptRow {
   readonly recipientCount: number;
   readonly recipients: readonly {
     readonly deviceId: string;
-    readonly epoch: string;
+    /** The device's number: another one means that it was removed and made anew. */
+    readonly number: number;
     readonly sequence: number;
   }[];
 }
@@ -132,7 +133,7 @@ export class Receipts {
     if (++this.#answers.count > this.#limits.idempotencyKeysMax) this.#forgetOldestAnswer(now);
     this.#pendingAnswers.set(text, answer);
     const forget = (): void => void this.#pendingAnswers.delete(text);
-    this.#queue.after({ committed: forget, failed: forget });
+    this.#queue.after({ committed: forget, undo: forget });
   }
 
   /** Forgets what is too old, oldest first; a bounded number of rows a call. */

@@ -69,25 +69,27 @@ function recoverDevices(core: HubCore): void {
 
 function recoverLog(core: HubCore): void {
   const { log } = core.queue;
-  const counted = new Map<Inbox, number>();
   log.recover(
     (number) => core.byNumber.get(number)?.inbox,
-    (inbox, sequence, flags) => {
+    (inbox, sequence, flags, view) => {
       if (flags & RecipientFlag.addressed) return true;
       // What came by topic ends with the session; one that was not to survive has not.
-      const isWanted =
-        sequence > inbox.topicsDroppedThrough && core.byNumber.get(inbox.number)!.session !== null;
-      if (!isWanted) {
-        inbox.finished.add(sequence);
-        log.markCursorDirty(inbox);
+      const device = core.byNumber.get(inbox.number)!;
+      if (sequence > inbox.topicsDroppedThrough && device.session !== null) return true;
+      inbox.finished.add(sequence);
+      log.markCursorDirty(inbox);
+      core.endedDropped++;
+      const { messageId } = view;
+      if (messageId !== null) {
+        const reason = 'session ended with its connection';
+        core.receipts.putEnd(messageId.slice(), device.id, { stage: 'dropped', reason, atMs: core.now.wall });
       }
-      return isWanted;
+      return false;
     },
   );
   // The first window may have been sent before: it is marked as a duplicate.
   for (const device of core.devices.values()) {
     const { inbox } = device;
-    counted.set(inbox, 0);
     let entry = inbox.topics.head;
     for (let count = 1; entry !== 0 && count < core.limits.inflightMax; count++) {
       const following = log.entries.next[entry];

@@ -83,10 +83,8 @@ export class Requests {
   #replyWhenSynced(ticket: number, reply: () => ControlReply, undo?: () => void): void {
     this.#core.queue.after({
       committed: () => this.#reply(reply()),
-      failed: () => {
-        undo?.();
-        this.#refuse(ticket, 'storage-failed');
-      },
+      ...(undo && { undo }),
+      failed: () => this.#refuse(ticket, 'storage-failed'),
     });
   }
 
@@ -148,7 +146,7 @@ export class Requests {
     if (request.channel.includes('/') || !isTopicName(topic)) return 'topic-invalid';
     const publication = publicationOf(topic, request.message, false);
     this.#publisher.address(device, publication, id);
-    return this.#receiptOf(publication, [device]);
+    return this.#receiptOf(publication, [device], 1);
   }
 
   #sendToTopic(request: Send & { readonly kind: 'send-to-topic' }, id: Uint8Array): ReceiptRow | Refusal {
@@ -156,20 +154,21 @@ export class Requests {
     if (!this.#core.appendsAllowed) return 'storage-full';
     const publication = publicationOf(request.topic, request.message, request.retain);
     const published = this.#publisher.publish(publication, null, id);
-    return published.refusal ?? this.#receiptOf(publication, published.recipients);
+    return published.refusal ?? this.#receiptOf(publication, published.numbered, published.recipients.length);
   }
 
-  #receiptOf(publication: Publication, devices: readonly Device[]): ReceiptRow {
+  /** `devices` have a number for it; the others of the count got it at once, or not at all (QoS 0). */
+  #receiptOf(publication: Publication, devices: readonly Device[], recipientCount: number): ReceiptRow {
     const { wall } = this.#core.now;
     const { expirySeconds } = publication;
     return {
       topic: publication.topic,
       acceptedMs: wall,
       expiresMs: expirySeconds === undefined ? undefined : wall + expirySeconds * 1000,
-      recipientCount: devices.length,
+      recipientCount,
       recipients: devices.slice(0, this.#core.limits.receiptRecipientsMax).map((device) => ({
         deviceId: device.id,
-        epoch: epochText(device.inbox),
+        number: device.inbox.number,
         sequence: device.inbox.lastSequence,
       })),
     };
@@ -197,7 +196,7 @@ export class Requests {
     const end = this.#core.receipts.getEnd(id, deviceId);
     if (end !== undefined) return { deviceId, sequence, stage: end.stage, reason: end.reason };
     const device = this.#core.devices.get(deviceId);
-    if (device === undefined || epochText(device.inbox) !== recipient.epoch) {
+    if (device?.inbox.number !== recipient.number) {
       return { deviceId, sequence, stage: 'dropped', reason: 'device removed' };
     }
     if (device.inbox.finished.has(sequence)) {

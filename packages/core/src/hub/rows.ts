@@ -81,20 +81,22 @@ export function numberKey(number: number): Uint8Array {
 }
 
 /**
- * Cursor row: 8 epoch, u32 last sequence, u32 finished through, u32 topics dropped through, u32 n, n × (u32 first,
- * u32 last) finished beyond, u32 n, n × u16 inbound QoS 2 ids, u32 n, n × u32 released sequences.
+ * Cursor row: 8 epoch, u32 last sequence, u32 finished through, u32 topics dropped through, u32 topics sent through,
+ * u32 addressed sent through, u32 n, n × (u32 first, u32 last) finished beyond, u32 n, n × u16 inbound QoS 2 ids, u32 n, n × u32 released sequences.
  */
 export function encodeCursorRow(inbox: Inbox): Uint8Array {
   const { beyond } = inbox.finished;
   const inboundCount = inbox.inboundIds?.size ?? 0;
   const releasedCount = inbox.released?.size ?? 0;
-  const bytes = new Uint8Array(32 + beyond.length * 4 + inboundCount * 2 + releasedCount * 4);
+  const bytes = new Uint8Array(40 + beyond.length * 4 + inboundCount * 2 + releasedCount * 4);
   bytes.set(inbox.epoch, 0);
   putU32(bytes, 8, inbox.lastSequence);
   putU32(bytes, 12, inbox.finished.through);
   putU32(bytes, 16, inbox.topicsDroppedThrough);
-  putU32(bytes, 20, beyond.length / 2);
-  let position = 24;
+  putU32(bytes, 20, inbox.topicsSentThrough);
+  putU32(bytes, 24, inbox.addressedSentThrough);
+  putU32(bytes, 28, beyond.length / 2);
+  let position = 32;
   for (const value of beyond) position = putU32(bytes, position, value);
   position = putU32(bytes, position, inboundCount);
   for (const id of inbox.inboundIds ?? []) {
@@ -107,14 +109,16 @@ export function encodeCursorRow(inbox: Inbox): Uint8Array {
 }
 
 export function decodeCursorRow(number: number, bytes: Uint8Array): Inbox {
-  if (bytes.length < 32) throw corruptRow('a cursor');
+  if (bytes.length < 40) throw corruptRow('a cursor');
   const inbox = new Inbox(number, bytes.slice(0, 8));
   inbox.lastSequence = inbox.committed = getU32(bytes, 8);
   inbox.topicsDroppedThrough = getU32(bytes, 16);
+  inbox.topicsSentThrough = getU32(bytes, 20);
+  inbox.addressedSentThrough = getU32(bytes, 24);
   const through = getU32(bytes, 12);
   const beyond: number[] = [];
-  let count = getU32(bytes, 20) * 2;
-  let position = 24;
+  let count = getU32(bytes, 28) * 2;
+  let position = 32;
   for (; count > 0; count--, position += 4) beyond.push(getU32(bytes, position));
   inbox.finished = new SequenceSet(through, beyond);
   count = getU32(bytes, position);

@@ -73,7 +73,7 @@ export class Sessions {
     core.flows.set(flowId, flow);
     const finish = (): void => this.#finishOpen(flow, assigned, isPresent);
     if (!needsSync) finish();
-    else core.queue.after({ committed: finish, failed: () => this.#failOpen(flow, isPresent) });
+    else core.queue.after({ committed: finish, undo: () => this.#failOpen(flow, isPresent) });
   }
 
   #refusalOf(open: Open): Refusal | undefined {
@@ -201,7 +201,7 @@ export class Sessions {
           }
         }
       },
-      failed: () => {
+      undo: () => {
         for (const step of undo) step();
       },
     });
@@ -244,7 +244,7 @@ export class Sessions {
       core.queue.put('subscription', subscriptionKey(device.inbox.number, filter), undefined);
       core.queue.after({
         committed() {},
-        failed: () => {
+        undo: () => {
           if (device.session === session && !session.subscriptions.has(filter))
             this.#setSubscription(device, old);
         },
@@ -386,7 +386,7 @@ export class Sessions {
       const committed = (): void => {
         for (const filter of filters) device.endedFilters?.delete(filter);
       };
-      core.queue.after({ committed, failed: () => core.queue.putLater(device) });
+      core.queue.after({ committed, undo: () => core.queue.putLater(device) });
     }
     core.endLane(device, inbox.topics, reason);
     inbox.topicsDroppedThrough = inbox.lastSequence;

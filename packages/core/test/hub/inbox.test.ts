@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { limits } from '../../src/base/index.js';
-import { World } from './world.js';
+import { World, publication } from './world.js';
 
 describe('inbox', () => {
   test('[IN-1] an acknowledgement leaves only after its commit is synced', async () => {
@@ -53,8 +53,8 @@ describe('inbox', () => {
     assert.deepEqual(
       sender.all('accepted').map(({ packetId, reason }) => [packetId, reason]),
       [
-        [2, 'storage-failed'],
         [1, 'storage-failed'],
+        [2, 'storage-failed'],
       ],
     );
     sender.publish('t', 'third', {}, 3);
@@ -148,6 +148,21 @@ describe('inbox', () => {
     assert.deepEqual(again.sequences, [2, 3]);
   });
 
+  test('[IN-8] what was sent does not expire, be it over a restart', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#');
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('t', 'sent', { expirySeconds: 5 }, 1);
+    await world.sync();
+    device.close();
+    sender.publish('t', 'not sent', { expirySeconds: 5 }, 2);
+    await world.settle();
+    await world.crash(false);
+    world.advance(10_000);
+    const again = await world.connect('d');
+    assert.deepEqual(again.bodies, ['sent']);
+  });
+
   test('[IN-9] what was sent is not replaced', async () => {
     const world = new World();
     const device = await world.subscriber('d', '$line/inbox/#');
@@ -198,6 +213,28 @@ describe('inbox', () => {
     const { waitingMessages, endedDropped } = await world.statistics();
     assert.equal(waitingMessages, limits.inboxMessagesMax);
     assert.equal(endedDropped, 5);
+  });
+
+  test('[IN-12] where everything older is on its way, the new message goes, with a number and a reason', async () => {
+    const world = new World(1, { limits: { inboxMessagesMax: 3 } });
+    const device = await world.subscriber('d', '#');
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    for (let index = 1; index <= 3; index++) sender.publish('t', `${index}`, {}, index);
+    await world.sync();
+    const { body, ...message } = publication('t', 'too much');
+    const request = { kind: 'send-to-topic', topic: 't', retain: false, idempotency: undefined } as const;
+    const sent = await world.request({ ...request, message: { ...message, body, qos: 1 } });
+    assert(sent.kind === 'sent');
+    const status = await world.request({ kind: 'get-message', messageId: sent.messageId });
+    assert(status.kind === 'message');
+    assert.deepEqual(status.message.recipients, [
+      { deviceId: 'd', sequence: 4, stage: 'dropped', reason: 'inbox full' },
+    ]);
+    for (const sequence of [1, 2, 3]) device.acknowledge(sequence);
+    sender.publish('t', 'next', {}, 5);
+    await world.sync();
+    assert.deepEqual(device.bodies, ['1', '2', '3', 'next']);
+    assert.equal(device.sequences.at(-1), 5);
   });
 
   test('[IN-13] chunks that nobody waits for are deleted, and survivors are copied forward', async () => {

@@ -165,6 +165,7 @@ class Server implements RunningServer {
     const { mqtt } = this.#config;
     const sessionOptions = {
       maxPacketBytes: mqtt.packetBytesMax,
+      messageBytesMax: this.#config.limits.messageBytesMax ?? coreLimits.messageBytesMax,
       maxInflightInbound: this.#limits.inboundInflightMax,
       sessionExpirySecondsMax: mqtt.sessionExpirySecondsMax,
       connectTimeoutMs: mqtt.connectTimeoutMs,

@@ -1,5 +1,4 @@
 /** What CONNECT asks, what is granted of it, and the CONNACK that says so (§3.1, §3.2 of both versions). */
-import { limits } from '../../base/index.js';
 import {
   SESSION_NEVER_EXPIRES,
   type Identity,
@@ -56,7 +55,7 @@ export function readConnect(
   packet: ConnectPacket,
   options: MqttSessionOptions,
 ): Handshake | HandshakeRefusal {
-  const bad = checkConnect(packet);
+  const bad = checkConnect(packet, options.messageBytesMax);
   if (bad !== undefined) return bad;
   const { properties, protocolVersion: version, will } = packet;
   // 3.1.1 has no expiry: Clean Session is both ends of the session's life, its absence neither.
@@ -78,7 +77,7 @@ export function readConnect(
   };
 }
 
-function checkConnect(packet: ConnectPacket): HandshakeRefusal | undefined {
+function checkConnect(packet: ConnectPacket, messageBytesMax: number): HandshakeRefusal | undefined {
   // MQTT 5.0 §4.12: no method is offered.
   if (packet.properties.authenticationMethod !== undefined) {
     return { reason: 'bad-credentials', code: ReasonCode.badAuthenticationMethod };
@@ -89,7 +88,7 @@ function checkConnect(packet: ConnectPacket): HandshakeRefusal | undefined {
   if (will === undefined) return undefined;
   const refusal = checkTopicName(will.topic);
   if (refusal !== undefined) return refuse(refusal);
-  return will.payload.length > limits.messageBytesMax ? refuse('message-too-large') : undefined;
+  return will.payload.length > messageBytesMax ? refuse('message-too-large') : undefined;
 }
 
 function refuse(reason: Refusal): HandshakeRefusal {

@@ -3,6 +3,8 @@
 export interface MqttSessionOptions {
   /** Largest packet taken after CONNECT, fixed header included, bytes. Advertised and enforced. */
   readonly maxPacketBytes: number;
+  /** Largest message body, bytes. */
+  readonly messageBytesMax: number;
   /** QoS 1 and 2 messages of a 5.0 client under way at once, 1 … 65,535. Advertised and enforced. */
   readonly maxInflightInbound: number;
   /** Longest session expiry granted; `SESSION_NEVER_EXPIRES`: whatever is asked. */

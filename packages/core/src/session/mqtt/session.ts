@@ -9,7 +9,7 @@
  * collection until one is needed, and one writer for all sessions, since a turn writes into it and takes
  * everything out again before it returns.
  */
-import { assert, ByteWriter, limits, NEVER, SECOND_MS, type InstantMs } from '../../base/index.js';
+import { assert, ByteWriter, NEVER, SECOND_MS, type InstantMs } from '../../base/index.js';
 import type { Delivery, FlowSession, LinkEvent, Qos, Refusal, SessionInput } from '../../domain/index.js';
 import {
   encodeAck,
@@ -348,22 +348,23 @@ export class MqttSession extends Outbox implements FlowSession {
       // [MQTT-3.3.4-7], MQTT 5.0 §4.9
       return this.#fail('receive-maximum-exceeded');
     }
-    const isTooLarge = packet.payload.length > limits.messageBytesMax;
+    const isTooLarge = packet.payload.length > this.#options.messageBytesMax;
     const refusal = checkTopicName(packet.topic) ?? (isTooLarge ? 'message-too-large' : undefined);
     if (refusal === undefined) {
       this.putCommand({ kind: 'publish', publication: toPublication(packet), packetId });
-    } else if (refusal === 'not-authorized' && qos > 0 && this.#decoder.protocolVersion === 4) {
-      // A topic of the server's own name space. [MQTT-3.3.5-2] of 3.1.1 leaves two ways, to acknowledge or to
-      // close. Nobody can ever receive it, so closing would only have the client send it again for ever.
-      encodeAck(writer, 4, qos === 1 ? 'puback' : 'pubrec', packetId);
     } else this.#refusePublish(qos, packetId, refusal);
   }
 
   #refusePublish(qos: Qos, packetId: number, reason: Refusal): void {
     // QoS 0 has no answer: the message is dropped.
     if (qos === 0) return;
-    // 3.1.1 has no negative answer: without any, the client keeps the message.
-    if (this.#decoder.protocolVersion === 4) return this.#fail(reason);
+    if (this.#decoder.protocolVersion === 4) {
+      // 3.1.1 has no negative answer: without any, the client keeps the message. But what is not allowed today is
+      // not allowed tomorrow; closing would have the client send it again for ever. [MQTT-3.3.5-2] leaves both ways.
+      if (reason !== 'not-authorized') return this.#fail(reason);
+      encodeAck(writer, 4, qos === 1 ? 'puback' : 'pubrec', packetId);
+      return;
+    }
     this.#inbound?.remove(qos, packetId);
     const type = qos === 1 ? 'puback' : 'pubrec';
     encodeAck(writer, 5, type, packetId, reasonCodeIn(type, reason), this.#problem(reason));

@@ -1,6 +1,6 @@
 /** Drives one session under a virtual clock: packets in, packets and commands out. */
 import assert from 'node:assert/strict';
-import { ByteWriter, type InstantMs } from '../../../src/base/index.js';
+import { ByteWriter, limits, type InstantMs } from '../../../src/base/index.js';
 import {
   noBytes,
   SESSION_NEVER_EXPIRES,
@@ -28,6 +28,7 @@ import {
 
 export const defaults: MqttSessionOptions = {
   maxPacketBytes: 1024 * 1024 + 64 * 1024,
+  messageBytesMax: limits.messageBytesMax,
   maxInflightInbound: 3,
   sessionExpirySecondsMax: SESSION_NEVER_EXPIRES,
 };
