@@ -2,6 +2,7 @@
  * What each imitated platform does to a background program. This table is the only place that decides it;
  * docs/sleep-profiles.md prints the same rows, and a test compares the two.
  */
+import { limits } from './limits.js';
 
 /** What may end sleep, besides the user (`ctl wake`). */
 export const WakeSource = {
@@ -68,7 +69,7 @@ export const profiles = {
     modes: ['voip', 'audio'],
     sockets: 'kept',
     keepaliveMsMin: second,
-    unconnectedAwakeMs: 120 * second,
+    unconnectedAwakeMs: limits.unconnectedAwakeMsMax,
   },
   'android-doze': {
     wakesOn: ['keepalive', 'maintenance'],

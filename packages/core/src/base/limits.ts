@@ -23,8 +23,8 @@ export const limits = {
   inboxMessagesMax: 100_000,
   /** Bytes waiting in one inbox (bodies, topics and properties). */
   inboxBytesMax: 256 * 1024 * 1024,
-  /** QoS 2 packet ids that one device may hold unreleased. */
-  inboundQos2Max: 65_535,
+  /** QoS 2 packet ids that one device may hold unreleased: its cursor row names them all. */
+  inboundQos2Max: 10_000,
   /** Messages sent to one device and not acknowledged, whatever more its receive maximum allows. */
   inflightMax: 1_000,
   /** Log bytes beyond twice the live ones at which survivors are copied forward, bytes. */
