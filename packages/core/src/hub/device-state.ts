@@ -17,6 +17,9 @@ export class Device {
   flow: Flow | null = null;
   /** Filters of ended sessions whose rows may still be on disk. null: none. */
   endedFilters: Set<string> | null = null;
+  /** Earliest deadline in the hub's heaps for it, so that coming and going does not pile them up. */
+  sessionWatchedMs = Infinity;
+  willWatchedMs = Infinity;
   /** Taken out of the table; a late completion must leave it alone. */
   isRemoved = false;
 
@@ -40,8 +43,8 @@ export class Session {
   /** Wall-clock ms at which its last flow ended; undefined: it has one. */
   endedMs: number | undefined;
   will: Will | undefined;
-  /** Counts flows, so that a deadline set for an earlier absence is recognised as past. */
-  absence = 0;
+  /** Monotonic ms at which its will is due; Infinity: it has a flow, or no will. */
+  willDueMs = Infinity;
 
   constructor(expirySeconds: number) {
     this.expirySeconds = expirySeconds;

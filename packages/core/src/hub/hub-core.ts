@@ -63,11 +63,11 @@ export class HubCore {
   readonly flows = new Map<number, Flow>();
   readonly apiTokens = new Map<string, ApiToken>();
   /** Sessions whose expiry is to be looked at, by wall-clock ms. */
-  readonly sessionDeadlines = new DeadlineHeap<{ readonly device: Device; readonly absence: number }>();
+  readonly sessionDeadlines = new DeadlineHeap<Device>();
   /** Inboxes with messages that expire, by wall-clock ms. */
   readonly expiryDeadlines = new DeadlineHeap<Device>();
   /** Wills that wait out their delay, by monotonic ms. */
-  readonly willDeadlines = new DeadlineHeap<{ readonly device: Device; readonly absence: number }>();
+  readonly willDeadlines = new DeadlineHeap<Device>();
   now: InstantMs = { monotonic: 0, wall: 0 };
   nextDeviceNumber = 1;
   #nextVolatileNumber = VOLATILE_NUMBER_BASE;

@@ -81,14 +81,14 @@ export class Hub implements Machine<HubInput, HubOutput> {
       this.#expireMessages(device);
     }
     for (;;) {
-      const due = core.willDeadlines.takeDue(now.monotonic);
-      if (due === undefined) break;
-      this.#sessions.handleWillDue(due.device, due.absence);
+      const device = core.willDeadlines.takeDue(now.monotonic);
+      if (device === undefined) break;
+      this.#sessions.handleWillDue(device);
     }
     for (;;) {
-      const due = core.sessionDeadlines.takeDue(now.wall);
-      if (due === undefined) break;
-      this.#sessions.handleSessionDue(due.device, due.absence);
+      const device = core.sessionDeadlines.takeDue(now.wall);
+      if (device === undefined) break;
+      this.#sessions.handleSessionDue(device);
     }
     if (this.#sweepDueMs <= now.monotonic) {
       this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
@@ -138,6 +138,12 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   statistics(): Statistics {
     return this.#requests.statistics();
+  }
+
+  /** Deadlines that are waited for: sessions, wills, expiries. */
+  get deadlineCount(): number {
+    const { sessionDeadlines, willDeadlines, expiryDeadlines } = this.#core;
+    return sessionDeadlines.size + willDeadlines.size + expiryDeadlines.size;
   }
 
   /** The open batch is over its limit: nothing more should be read from senders until a commit is done. */

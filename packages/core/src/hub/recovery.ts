@@ -114,7 +114,7 @@ function resumeSession(core: HubCore, sessions: Sessions, device: Device): void 
   if (session.will === undefined) return;
   const delaySeconds = Math.min(session.will.delaySeconds, session.expirySeconds);
   const delayMs = Math.max(delaySeconds * 1000, core.limits.willGraceMs);
-  core.willDeadlines.add(core.now.monotonic + delayMs, { device, absence: session.absence });
+  sessions.watchWill(device, session, core.now.monotonic + delayMs);
 }
 
 /** A restored backup may be older than what devices have seen: numbering under the old epoch must not go on. */

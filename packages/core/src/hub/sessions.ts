@@ -115,7 +115,7 @@ export class Sessions {
     session.expirySeconds = expirySeconds;
     session.endedMs = undefined;
     // [MQTT-3.1.3-9] a new connection in time takes back a will that waits out its delay.
-    session.absence++;
+    session.willDueMs = Infinity;
     session.will = open.will;
     return session;
   }
@@ -323,8 +323,7 @@ export class Sessions {
       const delaySeconds = Math.min(will.delaySeconds, session.expirySeconds);
       if (delaySeconds === 0) this.#publishWill(device, session);
       else {
-        const dueMs = core.now.monotonic + delaySeconds * 1000;
-        core.willDeadlines.add(dueMs, { device, absence: session.absence });
+        this.watchWill(device, session, core.now.monotonic + delaySeconds * 1000);
       }
     }
     if (!session.isDurable) {
@@ -341,20 +340,40 @@ export class Sessions {
   watchSession(device: Device, session: Session): void {
     if (session.expirySeconds === SESSION_NEVER_EXPIRES || session.endedMs === undefined) return;
     const dueMs = session.endedMs + session.expirySeconds * 1000;
-    this.#core.sessionDeadlines.add(dueMs, { device, absence: session.absence });
+    if (dueMs >= device.sessionWatchedMs) return;
+    device.sessionWatchedMs = dueMs;
+    this.#core.sessionDeadlines.add(dueMs, device);
   }
 
-  handleSessionDue(device: Device, absence: number): void {
+  /** A deadline of the device came; its session may have been used since, and be due later. */
+  handleSessionDue(device: Device): void {
+    device.sessionWatchedMs = Infinity;
     const { session } = device;
-    if (session === null || device.isRemoved || session.absence !== absence || device.flow !== null) return;
+    if (session === null || device.isRemoved || device.flow !== null) return;
+    const { endedMs, expirySeconds } = session;
+    if (expirySeconds === SESSION_NEVER_EXPIRES || endedMs === undefined) return;
+    if (endedMs + expirySeconds * 1000 > this.#core.now.wall) return this.watchSession(device, session);
     this.#endSession(device, 'session expired');
     this.#core.putDevice(device);
     this.#core.removeIfEmpty(device);
   }
 
-  handleWillDue(device: Device, absence: number): void {
+  /** The will is published at `dueMs` (monotonic) unless the device is back by then. */
+  watchWill(device: Device, session: Session, dueMs: number): void {
+    session.willDueMs = dueMs;
+    if (dueMs >= device.willWatchedMs) return;
+    device.willWatchedMs = dueMs;
+    this.#core.willDeadlines.add(dueMs, device);
+  }
+
+  handleWillDue(device: Device): void {
+    device.willWatchedMs = Infinity;
     const { session } = device;
-    if (session === null || session.absence !== absence || device.flow !== null) return;
+    if (session === null || device.isRemoved || device.flow !== null || session.willDueMs === Infinity)
+      return;
+    const { willDueMs } = session;
+    if (willDueMs > this.#core.now.monotonic) return this.watchWill(device, session, willDueMs);
+    session.willDueMs = Infinity;
     this.#publishWill(device, session);
     this.#core.putDevice(device);
   }

@@ -56,6 +56,23 @@ describe('sessions', () => {
     assert.equal((await world.connect('d', { expirySeconds: 10 })).all('opened')[0].sessionPresent, false);
   });
 
+  test('[SE-2] coming and going moves the deadline and does not pile deadlines up', async () => {
+    const world = new World();
+    (await world.subscriber('d', '#', 1, { expirySeconds: 100 })).close();
+    for (let round = 0; round < 50; round++) {
+      world.advance(90_000);
+      (await world.connect('d', { expirySeconds: 100, clean: round % 5 === 0 })).close();
+      await world.sync();
+    }
+    assert(world.hub.deadlineCount <= 2, `${world.hub.deadlineCount} deadlines for one device`);
+    const back = await world.connect('d', { expirySeconds: 100 });
+    assert.equal(back.all('opened')[0].sessionPresent, true);
+    back.close(false, 5);
+    world.advance(6_000);
+    await world.sync();
+    assert.equal((await world.connect('d')).all('opened')[0].sessionPresent, false);
+  });
+
   test('[SE-3] a second connection takes the session over', async () => {
     const world = new World();
     const first = await world.subscriber('d', '#');
