@@ -23,7 +23,12 @@ export interface ApiClient {
   call(method: string, path: string, body?: object, headers?: Record<string, string>): Promise<unknown>;
 }
 
-export async function createApiClient(options: ClientOptions, io: CliIo): Promise<ApiClient> {
+/** `requestMsMax`: how long one answer may take. */
+export async function createApiClient(
+  options: ClientOptions,
+  io: CliIo,
+  requestMsMax = REQUEST_MS_MAX,
+): Promise<ApiClient> {
   const written = options.server ?? (io.environment['WAKELINE_SERVER'] || defaultServer);
   const url = URL.canParse(written) ? new URL(written) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
@@ -43,6 +48,7 @@ export async function createApiClient(options: ClientOptions, io: CliIo): Promis
         method,
         headers: all,
         body: body === undefined ? null : JSON.stringify(body),
+        signal: AbortSignal.timeout(requestMsMax),
       });
     },
   };
@@ -68,7 +74,7 @@ async function call(url: URL, init: RequestInit): Promise<unknown> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(url, { ...init, redirect: 'manual', signal: AbortSignal.timeout(REQUEST_MS_MAX) });
+    response = await fetch(url, { ...init, redirect: 'manual' });
     text = await response.text();
   } catch (cause) {
     throw unreachable(url, cause);

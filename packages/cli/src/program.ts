@@ -68,6 +68,8 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
   addDevices(program, io, setExitCode);
   addTokens(program, io, setExitCode);
 
+  addBackups(program, io, setExitCode);
+
   const password = program
     .command('password')
     .description('passwords of the users in the configuration file');
@@ -152,8 +154,9 @@ function addSend(program: Command, io: CliIo, setExitCode: (code: number) => voi
     .option('--property <name=value>', 'user property, repeatable', collect)
     .option('--idempotency-key <key>', 'repeating the command with this key sends nothing twice')
     .option('--file <file>', 'read the message from a file')
-    .addOption(
-      new Option('--wait <stage>', 'wait until every device is there').choices(['delivered', 'acknowledged']),
+    .option(
+      '--wait <stage>',
+      'wait until every device is there: acknowledged, or wake-sent (handed to its connection)',
     )
     .option('--timeout <duration>', 'how long to wait', '30s')
     .addHelpText(
@@ -235,4 +238,29 @@ function addTokens(program: Command, io: CliIo, setExitCode: (code: number) => v
     .argument('<id>', 'as token list prints it')
     .addHelpText('after', examples('wakeline token revoke 4fT0aQbG2kZx'))
     .action(async (id, options) => setExitCode(await (await load()).revokeToken(id, options, io)));
+}
+
+function addBackups(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  const load = () => import('./commands/backup.js');
+  withClientOptions(program.command('backup'))
+    .description("copy the store of the running server; prints the directory, on the server's machine")
+    .addHelpText(
+      'after',
+      examples('wakeline backup', 'wakeline backup --json', 'cp -r "$(wakeline backup)" /mnt/backups/'),
+    )
+    .action(async (options) => setExitCode(await (await load()).runBackup(options, io)));
+  program
+    .command('restore')
+    .description('make a data directory from a backup; needs no server')
+    .argument('<source>', 'directory that wakeline backup has made, or a copy of it')
+    .requiredOption('--data <dir>', 'the data directory to make: new or empty')
+    .option(...json)
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline restore /mnt/backups/20261123T054500.123Z --data ./data',
+        'wakeline up --data ./data',
+      ),
+    )
+    .action(async (source, options) => setExitCode(await (await load()).runRestore(source, options, io)));
 }

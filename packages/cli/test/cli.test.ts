@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -35,6 +43,8 @@ describe('help', () => {
     ['token', 'create'],
     ['token', 'list'],
     ['token', 'revoke'],
+    ['backup'],
+    ['restore'],
     ['password', 'hash'],
     ['demo'],
   ];
@@ -78,6 +88,16 @@ describe('wrong arguments end with 2 and say what to do', () => {
     [['send', '--device', 'd', '--timeout', '30', 'x'], /no duration[\s\S]*30s/],
     [['send', '--device', 'd', '--property', 'x', 'x'], /name=value/],
     [['send', '--device', 'd', '--file', 'f', 'x'], /not both/],
+    [
+      ['send', '--device', 'd', '--wait', 'delivered', 'x'],
+      /"delivered" is not told by any[\s\S]*acknowledged/,
+    ],
+    [['send', '--device', 'd', '--wait', 'shown', 'x'], /"shown" is not told by any device yet/],
+    [['send', '--device', 'd', '--wait', 'expired', 'x'], /"expired" is how a message ends/],
+    [['send', '--device', 'd', '--wait', 'stored', 'x'], /"stored" needs no waiting/],
+    [['send', '--device', 'd', '--wait', 'soon', 'x'], /"soon" is no stage/],
+    [['restore', 'somewhere'], /--data <dir>/],
+    [['restore', '--data', 'd'], /missing required argument 'source'/],
     [['devices', '--server', 'nowhere'], /no server address[\s\S]*http:\/\//],
     [['devices', 'show'], /missing required argument 'id'/],
     [['token', 'create', '--name', 'n'], /--scope/],
@@ -169,10 +189,22 @@ describe('send', () => {
     assert.match(out, /^DEVICE +NUMBER +STAGE +REASON\nd +1 +acknowledged$/m);
   });
 
+  test('waits until it was handed to the connection, under both spellings', async () => {
+    for (const [stage, wait] of [
+      ['wake sent', 'wake-sent'],
+      ['acknowledged', 'wake sent'],
+    ] as const) {
+      const recipients = [{ device: 'd', sequence: 1, stage, reason: null }];
+      server.answer = ({ method }) =>
+        method === 'POST' ? sent : { status: 200, json: { ...message, recipients } };
+      assert.equal((await ask(['send', '--device', 'd', 'x', '--wait', wait])).code, 0);
+    }
+  });
+
   test('ends with 6 when the message ended or time is up', async () => {
     for (const [stage, wanted] of [
       ['expired', /will not be acknowledged/],
-      ['stored', /not acknowledged in time/],
+      ['stored', /not acknowledged by every device in time/],
     ] as const) {
       const recipients = [{ device: 'd', sequence: 1, stage, reason: 'why' }];
       server.answer = ({ method }) =>
@@ -257,6 +289,53 @@ describe('devices and tokens', () => {
       json: { tokens: [{ id: 't', name: 'n', scopes: ['send'], createdAt: 'C' }] },
     });
     assert.match((await ask(['token', 'list'])).out, /^t +n +send +C$/m);
+  });
+});
+
+describe('backup and restore', () => {
+  const made = { directory: '/data/backups/b', bytes: 3 * 1024 * 1024, createdAt: 'C' };
+
+  test('the directory is printed alone', async () => {
+    server.answer = () => ({ status: 201, json: made });
+    const { code, out, err } = await ask(['backup']);
+    assert.deepEqual([code, out], [0, '/data/backups/b\n']);
+    assert.match(err, /^3\.0 MiB, on the server's machine/);
+    const { method, url, json } = server.requests[0]!;
+    assert.deepEqual([method, url, json], ['POST', '/v1/backups', undefined]);
+    const machine = await ask(['backup', '--json']);
+    assert.deepEqual([JSON.parse(machine.out), machine.err], [made, '']);
+  });
+
+  test('a refusal is told with its code', async () => {
+    server.answer = () => ({ status: 409, json: { error: { code: 'backup-running', message: 'busy' } } });
+    const { code, out, err } = await ask(['backup', '--json']);
+    assert.deepEqual([code, out, JSON.parse(err).error.code], [1, '', 'backup-running']);
+  });
+
+  test('what is no backup, or of another format, and a directory in use are refused untouched', async () => {
+    const none = join(folder, 'none');
+    const newer = join(folder, 'newer');
+    const used = join(folder, 'used');
+    for (const directory of [none, newer, used]) mkdirSync(directory);
+    writeFileSync(join(newer, 'FORMAT'), 'wakeline store 99\n');
+    writeFileSync(join(used, 'x'), '');
+    const target = join(folder, 'target');
+    for (const [source, data, message] of [
+      [join(folder, 'nowhere'), target, /is not a complete backup[\s\S]*wakeline backup/],
+      [none, target, /is not a complete backup \(no FORMAT file\)/],
+      [newer, target, /has format 99; this version reads 1/],
+      [join(used, 'x'), target, /x is not a directory/],
+      [none, used, /used is not empty[\s\S]*new or empty/],
+      [none, join(used, 'x'), /x is not a directory/],
+    ] as const) {
+      const { code, out, err } = await wakeline(['restore', source, '--data', data]);
+      assert.deepEqual([code, out], [1, ''], err);
+      assert.match(err, message);
+    }
+    assert.ok(!existsSync(target));
+    assert.deepEqual(readdirSync(used), ['x']);
+    const { err } = await wakeline(['restore', none, '--data', target, '--json']);
+    assert.equal(JSON.parse(err).error.code, 'STORE_FORMAT');
   });
 });
 

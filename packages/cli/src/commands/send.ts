@@ -20,7 +20,7 @@ export interface SendOptions extends ClientOptions {
   readonly property?: readonly string[];
   readonly idempotencyKey?: string;
   readonly file?: string;
-  readonly wait?: 'delivered' | 'acknowledged';
+  readonly wait?: string;
   readonly timeout: string;
   readonly json?: boolean;
 }
@@ -59,6 +59,7 @@ export async function runSend(text: string | undefined, options: SendOptions, io
       hint: 'write it like 30s',
     });
   }
+  const stage = options.wait === undefined ? undefined : parseStage(options.wait);
   const { ttl, urgency, replace, channel, retain, contentType } = options;
   const body = {
     ...(await readBody(text, options, io)),
@@ -78,14 +79,14 @@ export async function runSend(text: string | undefined, options: SendOptions, io
     options.idempotencyKey === undefined ? {} : { 'idempotency-key': JSON.stringify(options.idempotencyKey) };
   const path = `/v1/${kind}/${encodeURIComponent(name)}/messages`;
   const sent = (await client.call('POST', path, body, headers)) as { id: string; recipients: number };
-  if (options.wait === undefined) {
+  if (stage === undefined) {
     const recipients = sent.recipients === 1 ? '1 device' : `${sent.recipients} devices`;
     io.stdout.write(
       options.json === true ? `${JSON.stringify(sent)}\n` : `${sent.id} stored for ${recipients}\n`,
     );
     return exitCodes.ok.code;
   }
-  return waitFor(client, sent.id, options.wait, timeoutMs, options.json === true, io);
+  return waitFor(client, sent.id, stage, timeoutMs, options.json === true, io);
 }
 
 export async function runMessage(
@@ -119,22 +120,46 @@ function writeMessage(message: Message, isJson: boolean, io: CliIo): void {
   if (recipientCount > rows.length) io.stdout.write(`and ${recipientCount - rows.length} more\n`);
 }
 
-const reachedStages = {
-  delivered: ['delivered', 'acknowledged', 'shown'],
-  acknowledged: ['acknowledged', 'shown'],
-} as const;
+/** In the order in which a message goes through them. */
+const progressStages = ['stored', 'wake sent', 'woken', 'delivered', 'acknowledged', 'shown'] as const;
+/** Those that can be waited for. The answer to the sending says `stored` already; no server tells the others yet. */
+const waitStages = { 'wake-sent': 'wake sent', acknowledged: 'acknowledged' } as const;
+type WaitStage = (typeof waitStages)[keyof typeof waitStages];
+const waitTexts: Readonly<Record<WaitStage, string>> = {
+  'wake sent': 'handed to',
+  acknowledged: 'acknowledged by',
+};
 const endedStages = ['expired', 'replaced', 'dropped', 'failed'];
+
+/** @throws CliError for a stage that no message comes to, or that is an end */
+function parseStage(text: string): WaitStage {
+  const name = text.trim().replaceAll(' ', '-');
+  if (Object.hasOwn(waitStages, name)) return waitStages[name as keyof typeof waitStages];
+  const spaced = name.replaceAll('-', ' ');
+  const hint = `wait for one of: ${Object.keys(waitStages).join(', ')}`;
+  if (spaced === 'stored') {
+    throw new CliError('usage', '--wait: "stored" needs no waiting: send ends when the message is stored', {
+      hint: `leave --wait out, or ${hint}`,
+    });
+  }
+  const why = endedStages.includes(spaced)
+    ? 'is how a message ends undelivered; --wait says so when it happens'
+    : (progressStages as readonly string[]).includes(spaced)
+      ? 'is not told by any device yet'
+      : 'is no stage';
+  throw new CliError('usage', `--wait: "${text}" ${why}`, { hint });
+}
 
 /** Asks until every recipient is there, one can no longer be, or time is up. */
 async function waitFor(
   client: ApiClient,
   id: string,
-  stage: keyof typeof reachedStages,
+  stage: WaitStage,
   timeoutMs: number,
   isJson: boolean,
   io: CliIo,
 ): Promise<number> {
-  const reached: readonly string[] = reachedStages[stage];
+  const reached: readonly string[] = progressStages.slice(progressStages.indexOf(stage));
   const endMs = performance.now() + timeoutMs;
   for (let pauseMs = POLL_MS_FIRST; ; pauseMs = Math.min(pauseMs * 2, POLL_MS_MAX)) {
     const message = await getMessage(client, id);
@@ -144,7 +169,10 @@ async function waitFor(
     if (isThere || hasEnded || leftMs <= 0) {
       writeMessage(message, isJson, io);
       if (isThere) return exitCodes.ok.code;
-      const why = hasEnded ? `the message will not be ${stage} by every device` : `not ${stage} in time`;
+      const what = waitTexts[stage];
+      const why = hasEnded
+        ? `the message will not be ${what} every device`
+        : `not ${what} every device in time`;
       throw new CliError('unfinished', why, { hint: `look again with: wakeline message ${id}` });
     }
     await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, leftMs)));

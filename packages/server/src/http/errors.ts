@@ -16,6 +16,13 @@ interface HttpErrorRow {
 
 export const httpErrors = {
   'access-invalid': { status: 400, meaning: 'an access rule is not a topic filter' },
+  'backup-no-room': {
+    status: 507,
+    meaning: 'a copy of the store would leave less free space than the floor; nothing was kept of it',
+    hint: 'delete older backups, or free space on the disk of the data directory',
+  },
+  'backup-running': { status: 409, meaning: 'a backup is under way; there is one at a time' },
+  'backup-unsupported': { status: 501, meaning: 'the store of this server cannot be backed up' },
   'bad-device-id': {
     status: 400,
     meaning: 'the device id is empty, too long, or has + # / or control characters',

@@ -5,4 +5,11 @@ export { httpErrors } from './errors.js';
 export type { ErrorBody, HttpErrorCode } from './errors.js';
 export { createHttpApi } from './http-api.js';
 export type { HttpApi } from './http-api.js';
-export type { DistributiveOmit, HttpApiOptions, HttpLog, HubRequest } from './options.js';
+export type {
+  BackupMade,
+  BackupRefused,
+  DistributiveOmit,
+  HttpApiOptions,
+  HttpLog,
+  HubRequest,
+} from './options.js';

@@ -5,6 +5,9 @@ import { ask } from './hub-requests.js';
 import type { HttpApiOptions } from './options.js';
 import { errorResponses, schemas } from './schemas.js';
 
+/** A copy of a large store may take this long, ms; the request waits for it. */
+const BACKUP_MS_MAX = 6 * 3_600_000;
+
 export function addOperationRoutes(app: FastifyInstance, options: HttpApiOptions): void {
   const health = { tags: ['operation'], querystring: schemas.nothing };
   const state = { type: 'object', properties: { status: { type: 'string' } } };
@@ -61,6 +64,8 @@ export function addOperationRoutes(app: FastifyInstance, options: HttpApiOptions
     handler: async () => (await ask(options.request, { kind: 'get-statistics' }, 'statistics')).statistics,
   });
 
+  addBackupRoute(app, options);
+
   let document: string | undefined;
   app.route({
     method: 'GET',
@@ -69,6 +74,47 @@ export function addOperationRoutes(app: FastifyInstance, options: HttpApiOptions
     handler: (_request, reply) => {
       document ??= JSON.stringify(app.swagger());
       return reply.type('application/json; charset=utf-8').send(document);
+    },
+  });
+}
+
+function addBackupRoute(app: FastifyInstance, options: HttpApiOptions): void {
+  app.route({
+    method: 'POST',
+    url: '/v1/backups',
+    config: { scopes: ['admin'] },
+    handlerTimeout: BACKUP_MS_MAX,
+    schema: {
+      tags: ['operation'],
+      operationId: 'createBackup',
+      summary: 'Copy the store into the data directory, while messages flow; done when the copy is synced',
+      querystring: schemas.nothing,
+      body: schemas.nothingOrNull,
+      response: {
+        201: schemas.backup,
+        ...errorResponses([
+          'body-invalid',
+          'unauthorized',
+          'not-authorized',
+          'backup-running',
+          'backup-unsupported',
+          'not-ready',
+          'backup-no-room',
+        ]),
+      },
+    },
+    handler: async (request, reply) => {
+      if (options.backup === undefined) throw new HttpError('backup-unsupported');
+      if (!options.isReady()) throw new HttpError('not-ready');
+      const createdMs = options.now();
+      // Nothing moves on the connection meanwhile: the listener would take it for a dead one. Node sets the limit
+      // anew when the request is answered.
+      request.raw.socket.setTimeout(0);
+      const outcome = await options.backup();
+      if ('refused' in outcome) throw new HttpError(outcome.refused);
+      const { directory, bytes } = outcome;
+      void reply.code(201);
+      return { directory, bytes, createdAt: new Date(createdMs).toISOString() };
     },
   });
 }

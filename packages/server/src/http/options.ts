@@ -15,6 +15,17 @@ export interface HttpLog {
   error(fields: object, message: string): void;
 }
 
+export interface BackupMade {
+  /** Absolute, on the server's machine. */
+  readonly directory: string;
+  /** Size of the copied data. */
+  readonly bytes: number;
+}
+
+export interface BackupRefused {
+  readonly refused: 'backup-running' | 'backup-no-room';
+}
+
 export interface HttpApiOptions {
   /** To the hub and back. Resolves after the cause of the reply is synced; rejects only for faults of ours. */
   request(request: HubRequest): Promise<ControlReply>;
@@ -26,6 +37,11 @@ export interface HttpApiOptions {
   isReady(): boolean;
   /** The Prometheus text for /metrics. */
   metricsText(): Promise<string>;
+  /**
+   * Copies the store to a place that it chooses itself; resolves when the copy is synced. Rejects for faults of ours.
+   * Undefined: the store cannot be backed up.
+   */
+  readonly backup?: (() => Promise<BackupMade | BackupRefused>) | undefined;
   /** Unpredictable bytes. */
   random(bytes: number): Uint8Array;
   /** Wall clock, ms. */

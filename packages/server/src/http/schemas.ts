@@ -183,6 +183,14 @@ export function errorResponses(codes: readonly HttpErrorCode[]): Record<string, 
 
 export const schemas = {
   accessRules,
+  backup: closed(
+    {
+      directory: text("the backup, a directory on the server's machine"),
+      bytes: count('size of the copied data'),
+      createdAt: time('when it was begun; everything acknowledged until then is in it'),
+    },
+    ['directory', 'bytes', 'createdAt'],
+  ),
   batch: closed(
     {
       messages: {
@@ -234,6 +242,7 @@ export const schemas = {
   ),
   newToken: closed({ ...token.properties, token: text('the secret; shown this once') }, ['id', 'token']),
   nothing: closed({}),
+  nothingOrNull: { ...closed({}), type: ['object', 'null'] },
   putDevice: { ...closed({ access: accessRules }), type: ['object', 'null'] },
   putToken: closed(
     {

@@ -6,6 +6,8 @@
  * peers do. A process that is killed instead loses nothing that was acknowledged.
  */
 import { randomBytes, randomFillSync } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { limits as coreLimits } from '@wakeline/core/base';
 import { openAccess } from '@wakeline/core/domain';
 import { Hub } from '@wakeline/core/hub';
@@ -14,17 +16,18 @@ import type { Random, Store } from '@wakeline/core/ports';
 import { MqttSession } from '@wakeline/core/session/mqtt';
 import type { ListenerProtocol, ServerConfig } from '../config/config.js';
 import { createHttpApi } from '../http/index.js';
-import type { HttpApi } from '../http/index.js';
+import type { HttpApi, HttpApiOptions } from '../http/index.js';
 import { AddressList } from '../listeners/addresses.js';
 import { Gate } from '../listeners/gate.js';
 import { openHttpListener } from '../listeners/http-listener.js';
 import type { Listener, ListenerContext } from '../listeners/listener.js';
 import { openMqttListener } from '../listeners/mqtt-listener.js';
-import { openLmdbStore } from '../stores/lmdb/index.js';
+import { LmdbStore, openLmdbStore } from '../stores/lmdb/index.js';
 import { createLogger, createMetrics } from '../telemetry/index.js';
 import type { Metrics } from '../telemetry/index.js';
 import { ensureAdminToken } from './admin-token.js';
 import { Authenticator } from './authenticator.js';
+import { Backups, backupsDirectory } from './backups.js';
 import { hostClock } from './clock.js';
 import type { Clock } from './clock.js';
 import { DiskWatch } from './disk-watch.js';
@@ -222,6 +225,24 @@ class Server implements RunningServer {
     });
   }
 
+  /** Undefined for a store that has no copy to give. */
+  #makeBackup(): HttpApiOptions['backup'] {
+    const store = this.#store;
+    if (!(store instanceof LmdbStore)) return undefined;
+    const backups = new Backups({
+      store,
+      directory: join(this.#config.dataDirectory, backupsDirectory),
+      freeBytes: async (directory) => {
+        const { bavail, bsize } = await statfs(directory);
+        return bavail * bsize;
+      },
+      floorBytes: this.#config.limits.diskFloorBytes ?? coreLimits.diskFloorBytes,
+      now: () => this.#clock().wall,
+      log: this.#log,
+    });
+    return () => backups.make();
+  }
+
   #makeHttpApi(): Promise<HttpApi> {
     return createHttpApi({
       request: (request) => this.#pump.request(request),
@@ -229,6 +250,7 @@ class Server implements RunningServer {
       openApi: this.#config.openApi,
       isReady: () => this.#isReady,
       metricsText: () => this.#metrics.text(),
+      backup: this.#makeBackup(),
       random: (bytes) => randomBytes(bytes),
       now: () => this.#clock().wall,
       log: this.#log,

@@ -38,7 +38,7 @@ export const metricNames = {
   wakeline_ended_expired_total: counter('endedExpired', 'messages whose time to live ended undelivered'),
   wakeline_ended_replaced_total: counter('endedReplaced', 'messages replaced by a newer one undelivered'),
   wakeline_ended_dropped_total: counter('endedDropped', 'messages dropped undelivered, with a reason'),
-  wakeline_qos0_dropped_total: counter('qos0Dropped', 'QoS 0 deliveries not made to a slow device'),
+  wakeline_qos0_dropped_total: counter('qos0Dropped', 'QoS 0 deliveries not made to a slow or absent device'),
   wakeline_commits_total: counter('commits', 'commits of the store'),
   wakeline_commit_failures_total: counter('commitFailures', 'commits that the store could not make'),
   wakeline_commit_duration_seconds: { type: 'histogram', help: 'duration of a commit, disk sync included' },

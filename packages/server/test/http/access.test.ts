@@ -18,6 +18,7 @@ const routes: readonly (readonly [method: string, path: string, scopes: readonly
     ['POST', '/v1/tokens', ['admin'], { name: 'n', scopes: ['send'] }],
     ['GET', '/v1/tokens', ['admin']],
     ['DELETE', '/v1/tokens/t', ['admin']],
+    ['POST', '/v1/backups', ['admin']],
     ['GET', '/v1/statistics', ['read']],
     ['GET', '/metrics', ['read']],
     ['GET', '/healthz', []],

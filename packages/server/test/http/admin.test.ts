@@ -168,6 +168,7 @@ describe('operation', () => {
       'GET /v1/messages/{id}',
       'GET /v1/statistics',
       'GET /v1/tokens',
+      'POST /v1/backups',
       'POST /v1/devices/{id}/messages',
       'POST /v1/messages',
       'POST /v1/tokens',

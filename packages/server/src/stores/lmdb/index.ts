@@ -1,6 +1,6 @@
 /** The embedded store on LMDB: opening, backup and restore. */
 export { RESTORED_KEY, restoreBackup } from './backup.js';
-export { STORE_FORMAT_VERSION } from './data-directory.js';
+export { createDataDirectory, DATA_FILE, STORE_FORMAT_VERSION, syncDirectory } from './data-directory.js';
 export {
   type BackupOptions,
   LmdbStore,
