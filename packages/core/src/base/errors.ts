@@ -14,6 +14,7 @@ export const errorCodes = {
   STORE_CORRUPT: 'a stored value cannot be read back as what it should be',
   STORE_FORMAT: 'the data directory was written by another format version',
   STORE_LOCKED: 'another process has the data directory open',
+  STORE_UNUSABLE: 'the data directory cannot be used',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

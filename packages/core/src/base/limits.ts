@@ -69,6 +69,10 @@ export const limits = {
   willGraceMs: 30_000,
   /** Bytes of deliveries handed out in one turn: a full socket is noticed between turns. */
   turnBytesMax: 1024 * 1024,
+  /** Events a turn collects before they are let out, in the middle of a read if need be. */
+  turnEventsMax: 10_000,
+  /** Bytes of QoS 0 messages collected for one flow before they are let out; more is dropped. */
+  turnFlowBytesMax: 16 * 1024 * 1024,
   /** Deliveries handed out in one turn before other work gets its chance. */
   turnDeliveriesMax: 500,
 } as const;

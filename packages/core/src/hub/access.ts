@@ -1,6 +1,6 @@
 /** Access rules: which topics a device may publish to and subscribe to. */
 import type { AccessRules } from '../domain/device.js';
-import { filterCovers, filterMatches } from './topic-filter.js';
+import { filterCovers, filterMatches, isTopicFilter } from './topic-filter.js';
 
 /** The rules of one device with its id put in for `%d`. */
 export class Access {
@@ -9,8 +9,8 @@ export class Access {
   readonly #isPublishOpen: boolean;
 
   constructor(rules: AccessRules, deviceId: string) {
-    this.#publish = rules.publish.map((pattern) => pattern.replaceAll('%d', deviceId));
-    this.#subscribe = rules.subscribe.map((pattern) => pattern.replaceAll('%d', deviceId));
+    this.#publish = expand(rules.publish, deviceId);
+    this.#subscribe = expand(rules.subscribe, deviceId);
     this.#isPublishOpen = rules.publish.includes('#');
   }
 
@@ -24,4 +24,9 @@ export class Access {
     if (filter.startsWith('$')) return false;
     return this.#subscribe.some((pattern) => filterCovers(pattern, filter));
   }
+}
+
+/** A function as replacement: in a text, `$&` and the like of a device id would mean something. */
+function expand(patterns: readonly string[], deviceId: string): string[] {
+  return patterns.map((pattern) => pattern.replaceAll('%d', () => deviceId)).filter(isTopicFilter);
 }

@@ -69,6 +69,8 @@ export class Flow {
   readonly window: number;
   state: FlowState = FlowState.opening;
   isWritable = true;
+  /** Bytes of QoS 0 bodies among the events. */
+  queuedBytes = 0;
   /** Events of this turn. */
   events: LinkEvent[] = [];
   /** Commands that came before `opened` left; null: none. */

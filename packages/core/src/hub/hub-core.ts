@@ -196,8 +196,10 @@ export class HubCore {
   }
 
   isFull(inbox: Inbox): boolean {
-    const { inboxMessagesMax, inboxBytesMax } = this.limits;
-    return inbox.waiting >= inboxMessagesMax || inbox.waitingBytes >= inboxBytesMax;
+    const { inboxMessagesMax, inboxBytesMax, volatileBytesMax } = this.limits;
+    // One session that does not acknowledge must not use up what all of them share.
+    const bytesMax = inbox.isDurable ? inboxBytesMax : Math.min(inboxBytesMax, volatileBytesMax / 16);
+    return inbox.waiting >= inboxMessagesMax || inbox.waitingBytes >= bytesMax;
   }
 
   // ---- answers ---------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
     this.#sessions = new Sessions(this.#core, this.#publisher, (flow, commands) =>
       this.#handleCommands(flow, commands),
     );
-    this.#requests = new Requests(this.#core, this.#publisher);
+    this.#requests = new Requests(this.#core, this.#publisher, this.#sessions);
   }
 
   /** Reads the store. Called once, before any input. Throws STORE_CORRUPT when it cannot be read. */
@@ -138,6 +138,12 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   statistics(): Statistics {
     return this.#requests.statistics();
+  }
+
+  /** What this turn has to say is much: let it out before more is put in, so that slow readers are noticed. */
+  get hasMuchToSay(): boolean {
+    const { outbox, limits } = this.#core;
+    return outbox.count > limits.turnEventsMax || outbox.bytes > limits.turnBytesMax;
   }
 
   /** Deadlines that are waited for: sessions, wills, expiries. */

@@ -585,6 +585,7 @@ export function replaceKeyText(topic: Uint8Array, key: Uint8Array): string {
   return `${decodeUtf8(key, 0, key.length) ?? ''}\n${decodeUtf8(topic, 0, topic.length) ?? ''}`;
 }
 
-function expirySecondsOf(expiryMs: number): number {
+/** Wall-clock seconds, rounded up; 0: never. */
+export function expirySecondsOf(expiryMs: number): number {
   return expiryMs === 0 ? 0 : Math.ceil(expiryMs / 1000);
 }

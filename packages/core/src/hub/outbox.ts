@@ -7,11 +7,23 @@ import type { HubOutput } from './machine.js';
 export class Outbox {
   readonly #flows: Flow[] = [];
   readonly #others: HubOutput[] = [];
+  /** Events collected and not polled. */
+  count = 0;
+  /** Bytes of QoS 0 bodies among them. */
+  bytes = 0;
 
   /** Events of one flow leave together, in order. */
   push(flow: Flow, event: LinkEvent): void {
     if (flow.events.length === 0) this.#flows.push(flow);
     flow.events.push(event);
+    this.count++;
+  }
+
+  /** A QoS 0 delivery: what it weighs is counted until it is polled. */
+  pushBody(flow: Flow, event: LinkEvent, bytes: number): void {
+    flow.queuedBytes += bytes;
+    this.bytes += bytes;
+    this.push(flow, event);
   }
 
   /** An event for a flow that has no state here, e.g. because it was refused. */
@@ -30,6 +42,9 @@ export class Outbox {
     if (flow === undefined) return undefined;
     const { events } = flow;
     flow.events = [];
+    this.count -= events.length;
+    this.bytes -= flow.queuedBytes;
+    flow.queuedBytes = 0;
     return { kind: 'link', flow: flow.id, events };
   }
 }

@@ -2,13 +2,13 @@
 import { encodeUtf8, utf8Bytes } from '../base/utf8.js';
 import type { Refusal } from '../domain/device.js';
 import type { LinkCommand } from '../domain/link.js';
-import type { Publication, Qos } from '../domain/message.js';
+import type { Delivery, Publication, Qos } from '../domain/message.js';
 import type { Device, Flow } from './device-state.js';
 import { FlowState } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
 import type { HubCore } from './hub-core.js';
 import type { Inbox } from './inbox.js';
-import { replaceKeyText } from './inbox-log.js';
+import { expirySecondsOf, replaceKeyText } from './inbox-log.js';
 import type { Recipient } from './inbox-log.js';
 import { RecipientFlag, RecordView } from './record.js';
 import type { RecordContent } from './record.js';
@@ -210,14 +210,14 @@ export class Publisher {
     const core = this.#core;
     const { log } = core.queue;
     const key = content.replaceKey === null ? null : replaceKeyText(content.topic, content.replaceKey);
+    const expirySeconds = expirySecondsOf(content.expiryMs);
     const expiring: Device[] = [];
     const full: Device[] = [];
     for (const { inbox } of recipients) {
       const device = core.byNumber.get(inbox.number)!;
       if (!this.#makeRoom(device)) full.push(device);
       if (key !== null) this.#replace(device, key);
-      if (content.expiryMs !== 0 && content.expiryMs < inbox.earliestExpirySeconds * 1000)
-        expiring.push(device);
+      if (expirySeconds !== 0 && expirySeconds < inbox.earliestExpirySeconds) expiring.push(device);
     }
     log.append(content, recipients, isDurable);
     for (const { inbox, flags } of recipients) {
@@ -270,25 +270,28 @@ export class Publisher {
     expirySeconds: number | undefined,
   ): void {
     const { flow } = device;
-    if (flow === null || flow.state !== FlowState.open || !flow.isWritable) {
+    const isTakingMore =
+      flow !== null &&
+      flow.state === FlowState.open &&
+      flow.isWritable &&
+      flow.queuedBytes < this.#core.limits.turnFlowBytesMax;
+    if (!isTakingMore) {
       this.#core.qos0Dropped++;
       return;
     }
     const { topic, properties, body } = content;
-    this.#core.outbox.push(flow, {
-      kind: 'deliver',
-      delivery: {
-        sequence: 0,
-        qos: 0,
-        retain,
-        duplicate: false,
-        topic,
-        properties,
-        body,
-        expirySeconds,
-        subscriptionIds,
-      },
-    });
+    const delivery: Delivery = {
+      sequence: 0,
+      qos: 0,
+      retain,
+      duplicate: false,
+      topic,
+      properties,
+      body,
+      expirySeconds,
+      subscriptionIds,
+    };
+    this.#core.outbox.pushBody(flow, { kind: 'deliver', delivery }, body.length);
   }
 
   #retain(publication: Publication, content: RecordContent): Refusal | undefined {

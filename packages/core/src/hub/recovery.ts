@@ -13,6 +13,9 @@ import { RetainedMessage } from './retained.js';
 import { decodeCursorRow, decodeDeviceRow, decodeSubscriptionRow, parseJson } from './rows.js';
 import type { Sessions } from './sessions.js';
 
+/** How many windows a fast device may be sent between two writes of its cursor. */
+const SENT_WINDOWS_MAX = 10;
+
 export function recover(core: HubCore, sessions: Sessions): void {
   const { store } = core.options;
   const next = store.get('meta', nextDeviceNumberKey);
@@ -87,11 +90,12 @@ function recoverLog(core: HubCore): void {
       return false;
     },
   );
-  // The first window may have been sent before: it is marked as a duplicate.
+  // What may have been sent since its cursor was last written is marked as a duplicate: a few windows.
+  const windowMax = core.limits.inflightMax * SENT_WINDOWS_MAX;
   for (const device of core.devices.values()) {
     const { inbox } = device;
     let entry = inbox.topics.head;
-    for (let count = 1; entry !== 0 && count < core.limits.inflightMax; count++) {
+    for (let count = 1; entry !== 0 && count < windowMax; count++) {
       const following = log.entries.next[entry];
       if (following === 0) break;
       entry = following;

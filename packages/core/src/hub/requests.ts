@@ -25,6 +25,7 @@ import { messageIdText } from './receipts.js';
 import type { ReceiptRow } from './receipts.js';
 import { encodeJson } from './rows.js';
 import { isDeviceId } from './sessions.js';
+import type { Sessions } from './sessions.js';
 import { isTopicName } from './topic-filter.js';
 
 type Send = ControlRequest & { readonly kind: 'send-to-device' | 'send-to-topic' };
@@ -35,10 +36,12 @@ const PAGE_DEVICES_MAX = 1_000;
 export class Requests {
   readonly #core: HubCore;
   readonly #publisher: Publisher;
+  readonly #sessions: Sessions;
 
-  constructor(core: HubCore, publisher: Publisher) {
+  constructor(core: HubCore, publisher: Publisher, sessions: Sessions) {
     this.#core = core;
     this.#publisher = publisher;
+    this.#sessions = sessions;
   }
 
   handle(request: ControlRequest): void {
@@ -288,6 +291,7 @@ export class Requests {
     // Whoever is connected with the old credential, or with none, has to come again.
     if (device.flow !== null) core.endFlow(device.flow, 'bad-credentials');
     this.#setCredential(device, tokenSha256, access);
+    this.#sessions.enforceAccess(device);
     core.putDevice(device);
     const put = device;
     this.#replyWhenSynced(

@@ -56,6 +56,7 @@ export class Sessions {
     }
     if (open.identity.kind === 'user') device.access = new Access(open.identity.access, id);
     const isPresent = device.session !== null && !open.clean;
+    if (isPresent) this.enforceAccess(device);
     if (device.session !== null && open.clean) {
       needsSync ||= device.session.isDurable;
       this.#endSession(device, 'session ended by a clean start');
@@ -196,7 +197,10 @@ export class Sessions {
     core.queue.after({
       committed: () => {
         for (const { subscription, sendsRetained } of added) {
-          if (sendsRetained && !isLineFilter(subscription.filter)) {
+          // The session may have ended since, or the filter been given up or asked for anew.
+          const isInForce =
+            device.session === session && session.subscriptions.get(subscription.filter) === subscription;
+          if (sendsRetained && isInForce && !isLineFilter(subscription.filter)) {
             this.#publisher.sendRetained(device, subscription);
           }
         }
@@ -284,6 +288,19 @@ export class Sessions {
     const rest = (session.inboxFilters ?? []).filter((other) => other !== filter);
     session.inboxFilters = rest.length === 0 ? null : rest;
     this.#core.queue.log.rescan(device.inbox.addressed);
+  }
+
+  /** Ends the subscriptions that the device's rules no longer allow. */
+  enforceAccess(device: Device): void {
+    const { session } = device;
+    if (session === null) return;
+    for (const subscription of [...session.subscriptions.values()]) {
+      const { filter } = subscription;
+      if (isLineFilter(filter) || device.access.maySubscribe(filter)) continue;
+      this.#dropSubscription(device, session, subscription);
+      if (device.isDurable && session.isDurable) (device.endedFilters ??= new Set()).add(filter);
+    }
+    this.#putEndedFilters(device);
   }
 
   /** After a restart: a stored subscription is in force again. */
@@ -397,22 +414,27 @@ export class Sessions {
       if (!isLineFilter(subscription.filter)) core.tree.remove(subscription);
       if (isOnDisk) (device.endedFilters ??= new Set()).add(subscription.filter);
     }
-    if (device.endedFilters !== null && device.endedFilters.size > 0) {
-      const filters = [...device.endedFilters];
-      for (const filter of filters) {
-        core.queue.put('subscription', subscriptionKey(inbox.number, filter), undefined);
-      }
-      const committed = (): void => {
-        for (const filter of filters) device.endedFilters?.delete(filter);
-      };
-      core.queue.after({ committed, undo: () => core.queue.putLater(device) });
-    }
+    this.#putEndedFilters(device);
     core.endLane(device, inbox.topics, reason);
     inbox.topicsDroppedThrough = inbox.lastSequence;
     inbox.inboundIds = null;
     inbox.released = null;
     if (!device.isDurable) return;
     core.queue.putCursor(inbox);
+  }
+
+  /** Takes the rows of ended subscriptions off the disk; after a failure with the next flush. */
+  #putEndedFilters(device: Device): void {
+    const core = this.#core;
+    const filters = [...(device.endedFilters ?? [])];
+    if (filters.length === 0) return;
+    for (const filter of filters) {
+      core.queue.put('subscription', subscriptionKey(device.inbox.number, filter), undefined);
+    }
+    const committed = (): void => {
+      for (const filter of filters) device.endedFilters?.delete(filter);
+    };
+    core.queue.after({ committed, undo: () => core.queue.putLater(device) });
   }
 }
 

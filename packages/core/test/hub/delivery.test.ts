@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { World, text } from './world.js';
+import { World, publication, text } from './world.js';
 
 describe('delivery', () => {
   test('[DE-1] no more is in flight than the device takes', async () => {
@@ -129,6 +129,87 @@ describe('delivery', () => {
       await world.sync();
       assert.deepEqual([...new Set(device.bodies)], ['R'], `${first} first`);
     }
+  });
+
+  test('[DE-5] a session that ends before its SUBACK gets no retained message, and nothing breaks', async () => {
+    const world = new World();
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('x', 'R', { retain: true });
+    await world.sync();
+    const hasty = world.open('hasty', { expirySeconds: 0, clean: true });
+    const subscription = {
+      filter: 'x',
+      qos: 1,
+      noLocal: false,
+      retainAsPublished: false,
+      retainHandling: 0,
+      subscriptionId: 0,
+    } as const;
+    hasty.send(
+      { kind: 'subscribe', ticket: 1, subscriptions: [subscription] },
+      { kind: 'close', publishWill: false, sessionExpirySeconds: undefined },
+    );
+    await world.sync();
+    const durable = world.open('d');
+    durable.subscribe('x');
+    const clean = world.open('d', { clean: true });
+    await world.sync();
+    assert.deepEqual([hasty.bodies, durable.bodies, clean.bodies], [[], [], []]);
+    assert.equal((await world.statistics()).waitingMessages, 0);
+  });
+
+  test('[DE-5] one packet that names a filter many times gets its retained messages once', async () => {
+    const world = new World();
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('x', 'R', { retain: true });
+    await world.sync();
+    const device = await world.connect('d');
+    const request = {
+      filter: '#',
+      qos: 0,
+      noLocal: false,
+      retainAsPublished: false,
+      retainHandling: 0,
+      subscriptionId: 0,
+    } as const;
+    device.send({ kind: 'subscribe', ticket: 1, subscriptions: Array.from({ length: 200 }, () => request) });
+    await world.sync();
+    assert.deepEqual(device.bodies, ['R']);
+    assert.equal(device.all('subscribed')[0].results.length, 200);
+  });
+
+  test('[DE-2] QoS 0 of one turn is bounded for each flow, and the hub says when it has much to say', async () => {
+    const world = new World(1, { limits: { turnFlowBytesMax: 5_000, turnBytesMax: 8_000 } });
+    const device = await world.subscriber('d', '#', 0);
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    const commands = Array.from({ length: 20 }, () => ({
+      kind: 'publish' as const,
+      packetId: 0,
+      publication: publication('t', 'x'.repeat(1_000), { qos: 0 }),
+    }));
+    world.hub.handleInput(world.now, { kind: 'link', flow: sender.id, commands });
+    assert.equal(world.hub.hasMuchToSay, false);
+    const other = await world.subscriber('e', '#', 0);
+    world.hub.handleInput(world.now, { kind: 'link', flow: sender.id, commands });
+    assert.equal(world.hub.hasMuchToSay, true);
+    world.drain();
+    assert.equal(world.hub.hasMuchToSay, false);
+    assert.equal(device.deliveries.length, 10);
+    assert.equal(other.deliveries.length, 5);
+    assert.equal((await world.statistics()).qos0Dropped, 45);
+  });
+
+  test('[DE-11] a session that never acknowledges leaves the others their share of memory', async () => {
+    const world = new World(1, { limits: { volatileBytesMax: 400_000 } });
+    const clean = { expirySeconds: 0, clean: true };
+    await world.subscriber('stuck', '#', 1, { ...clean, receiveMaximum: 1 });
+    const sender = await world.connect('s', clean);
+    for (let index = 1; index <= 500; index++) sender.publish('t', 'x'.repeat(1_000), {}, index);
+    await world.sync();
+    const device = await world.subscriber('d', 'for/d', 1, clean);
+    sender.publish('for/d', 'mine', {}, 501);
+    await world.sync();
+    assert.deepEqual(device.bodies, ['mine']);
   });
 
   test('[DE-6] retain handling, retain as published, no local and subscription ids', async () => {

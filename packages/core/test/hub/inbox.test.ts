@@ -148,6 +148,16 @@ describe('inbox', () => {
     assert.deepEqual(again.sequences, [2, 3]);
   });
 
+  test('[IN-8] many messages that expire in one second cost one deadline', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '#');
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    for (let index = 1; index <= 200; index++) sender.publish('t', '.', { expirySeconds: 3_600 }, index);
+    await world.sync();
+    for (const sequence of device.sequences) device.acknowledge(sequence);
+    assert(world.hub.deadlineCount <= 1, `${world.hub.deadlineCount} deadlines`);
+  });
+
   test('[IN-8] what was sent does not expire, be it over a restart', async () => {
     const world = new World();
     const device = await world.subscriber('d', '#');

@@ -167,6 +167,41 @@ describe('sessions', () => {
     );
   });
 
+  test('[SE-7] an id with replacement patterns in it means nothing in a rule', async () => {
+    const world = new World(1, { defaultAccess: { publish: ['up/%d/#'], subscribe: ['in/%d/#'] } });
+    const results = async (id: string, ...filters: string[]) => {
+      const device = await world.connect(id);
+      for (const filter of filters) device.subscribe(filter);
+      await world.sync();
+      return device.all('subscribed').map(({ results: [result] }) => result);
+    };
+    assert.deepEqual(await results("victim$'", 'in/victim/#', "in/victim$'/#"), ['not-authorized', 1]);
+    assert.deepEqual(await results('a$$b', 'in/a$b/#', 'in/a$$b/x'), ['not-authorized', 1]);
+    assert.deepEqual(await results('a$&b', 'in/a%db/#', 'in/a$&b/x'), ['not-authorized', 1]);
+  });
+
+  test('[SE-7] narrower rules end the subscriptions they do not allow', async () => {
+    const world = new World();
+    const identity = { kind: 'token', sha256: 'aa' } as const;
+    const access = { publish: ['#'], subscribe: ['#'] };
+    await world.request({ kind: 'put-device', deviceId: 'd', tokenSha256: 'aa', access });
+    const device = await world.subscriber('d', 'secret/#', 1, { identity });
+    device.subscribe('open/#');
+    await world.sync();
+    const narrow = { publish: [], subscribe: ['open/#'] };
+    await world.request({ kind: 'put-device', deviceId: 'd', tokenSha256: 'aa', access: narrow });
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('secret/a', 'secret', {}, 1);
+    sender.publish('open/a', 'open', {}, 2);
+    await world.sync();
+    assert.deepEqual((await world.connect('d', { identity })).bodies, ['open']);
+    await world.crash(false);
+    assert.deepEqual(
+      [...world.store.scan('subscription')].map(({ key }) => new TextDecoder().decode(key.slice(4))),
+      ['open/#'],
+    );
+  });
+
   test('[SE-8] a new token ends the flow of the old one', async () => {
     const world = new World();
     const access = { publish: ['#'], subscribe: ['#'] };
