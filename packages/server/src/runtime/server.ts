@@ -61,7 +61,7 @@ export interface RunningServer {
    * `hubFailureExitCode` and be started anew: the state on disk is right, the one in memory may not be.
    */
   readonly failed: Promise<Error>;
-  /** Reads certificates anew, as SIGHUP does. */
+  /** Reads certificates anew, as SIGHUP does; without a TLS listener nothing happens. */
   reloadTls(): void;
 }
 
@@ -149,9 +149,8 @@ class Server implements RunningServer {
     this.#api = await this.#makeHttpApi();
     await this.#openListeners(this.#api);
     this.#sweepTimer = setInterval(() => this.#gate.sweep(), this.#limits.sweepMs);
-    if (this.#config.listeners.some((listener) => listener.tls !== undefined)) {
-      process.on('SIGHUP', this.#handleHangUp);
-    }
+    // Without TLS, too: the signal's default would end the process.
+    process.on('SIGHUP', this.#handleHangUp);
     this.#isReady = true;
   }
 

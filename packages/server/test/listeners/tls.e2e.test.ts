@@ -72,6 +72,19 @@ describe('TLS', () => {
     assert.equal(await commonName(t, server.port('mqtts')), 'wakeline test second');
   });
 
+  it('SIGHUP does no harm where there is no TLS', async (t) => {
+    const server = await startTestServer(t, { listeners: [listener('mqtt')] });
+    // The server's own handler has to be there: the one that `once` adds must not be what saves the process.
+    assert.equal(process.listenerCount('SIGHUP') > 0, true);
+    const hungUp = once(process, 'SIGHUP');
+    process.kill(process.pid, 'SIGHUP');
+    await hungUp;
+    const client = await connectClient(t, server.url('mqtt'));
+    await client.publishAsync('a', 'b', { qos: 1 });
+    await server.server.stop();
+    assert.equal(process.listenerCount('SIGHUP'), 0);
+  });
+
   it('changed files are noticed', async (t) => {
     const { files, use } = await replaceableFiles(t);
     const limits = { tlsReloadPollMs: 10 };
