@@ -60,6 +60,7 @@ export const httpErrors = {
     status: 429,
     meaning: 'the device has as many waiting messages as it may; the newest is refused',
     retryAfterSeconds: 60,
+    hint: 'let the device connect, or send with a ttl or a replace key so that old messages make room',
   },
   internal: { status: 500, meaning: 'a fault of the server; its log has the details' },
   'media-type-unsupported': {
@@ -107,15 +108,31 @@ export const httpErrors = {
     retryAfterSeconds: 1,
     hint: 'repeat the request with the same Idempotency-Key',
   },
-  'topic-invalid': { status: 400, meaning: 'the topic name is malformed, too long or too deep' },
+  'topic-invalid': {
+    status: 400,
+    meaning: 'the topic name is malformed, too long or too deep',
+    hint: 'name one topic, without + and #; docs/limits.md has its length and depth',
+  },
   unauthorized: {
     status: 401,
     meaning: 'a bearer token is needed, or the one presented is not known',
     hint: 'send Authorization: Bearer TOKEN; make one with: wakeline token create',
   },
-  'unknown-device': { status: 404, meaning: 'no such device' },
-  'unknown-message': { status: 404, meaning: 'no such message, or its receipt is no longer kept' },
-  'unknown-token': { status: 404, meaning: 'no such token' },
+  'unknown-device': {
+    status: 404,
+    meaning: 'no such device',
+    hint: 'it appears when it connects with a kept session, or make it with: wakeline devices add ID',
+  },
+  'unknown-message': {
+    status: 404,
+    meaning: 'no such message, or its receipt is no longer kept',
+    hint: 'check the id: the answer to the sending has it; receipts are kept for a limited time, see docs/limits.md',
+  },
+  'unknown-token': {
+    status: 404,
+    meaning: 'no such token',
+    hint: 'take the id, not the token or its name, from: wakeline token list',
+  },
 } as const satisfies Record<string, HttpErrorRow>;
 
 export type HttpErrorCode = keyof typeof httpErrors;
