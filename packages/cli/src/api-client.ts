@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { CliError } from './errors.js';
+import { printable } from './io.js';
 import type { CliIo } from './io.js';
 
 export const defaultServer = 'http://127.0.0.1:8600';
@@ -19,6 +20,8 @@ export interface ClientOptions {
 }
 
 export interface ApiClient {
+  /** Of the server. */
+  readonly url: URL;
   /** The JSON of a successful answer; undefined when it has none. @throws CliError */
   call(method: string, path: string, body?: object, headers?: Record<string, string>): Promise<unknown>;
 }
@@ -36,26 +39,34 @@ export async function createApiClient(
       hint: `write it like ${defaultServer}`,
     });
   }
-  const token = options.token ?? (io.environment['WAKELINE_TOKEN'] || (await adminToken(url, options, io)));
+  const given = options.token ?? (io.environment['WAKELINE_TOKEN'] || undefined);
+  const found = given === undefined ? await adminToken(url, options, io) : undefined;
+  const token = given ?? found?.token;
   return {
+    url,
     call: (method, path, body, headers = {}) => {
       const all = {
         ...headers,
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       };
-      return call(new URL(path, url), {
+      const init = {
         method,
         headers: all,
         body: body === undefined ? null : JSON.stringify(body),
         signal: AbortSignal.timeout(requestMsMax),
-      });
+      };
+      return call(new URL(path, url), init, found?.file);
     },
   };
 }
 
 /** The secret that the server left in its data directory; for a server on this machine only, never for another. */
-async function adminToken(url: URL, options: ClientOptions, io: CliIo): Promise<string | undefined> {
+async function adminToken(
+  url: URL,
+  options: ClientOptions,
+  io: CliIo,
+): Promise<{ readonly token: string; readonly file: string } | undefined> {
   const { defaultDataDirectory, isLoopbackHost } = await import('@wakeline/server/config');
   if (!isLoopbackHost(url.hostname.replace(/^\[(.*)\]$/, '$1'))) return undefined;
   const { environment } = io;
@@ -63,14 +74,17 @@ async function adminToken(url: URL, options: ClientOptions, io: CliIo): Promise<
     options.data ??
     (environment['WAKELINE_DATA'] || defaultDataDirectory({ environment, homeDirectory: homedir() }));
   try {
-    return readFileSync(join(directory, 'admin.token'), 'utf8').trim() || undefined;
+    const file = join(directory, 'admin.token');
+    const token = readFileSync(file, 'utf8').trim();
+    return token === '' ? undefined : { token, file };
   } catch {
     // None there, or not ours to read: the server says whether one is needed.
     return undefined;
   }
 }
 
-async function call(url: URL, init: RequestInit): Promise<unknown> {
+/** `tokenFile`: where the token was found, unless it was given. */
+async function call(url: URL, init: RequestInit, tokenFile: string | undefined): Promise<unknown> {
   let response: Response;
   let text: string;
   try {
@@ -88,24 +102,45 @@ async function call(url: URL, init: RequestInit): Promise<unknown> {
     });
   }
   if (response.ok) return json;
+  throw refusal(url, response.status, json, tokenFile);
+}
+
+function refusal(url: URL, status: number, json: unknown, tokenFile: string | undefined): CliError {
   const error = (json as { error?: { code?: string; message?: string; hint?: string } } | undefined)?.error;
-  const message = error?.message ?? `the server answered with status ${response.status}`;
-  const isRefused = response.status === 401 || response.status === 403;
-  throw new CliError(isRefused ? 'refused' : 'failure', message, {
-    code: error?.code,
-    hint:
-      response.status === 401
-        ? 'give a token with --token or WAKELINE_TOKEN, or the data directory with --data'
-        : error?.hint,
-  });
+  let message = printable(error?.message ?? `the server answered with status ${status}`);
+  let hint = error?.hint === undefined ? undefined : printable(error.hint);
+  if (error?.code?.startsWith('unknown-') === true) {
+    // /v1/KIND/ID: what was asked for is not in the server's words.
+    const id = printable(decodeURIComponent(url.pathname.split('/')[3] ?? ''));
+    message = `${message}: ${id}`;
+    hint = hint?.replace(/\bID$/, () => id);
+  }
+  if (status === 401) hint = hintWithoutToken(tokenFile);
+  const isRefused = status === 401 || status === 403;
+  return new CliError(isRefused ? 'refused' : 'failure', message, { code: error?.code, hint });
+}
+
+function hintWithoutToken(tokenFile: string | undefined): string {
+  if (tokenFile === undefined)
+    return 'give a token with --token or WAKELINE_TOKEN, or the data directory with --data';
+  return (
+    `the token came from ${tokenFile}; if this is another server's, give --token, WAKELINE_TOKEN or --data; ` +
+    'if it was revoked, delete that file and restart the server, which writes a new one'
+  );
 }
 
 function unreachable(url: URL, cause: unknown): CliError {
   const inner = (cause as { cause?: { code?: string; message?: string } }).cause;
   const why = inner?.code ?? inner?.message ?? (cause as Error).message;
   const isTls = /CERT|SIGNATURE|TLS|SSL/.test(why);
-  const hint = isTls
-    ? 'name the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE'
-    : 'is it running (wakeline up)? another address is given with --server';
-  return new CliError('unreachable', `cannot reach ${url.origin}: ${why}`, { cause, hint, code: why });
+  const hint = /WRONG_VERSION|PACKET_LENGTH/.test(why)
+    ? 'is that an HTTPS port? others are asked with http://'
+    : isTls
+      ? 'name the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE'
+      : 'is it running (wakeline up), and is that the HTTP port? another address is given with --server';
+  return new CliError('unreachable', `cannot reach ${url.origin}: ${why}`, {
+    cause,
+    hint,
+    code: 'unreachable',
+  });
 }

@@ -1,6 +1,8 @@
 /** `wakeline devices …`: who is there, and credentials for those who may come. */
+import { checkDeviceId } from '../arguments.js';
 import { createApiClient } from '../api-client.js';
-import type { ClientOptions } from '../api-client.js';
+import type { ApiClient, ClientOptions } from '../api-client.js';
+import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import { formatTable, printable } from '../io.js';
 import type { CliIo } from '../io.js';
@@ -52,8 +54,9 @@ function deviceRow(device: Device): readonly string[] {
 }
 
 export async function showDevice(id: string, options: DevicesOptions, io: CliIo): Promise<number> {
+  const path = pathOf(id);
   const client = await createApiClient(options, io);
-  const device = (await client.call('GET', pathOf(id))) as Record<string, unknown>;
+  const device = (await client.call('GET', path)) as Record<string, unknown>;
   if (options.json === true) {
     io.stdout.write(`${JSON.stringify(device)}\n`);
     return exitCodes.ok.code;
@@ -67,25 +70,52 @@ export async function showDevice(id: string, options: DevicesOptions, io: CliIo)
 
 /** The token goes to standard output alone, so that `$(wakeline devices add ID)` is the token. */
 export async function addDevice(id: string, options: AddDeviceOptions, io: CliIo): Promise<number> {
+  const path = pathOf(id);
   const client = await createApiClient(options, io);
+  const before = options.json === true ? undefined : await findDevice(client, path);
   const { publish, subscribe } = options;
   const access = publish === undefined && subscribe === undefined ? undefined : { publish, subscribe };
-  const made = (await client.call('PUT', pathOf(id), { access })) as { token: string };
+  const made = (await client.call('PUT', path, { access })) as { token: string };
   io.stdout.write(`${options.json === true ? JSON.stringify(made) : made.token}\n`);
-  if (options.json !== true)
-    io.stderr.write('Keep it: it is not shown again. An older token of the device has ended.\n');
+  if (options.json !== true) io.stderr.write(adviceFor(id, before, client.url.hostname));
   return exitCodes.ok.code;
 }
 
+async function findDevice(client: ApiClient, path: string): Promise<Device | undefined> {
+  try {
+    return (await client.call('GET', path)) as Device;
+  } catch (error) {
+    if (error instanceof CliError && error.code === 'unknown-device') return undefined;
+    throw error;
+  }
+}
+
+function adviceFor(id: string, before: Device | undefined, host: string): string {
+  const quoted = /^[\w.:@-]+$/.test(id) ? id : `'${printable(id).replaceAll("'", `'\\''`)}'`;
+  const lines = ['Keep it: it is not shown again.'];
+  if (before?.hasCredential === true) lines.push('An older token of the device has ended.');
+  else if (before?.connected === true)
+    lines.push('The device was connected without a token: it now needs this one.');
+  const bare = host.replace(/^\[(.*)\]$/, '$1');
+  lines.push(
+    'To connect, with the port and TLS of your listener (-p, --cafile):',
+    `  mosquitto_sub -h ${bare} -i ${quoted} -u ${quoted} -P TOKEN -c -q 1 -k 3600 -t '$line/inbox/#'`,
+  );
+  return `${lines.join('\n')}\n`;
+}
+
 export async function removeDevice(id: string, options: DevicesOptions, io: CliIo): Promise<number> {
+  const path = pathOf(id);
   const client = await createApiClient(options, io);
-  await client.call('DELETE', pathOf(id));
+  await client.call('DELETE', path);
   io.stdout.write(
     options.json === true ? `${JSON.stringify({ id, removed: true })}\n` : `${printable(id)} removed\n`,
   );
   return exitCodes.ok.code;
 }
 
+/** @throws CliError for what no device can be called */
 function pathOf(id: string): string {
+  checkDeviceId(id);
   return `/v1/devices/${encodeURIComponent(id)}`;
 }

@@ -1,10 +1,11 @@
 /** `wakeline send` and `wakeline message`: hands a message over and says what became of it. */
 import { readFileSync } from 'node:fs';
+import { checkDeviceId, parseDuration } from '../arguments.js';
 import { createApiClient } from '../api-client.js';
 import type { ApiClient, ClientOptions } from '../api-client.js';
 import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
-import { formatTable } from '../io.js';
+import { formatTable, printable } from '../io.js';
 import type { CliIo } from '../io.js';
 
 export interface SendOptions extends ClientOptions {
@@ -48,22 +49,15 @@ const POLL_MS_FIRST = 50;
 const POLL_MS_MAX = 1_000;
 
 export async function runSend(text: string | undefined, options: SendOptions, io: CliIo): Promise<number> {
-  if ((options.device === undefined) === (options.topic === undefined)) {
-    throw new CliError('usage', 'say where to: --device ID or --topic T', {
-      hint: 'wakeline send --device phone-1 "Hello"',
-    });
-  }
-  const timeoutMs = (await import('@wakeline/server/config')).parseDurationMs(options.timeout);
-  if (timeoutMs === undefined) {
-    throw new CliError('usage', `--timeout: "${options.timeout}" is no duration`, {
-      hint: 'write it like 30s',
-    });
-  }
+  checkTarget(options);
+  const timeoutMs = await parseDuration('timeout', options.timeout, '30s');
   const stage = options.wait === undefined ? undefined : parseStage(options.wait);
   const { ttl, urgency, replace, channel, retain, contentType } = options;
+  const isTtlSeconds = ttl !== undefined && /^\d+$/.test(ttl);
+  if (ttl !== undefined && !isTtlSeconds) await parseDuration('ttl', ttl, '10s, 5m or 24h');
   const body = {
     ...(await readBody(text, options, io)),
-    ...(ttl === undefined ? {} : { ttl: /^\d+$/.test(ttl) ? Number(ttl) : ttl }),
+    ...(ttl === undefined ? {} : { ttl: isTtlSeconds ? Number(ttl) : ttl }),
     urgency,
     replace,
     channel,
@@ -79,14 +73,42 @@ export async function runSend(text: string | undefined, options: SendOptions, io
     options.idempotencyKey === undefined ? {} : { 'idempotency-key': JSON.stringify(options.idempotencyKey) };
   const path = `/v1/${kind}/${encodeURIComponent(name)}/messages`;
   const sent = (await client.call('POST', path, body, headers)) as { id: string; recipients: number };
-  if (stage === undefined) {
-    const recipients = sent.recipients === 1 ? '1 device' : `${sent.recipients} devices`;
-    io.stdout.write(
-      options.json === true ? `${JSON.stringify(sent)}\n` : `${sent.id} stored for ${recipients}\n`,
-    );
-    return exitCodes.ok.code;
+  if (stage === undefined || sent.recipients === 0) {
+    io.stdout.write(`${options.json === true ? JSON.stringify(sent) : acceptedLine(sent, options)}\n`);
+    if (stage === undefined) return exitCodes.ok.code;
+    throw new CliError('unfinished', 'the message has no recipient: there is nobody to wait for');
   }
   return waitFor(client, sent.id, stage, timeoutMs, options.json === true, io);
+}
+
+/** Says no more than the server did: what was sent with QoS 0 is not stored for its recipients. */
+function acceptedLine(
+  { id, recipients }: { readonly id: string; readonly recipients: number },
+  { topic, retain }: SendOptions,
+): string {
+  if (recipients === 0 && topic !== undefined)
+    return `${printable(id)} accepted; nobody is subscribed to it${retain === true ? ' yet' : ''}`;
+  return `${printable(id)} accepted, ${recipients} recipient${recipients === 1 ? '' : 's'}`;
+}
+
+/** @throws CliError unless the message has one place to go to, and only flags that belong to it */
+function checkTarget({ device, topic, channel, retain }: SendOptions): void {
+  const hint = 'wakeline send --device phone-1 "Hello"';
+  if (device === undefined && topic === undefined)
+    throw new CliError('usage', 'say where to: --device ID or --topic T', { hint });
+  if (device !== undefined && topic !== undefined)
+    throw new CliError('usage', '--device and --topic: give one, not both', { hint });
+  if (topic !== undefined && channel !== undefined)
+    throw new CliError('usage', '--channel is for devices; a topic has none', {
+      hint: 'leave --channel out',
+    });
+  if (device === undefined) return;
+  if (retain === true) {
+    throw new CliError('usage', '--retain is for topics; a device keeps every message', {
+      hint: 'leave --retain out',
+    });
+  }
+  checkDeviceId(device);
 }
 
 export async function runMessage(
@@ -163,6 +185,10 @@ async function waitFor(
   const endMs = performance.now() + timeoutMs;
   for (let pauseMs = POLL_MS_FIRST; ; pauseMs = Math.min(pauseMs * 2, POLL_MS_MAX)) {
     const message = await getMessage(client, id);
+    if (message.recipients.length === 0) {
+      writeMessage(message, isJson, io);
+      throw new CliError('unfinished', 'nothing is kept about its recipients (QoS 0): nothing to wait for');
+    }
     const isThere = message.recipients.every((one) => reached.includes(one.stage));
     const hasEnded = message.recipients.some((one) => endedStages.includes(one.stage));
     const leftMs = endMs - performance.now();
@@ -188,12 +214,9 @@ async function readBody(
     throw new CliError('usage', 'give the message as TEXT or with --file, not both');
   }
   if (text !== undefined && text !== '-') return { body: text };
+  if (text === undefined && options.file === undefined)
+    throw new CliError('usage', 'no message: give TEXT, --file FILE or - for standard input');
   const bytes = options.file !== undefined && options.file !== '-' ? readFile(options.file) : undefined;
-  if (bytes === undefined && text === undefined && options.file === undefined && io.stdin.isTTY === true) {
-    throw new CliError('usage', 'the message is missing', {
-      hint: 'give TEXT, --file F, or - to read standard input',
-    });
-  }
   return { bodyBase64: (bytes ?? (await readAll(io.stdin))).toString('base64') };
 }
 
@@ -201,7 +224,7 @@ function readFile(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new CliError('failure', `cannot read ${path}: ${(cause as Error).message}`, { cause });
+    throw new CliError('usage', `--file: cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -1,6 +1,7 @@
 /** `wakeline token …`: bearer tokens of the HTTP API. */
 import { createApiClient } from '../api-client.js';
 import type { ClientOptions } from '../api-client.js';
+import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import { formatTable } from '../io.js';
 import type { CliIo } from '../io.js';
@@ -42,9 +43,23 @@ export async function listTokens(options: TokenOptions, io: CliIo): Promise<numb
   return exitCodes.ok.code;
 }
 
-export async function revokeToken(id: string, options: TokenOptions, io: CliIo): Promise<number> {
+/** The server's name for the token in admin.token. */
+const adminTokenId = 'admin';
+const wayBack =
+  'the way back: delete admin.token in the data directory and restart the server, which writes a new one';
+
+export async function revokeToken(
+  id: string,
+  options: TokenOptions & { readonly yes?: boolean },
+  io: CliIo,
+): Promise<number> {
+  if (id === adminTokenId && options.yes !== true) {
+    const what = 'this ends the token in admin.token: every command and program that uses it is refused then';
+    throw new CliError('usage', what, { hint: `add --yes to do it; ${wayBack}` });
+  }
   const client = await createApiClient(options, io);
   await client.call('DELETE', `/v1/tokens/${encodeURIComponent(id)}`);
   io.stdout.write(options.json === true ? `${JSON.stringify({ id, revoked: true })}\n` : `${id} revoked\n`);
+  if (id === adminTokenId && options.json !== true) io.stderr.write(`For ${wayBack}.\n`);
   return exitCodes.ok.code;
 }
