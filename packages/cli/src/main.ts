@@ -18,7 +18,7 @@ export async function run(argv: readonly string[], io: CliIo): Promise<number> {
     }
     const { createProgram } = await import('./program.js');
     let code: number = exitCodes.ok.code;
-    const program = createProgram(io, (set) => (code = set));
+    const program = createProgram(io, (set) => (code = set), ownArguments(argv));
     if (argv.length === 0) {
       program.outputHelp({ error: true });
       return exitCodes.usage.code;
@@ -42,12 +42,11 @@ export async function runMain(): Promise<void> {
 }
 
 function report(error: unknown, argv: readonly string[], io: CliIo): number {
-  // Commander has printed help, version or its message already.
+  // Commander has printed help or the version already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok.code : exitCodes.usage.code;
   const failure = toCliError(error);
   const { message, hint, code } = failure;
-  const ownArguments = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
-  if (ownArguments.includes('--json')) {
+  if (ownArguments(argv).includes('--json')) {
     io.stderr.write(`${JSON.stringify({ error: { code: code ?? failure.exit, message, hint } })}\n`);
     return failure.exitCode;
   }
@@ -57,6 +56,10 @@ function report(error: unknown, argv: readonly string[], io: CliIo): number {
   if (failure.cause === error && io.environment['WAKELINE_DEBUG'] !== undefined)
     io.stderr.write(`${(error as Error).stack}\n`);
   return failure.exitCode;
+}
+
+function ownArguments(argv: readonly string[]): readonly string[] {
+  return argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
 }
 
 function toCliError(error: unknown): CliError {

@@ -3,8 +3,9 @@
  * must not wait for the server's libraries.
  */
 import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { defaultServer } from './api-client.js';
+import { CliError } from './errors.js';
 import { isColoured } from './io.js';
 import type { CliIo } from './io.js';
 
@@ -36,8 +37,15 @@ function withClientOptions(command: Command): Command {
     .option(...json);
 }
 
-/** `setExitCode` is called by every command that was carried out. */
-export function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {
+/** Those of withClientOptions: they belong behind the command. */
+const clientFlags = /^--(?:server|token|data|json)(?:=|$)/;
+
+/** `setExitCode` is called by every command that was carried out. Usage errors are thrown as CliError. */
+export function createProgram(
+  io: CliIo,
+  setExitCode: (code: number) => void,
+  argv: readonly string[],
+): Command {
   const program = new Command('wakeline');
   program
     .description('Reaches an application while its device is asleep.')
@@ -45,14 +53,13 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .showSuggestionAfterError(true)
-    .showHelpAfterError('Try: wakeline --help')
-    .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
       getOutHasColors: () => isColoured(io.stdout, io.environment),
       getErrHasColors: () => isColoured(io.stderr, io.environment),
-      outputError: (text, write) => write(text.replace(/^error: /, 'wakeline: ')),
+      // They are thrown, and told with all others.
+      outputError: () => undefined,
     })
     .addHelpText(
       'after',
@@ -101,7 +108,75 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
       const { runDemo } = await import('./demo/demo.js');
       setExitCode(await runDemo({ json: options.json === true, keep: options.keep === true }, io));
     });
+
+  program
+    .command('help')
+    .description('print help of a command')
+    .argument('[command...]')
+    .addHelpText('after', examples('wakeline help', 'wakeline help devices add'))
+    .action(async (names: readonly string[]) => {
+      if (names[0] === 'sleepbox') {
+        const { runSleepboxCommand } = await import('@wakeline/sleepbox');
+        setExitCode(await runSleepboxCommand(['--help'], io));
+      } else findCommand(program, names).outputHelp();
+    });
+  explainErrors(program, argv);
   return program;
+}
+
+/** @throws CliError when there is none of these names */
+function findCommand(program: Command, names: readonly string[]): Command {
+  let found = program;
+  for (const name of names) {
+    const next = found.commands.find((one) => one.name() === name);
+    if (next === undefined) {
+      throw new CliError('usage', `unknown command '${name}'`, { hint: `Try: ${pathOf(found)} --help` });
+    }
+    found = next;
+  }
+  return found;
+}
+
+/** As it is typed: `wakeline devices add`. */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}
+
+/** What commander finds wrong becomes a CliError with words that fit the command. */
+function explainErrors(command: Command, argv: readonly string[]): void {
+  command.exitOverride((error) => {
+    if (error.exitCode === 0) throw error;
+    throw usageError(error, command, argv);
+  });
+  for (const child of command.commands) explainErrors(child, argv);
+}
+
+function usageError(
+  error: CommanderError,
+  command: Command,
+  argv: readonly string[],
+): CliError | CommanderError {
+  let hint = `Try: ${pathOf(command)} --help`;
+  if (error.code === 'commander.help') {
+    // Help of a command that needs another one was printed, for people.
+    return argv.includes('--json') ? new CliError('usage', 'a command is missing', { hint }) : error;
+  }
+  let message = error.message.replace(/^error: /, '');
+  const isDefaultList = command.name() === 'list' && command.parent !== null && !argv.includes('list');
+  if (isDefaultList) hint = `Try: ${pathOf(command.parent!)} --help`;
+  if (error.code === 'commander.excessArguments') {
+    const given = command.args[command.registeredArguments.length] ?? '';
+    message = isDefaultList
+      ? `unknown command '${given}' of ${pathOf(command.parent!)}`
+      : `too many arguments: '${given}'; a text with spaces needs quotes`;
+  }
+  const first = argv[0] ?? '';
+  if (command.parent === null && clientFlags.test(first)) {
+    const flag = first.replace(/=.*/, '');
+    message = `${flag} stands before the command`;
+    hint = `write options after the command: wakeline devices ${flag}${flag === '--json' ? '' : ' …'}`;
+  }
+  return new CliError('usage', message, { hint });
 }
 
 function addUp(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
@@ -226,7 +301,11 @@ function addTokens(program: Command, io: CliIo, setExitCode: (code: number) => v
   withClientOptions(token.command('create'))
     .description('make a token; prints it this once')
     .requiredOption('--name <name>', 'for people')
-    .requiredOption('--scope <scope...>', 'send, read, admin')
+    .addOption(
+      new Option('--scope <scope...>', 'what it may do; repeatable')
+        .choices(['send', 'read', 'admin'])
+        .makeOptionMandatory(),
+    )
     .addHelpText('after', examples('wakeline token create --name ci --scope send read'))
     .action(async (options) => setExitCode(await (await load()).createToken(options, io)));
   withClientOptions(token.command('list'))
@@ -236,6 +315,7 @@ function addTokens(program: Command, io: CliIo, setExitCode: (code: number) => v
   withClientOptions(token.command('revoke'))
     .description('end a token at once')
     .argument('<id>', 'as token list prints it')
+    .option('--yes', 'also the one in admin.token, whose id is admin')
     .addHelpText('after', examples('wakeline token revoke 4fT0aQbG2kZx'))
     .action(async (id, options) => setExitCode(await (await load()).revokeToken(id, options, io)));
 }

@@ -71,6 +71,14 @@ describe('help', () => {
     assert.match(err, /^Usage: wakeline/);
   });
 
+  test('is also a command', async () => {
+    for (const names of [[], ['send'], ['devices', 'add'], ['sleepbox']]) {
+      const { code, out } = await wakeline(['help', ...names]);
+      assert.equal(code, 0);
+      assert.equal(out, (await wakeline([...names, '--help'])).out);
+    }
+  });
+
   test('the version is the package’s', async () => {
     const { code, out } = await wakeline(['--version']);
     assert.equal(code, 0);
@@ -83,7 +91,21 @@ describe('wrong arguments end with 2 and say what to do', () => {
     [['sned'], /unknown command 'sned'[\s\S]*send/],
     [['send', '--devise', 'd', 'x'], /unknown option '--devise'[\s\S]*--device/],
     [['send', 'x'], /--device ID or --topic T/],
-    [['send', '--device', 'd', '--topic', 't', 'x'], /--device ID or --topic T/],
+    [['send', '--device', 'd', '--topic', 't', 'x'], /give one, not both/],
+    [['send', '--device', 'd'], /no message: give TEXT, --file FILE or - for standard input/],
+    [['send', '--device', 'a/b', 'x'], /"a\/b" is no device id/],
+    [['send', '--device', 'd', '--ttl', 'banana', 'x'], /--ttl: "banana" is no duration[\s\S]*10s/],
+    [['send', '--device', 'd', '--retain', 'x'], /--retain is for topics/],
+    [['send', '--topic', 't', '--channel', 'c', 'x'], /--channel is for devices/],
+    [['send', '--device', 'd', '--file', '/nonexistent/x'], /--file: cannot read \/nonexistent\/x/],
+    [['send', '--device', 'd', 'x', 'y'], /too many arguments: 'y'[\s\S]*Try: wakeline send --help/],
+    [['devices', 'add', 'a+b'], /"a\+b" is no device id/],
+    [['devices', 'foo'], /unknown command 'foo' of wakeline devices\n {2}Try: wakeline devices --help/],
+    [['up', '--nonsense'], /unknown option '--nonsense'\n {2}Try: wakeline up --help/],
+    [['--server', 'http://x', 'devices'], /after the command: wakeline devices --server/],
+    [['help', 'foo'], /unknown command 'foo'\n {2}Try: wakeline --help/],
+    [['token', 'create', '--name', 'n', '--scope', 'foo'], /send, read, admin/],
+    [['token', 'revoke', 'admin'], /ends the token in admin.token[\s\S]*--yes[\s\S]*restart/],
     [['send', '--device', 'd', '--urgency', 'asap', 'x'], /very-low, low, normal, high/],
     [['send', '--device', 'd', '--timeout', '30', 'x'], /no duration[\s\S]*30s/],
     [['send', '--device', 'd', '--property', 'x', 'x'], /name=value/],
@@ -119,6 +141,19 @@ describe('wrong arguments end with 2 and say what to do', () => {
   }
 });
 
+test('wrong arguments are JSON where JSON is asked for', async () => {
+  for (const argv of [
+    ['send', '--json'],
+    ['devices', '--json', 'foo'],
+    ['up', '--json', '--x'],
+    ['token', '--json'],
+  ]) {
+    const { code, out, err } = await wakeline(argv);
+    assert.deepEqual([code, out], [2, '']);
+    assert.equal(JSON.parse(err).error.code, 'usage', err);
+  }
+});
+
 describe('send', () => {
   const sent = { status: 201, json: { id: 'm1', recipients: 1 } };
 
@@ -127,7 +162,7 @@ describe('send', () => {
     const argv = [
       'send',
       '--device',
-      'a/b',
+      'a b',
       'hi',
       '--ttl',
       '10s',
@@ -149,9 +184,9 @@ describe('send', () => {
       '--idempotency-key',
       'i "x"',
     ]);
-    assert.deepEqual([code, out], [0, 'm1 stored for 1 device\n']);
+    assert.deepEqual([code, out], [0, 'm1 accepted, 1 recipient\n']);
     const { method, url, json, headers } = server.requests[0]!;
-    assert.equal(`${method} ${url}`, 'POST /v1/devices/a%2Fb/messages');
+    assert.equal(`${method} ${url}`, 'POST /v1/devices/a%20b/messages');
     const { body, ttl, urgency, replace, channel, qos, properties } = json;
     assert.deepEqual([body, ttl, urgency, replace, channel, qos], ['hi', '10s', 'high', 'k', 'c', 2]);
     assert.deepEqual(properties, { a: ['1=2', '3'] });
@@ -164,12 +199,21 @@ describe('send', () => {
     writeFileSync(file, Uint8Array.of(0, 255));
     await ask(['send', '--topic', 't', '--retain', '--file', file]);
     assert.deepEqual([server.requests[0]!.json.bodyBase64, server.requests[0]!.json.retain], ['AP8=', true]);
-    for (const dash of [['-'], ['--file', '-'], []]) {
+    for (const dash of [['-'], ['--file', '-']]) {
       server.requests.length = 0;
       const { out } = await ask(['send', '--topic', 't', '--json', ...dash], {}, 'in');
       assert.equal(server.requests[0]!.json.bodyBase64, 'aW4=');
       assert.deepEqual(JSON.parse(out), sent.json);
     }
+  });
+
+  test('to a topic that nobody is subscribed to says so, and does not wait', async () => {
+    server.answer = () => ({ status: 201, json: { id: 'm1', recipients: 0 } });
+    const { code, out } = await ask(['send', '--topic', 't', 'x']);
+    assert.deepEqual([code, out], [0, 'm1 accepted; nobody is subscribed to it\n']);
+    const waiting = await ask(['send', '--topic', 't', 'x', '--wait', 'acknowledged']);
+    assert.deepEqual([waiting.code, waiting.out], [exitCodes.unfinished.code, out]);
+    assert.match(waiting.err, /nobody to wait for/);
   });
 
   test('waits until it is acknowledged', async () => {
@@ -268,10 +312,41 @@ describe('devices and tokens', () => {
     const added = await ask(['devices', 'add', 'd', '--publish', 'a', '--publish', 'b']);
     assert.deepEqual([added.code, added.out], [0, 'wl_d_x\n']);
     assert.match(added.err, /not shown again/);
-    assert.deepEqual(server.requests[0]!.json, { access: { publish: ['a', 'b'] } });
+    assert.match(added.err, /mosquitto_sub -h 127.0.0.1 -i d -u d -P TOKEN -c -q 1 -k 3600/);
+    assert.doesNotMatch(added.err, /older token/);
+    assert.deepEqual(server.requests[1]!.json, { access: { publish: ['a', 'b'] } });
     const made = await ask(['token', 'create', '--name', 'ci', '--scope', 'send', 'read']);
     assert.equal(made.out, 'wl_d_x\n');
-    assert.deepEqual(server.requests[1]!.json, { name: 'ci', scopes: ['send', 'read'] });
+    assert.deepEqual(server.requests[2]!.json, { name: 'ci', scopes: ['send', 'read'] });
+  });
+
+  test('adding tells what became of the device that was there', async () => {
+    for (const [before, wanted] of [
+      [{ ...device, hasCredential: true }, /An older token of the device has ended/],
+      [device, /connected without a token: .*now needs/],
+    ] as const) {
+      server.answer = ({ method }) => ({
+        status: 200,
+        json: method === 'GET' ? before : { id: 'd', token: 'wl_d_x' },
+      });
+      assert.match((await ask(['devices', 'add', 'd'])).err, wanted);
+    }
+    server.answer = ({ method }) =>
+      method === 'GET'
+        ? { status: 404, json: { error: { code: 'unknown-device', message: 'no such device' } } }
+        : { status: 200, json: { id: 'd', token: 'wl_d_x' } };
+    const { code, err } = await ask(['devices', 'add', 'd']);
+    assert.equal(code, 0, err);
+    assert.doesNotMatch(err, /older token|connected without/);
+  });
+
+  test('the admin token is revoked with --yes only, and the way back is told', async () => {
+    server.answer = () => ({ status: 204 });
+    assert.equal((await ask(['token', 'revoke', 'admin'])).code, exitCodes.usage.code);
+    assert.equal(server.requests.length, 0);
+    const { code, out, err } = await ask(['token', 'revoke', 'admin', '--yes']);
+    assert.deepEqual([code, out], [0, 'admin revoked\n']);
+    assert.match(err, /delete admin\.token/);
   });
 
   test('the rest', async () => {
@@ -358,7 +433,9 @@ describe('the server', () => {
     gone.stop();
     const { code, err } = await wakeline(['devices', '--server', url]);
     assert.equal(code, exitCodes.unreachable.code);
-    assert.match(err, /cannot reach http:\/\/127.0.0.1:\d+: ECONNREFUSED\n.*wakeline up/);
+    assert.match(err, /cannot reach http:\/\/127.0.0.1:\d+: ECONNREFUSED\n.*wakeline up.*HTTP port/);
+    const machine = await wakeline(['devices', '--json', '--server', url]);
+    assert.equal(JSON.parse(machine.err).error.code, 'unreachable');
   });
 
   test('that refuses ends with 4, with its code as JSON', async () => {
@@ -369,15 +446,19 @@ describe('the server', () => {
     const { error: told } = JSON.parse(err);
     assert.equal(told.code, 'unauthorized');
     assert.match(told.hint, /--token/);
+    writeFileSync(join(folder, 'admin.token'), 'wl_a_file\n');
+    const { err: known } = await ask(['devices', '--data', folder]);
+    assert.ok(known.includes(join(folder, 'admin.token')), known);
+    assert.match(known, /restart the server/);
   });
 
   test('that is something else is told', async () => {
     server.answer = () => ({
       status: 404,
-      json: { error: { code: 'unknown-device', message: 'no such device' } },
+      json: { error: { code: 'unknown-device', message: 'no such device', hint: 'wakeline devices add ID' } },
     });
-    const { code, err } = await ask(['devices', 'show', 'd']);
-    assert.deepEqual([code, err], [1, 'wakeline: no such device\n']);
+    const { code, err } = await ask(['devices', 'show', 'd 1']);
+    assert.deepEqual([code, err], [1, 'wakeline: no such device: d 1\n  wakeline devices add d 1\n']);
   });
 });
 

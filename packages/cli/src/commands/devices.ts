@@ -95,7 +95,7 @@ function adviceFor(id: string, before: Device | undefined, host: string): string
   const lines = ['Keep it: it is not shown again.'];
   if (before?.hasCredential === true) lines.push('An older token of the device has ended.');
   else if (before?.connected === true)
-    lines.push('The device was connected without a token: it now needs this one.');
+    lines.push('The device was connected without a token: that has ended, and it now needs this one.');
   const bare = host.replace(/^\[(.*)\]$/, '$1');
   lines.push(
     'To connect, with the port and TLS of your listener (-p, --cafile):',
