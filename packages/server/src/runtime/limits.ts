@@ -5,6 +5,8 @@
 export const runtimeLimits = {
   /** Connections that the host completes before the server accepts them; it refuses or ignores those beyond. */
   acceptBacklog: 4_096,
+  /** Commands of one session that the hub takes before its answers are looked at and, when they are many, let out. */
+  commandsPerSliceMax: 64,
   /** Seconds' worth of connects that an address may save up and then make at once. */
   connectBurstSeconds: 10,
   /** Addresses whose connects are counted, beyond those connected now; the oldest count is forgotten first. */

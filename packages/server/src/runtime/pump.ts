@@ -2,8 +2,10 @@
  * The pump: carries what sessions, hub and store say to each other, and gives them the time.
  *
  * A socket's read runs its session and hands the commands to the hub at once. What the hub answers is collected
- * once per turn of the event loop, so that many reads share one drain, one commit and one write per flow. The pump
- * decides nothing about messages: it knows neither packets nor inboxes.
+ * once per turn of the event loop, so that many reads share one drain, one commit and one write per flow. Only when
+ * that grows too much (one read of small publications to many subscribers) it is let out at once, between two slices
+ * of commands, so that flows that do not keep up are noticed. The pump decides nothing about messages: it knows
+ * neither packets nor inboxes.
  *
  * Faults: a session that throws costs its own flow; a hub that throws ends the pump (`onFailed`), because its state
  * may be wrong and the store is right; a commit that fails is told to the hub, and the server goes on.
@@ -36,6 +38,8 @@ export interface PumpHub extends Machine<HubInput, HubOutput> {
   readonly isCongested: boolean;
   /** `pollOutput` returned undefined because the turn's budget was used up. */
   readonly hasMore: boolean;
+  /** So much is collected that it should be polled before more is handed in. */
+  readonly hasMuchToSay: boolean;
   /** A batch is open or under way, or cursors are not written yet. */
   hasPendingWork(): boolean;
   /** Writes cursors now instead of at the end of their interval. */
@@ -72,6 +76,12 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
+/** Commands of one flow on their way to the hub; the first `given` are there. */
+interface Batch {
+  commands: readonly LinkCommand[];
+  given: number;
+}
+
 const noFlows: Flow[] = [];
 
 export class Pump implements FlowOwner {
@@ -83,8 +93,12 @@ export class Pump implements FlowOwner {
   readonly #flows = new FlowTable();
   readonly #tickets = new Map<number, (reply: ControlReply) => void>();
   #lastTicket = 0;
-  /** Flows whose sessions were given events in this turn. */
+  /** Flows whose sessions were given events in this turn; those before `#dirtyStart` are drained. */
   #dirty: Flow[] = noFlows;
+  #dirtyStart = 0;
+  /** What the hub has not been given yet; empty but while {@link #giveBatches} runs. */
+  readonly #batches = new Map<Flow, Batch>();
+  #isGiving = false;
   /** Flows with held reads. */
   #held: Flow[] = noFlows;
   /** Requests that wait for the congestion to end. */
@@ -185,6 +199,7 @@ export class Pump implements FlowOwner {
     for (const [ticket, resolve] of this.#tickets) resolve(refused(ticket, 'draining'));
     this.#tickets.clear();
     this.#heldRequests = [];
+    this.#batches.clear();
     for (const waiter of this.#waiters) waiter.resolve();
     this.#waiters = [];
   }
@@ -331,6 +346,22 @@ export class Pump implements FlowOwner {
     const hub = this.#hub;
     try {
       if (hub.nextTimeoutMs() <= now.monotonic) hub.handleTimeout(now);
+    } catch (error) {
+      this.#handleHubError(error);
+      return;
+    }
+    this.#letOut(now);
+    if (this.#isStopped) return;
+    if (hub.hasMore) this.#scheduleTurn();
+    this.#armHubTimer(now);
+    this.#notifyWaiters();
+  }
+
+  /** Carries what the hub has to say to the sessions, and what these say to their sockets. */
+  #letOut(now: InstantMs): void {
+    const hub = this.#hub;
+    if (this.#isStopped) return;
+    try {
       for (let output = hub.pollOutput(); output !== undefined; output = hub.pollOutput()) {
         this.#handleHubOutput(now, output);
       }
@@ -339,10 +370,6 @@ export class Pump implements FlowOwner {
       return;
     }
     this.#drainDirty(now);
-    if (this.#isStopped) return;
-    if (hub.hasMore) this.#scheduleTurn();
-    this.#armHubTimer(now);
-    this.#notifyWaiters();
   }
 
   #handleHubOutput(now: InstantMs, output: HubOutput): void {
@@ -394,12 +421,15 @@ export class Pump implements FlowOwner {
     this.#dirty.push(flow);
   }
 
+  /** May be entered again by way of a drained session's commands; the inner call then drains the outer one's rest. */
   #drainDirty(now: InstantMs): void {
-    const dirty = this.#dirty;
-    this.#dirty = noFlows;
-    for (const flow of dirty) {
+    while (this.#dirtyStart < this.#dirty.length) {
+      const flow = this.#dirty[this.#dirtyStart]!;
+      this.#dirtyStart += 1;
       if (flow.isDirty) this.#drainSession(now, flow);
     }
+    this.#dirty = noFlows;
+    this.#dirtyStart = 0;
   }
 
   #drainSession(now: InstantMs, flow: Flow): void {
@@ -438,8 +468,34 @@ export class Pump implements FlowOwner {
   #giveCommands(now: InstantMs, flow: Flow, commands: readonly LinkCommand[]): void {
     if (commands[0]?.kind === 'open') flow.isKnownToHub = true;
     if (commands.at(-1)?.kind === 'close') flow.isKnownToHub = false;
-    this.#giveHub(now, { kind: 'link', flow: flow.id, commands });
+    const batch = this.#batches.get(flow);
+    if (batch === undefined) this.#batches.set(flow, { commands, given: 0 });
+    else {
+      batch.commands = [...batch.commands.slice(batch.given), ...commands];
+      batch.given = 0;
+    }
+    if (!this.#isGiving) this.#giveBatches(now);
     this.#scheduleTurn();
+  }
+
+  /**
+   * Hands the batches to the hub, a slice of each in turn, and lets the hub's answers out in between when they are
+   * many. What sessions say to these answers becomes part of the batches: a flow's own commands stay in order, and
+   * another flow's word that it is full is heard before the next slice.
+   */
+  #giveBatches(now: InstantMs): void {
+    this.#isGiving = true;
+    for (const [flow, batch] of this.#batches) {
+      const { commands, given } = batch;
+      const slice = commands.slice(given, given + this.#limits.commandsPerSliceMax);
+      batch.given += slice.length;
+      this.#giveHub(now, { kind: 'link', flow: flow.id, commands: slice });
+      if (this.#hub.hasMuchToSay) this.#letOut(now);
+      this.#batches.delete(flow);
+      // To the end: the loop comes to it again after the others.
+      if (batch.given < batch.commands.length && !this.#isStopped) this.#batches.set(flow, batch);
+    }
+    this.#isGiving = false;
   }
 
   #write(now: InstantMs, flow: Flow, bytes: Uint8Array): void {
@@ -499,9 +555,8 @@ export class Pump implements FlowOwner {
   }
 
   #closeAtHub(now: InstantMs, flow: Flow): void {
-    if (!flow.isKnownToHub) return;
-    flow.isKnownToHub = false;
-    this.#giveHub(now, { kind: 'link', flow: flow.id, commands: [lostCommand] });
+    // By way of the batches: commands of the flow may still be on their way.
+    if (flow.isKnownToHub) this.#giveCommands(now, flow, [lostCommand]);
   }
 
   #handleSessionError(now: InstantMs, flow: Flow, error: unknown): void {

@@ -100,6 +100,7 @@ export class FakeSession implements FlowSession {
 export class FakeHub implements PumpHub {
   isCongested = false;
   hasMore = false;
+  hasMuchToSay = false;
   isPending = false;
   timeoutMs = NEVER;
   timeouts = 0;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InvariantError } from '@wakeline/core/base';
-import type { LinkEvent } from '@wakeline/core/domain';
+import type { LinkCommand, LinkEvent } from '@wakeline/core/domain';
 import type { Decision } from '../../src/runtime/authenticator.js';
 import { Bench, closeCommand, openCommand, openedEvent } from './fakes.js';
 
@@ -81,6 +81,95 @@ describe('pump: turns', () => {
     bench.hub.send(id, accepted);
     await bench.turn();
     assert.deepEqual(bench.failures, []);
+    bench.pump.stop();
+  });
+});
+
+describe('pump: much to say', () => {
+  const publish = (packetId: number): LinkCommand => ({ kind: 'release', packetId });
+  const batch = Array.from({ length: 1_000 }, (_, index) => publish(index));
+
+  it('a large batch is handed over in slices, and the answers are let out in between', () => {
+    const bench = new Bench();
+    bench.react = ({ kind }) => {
+      if (kind === 'bytes') return [{ kind: 'commands', commands: batch }];
+      return kind === 'events' ? [{ kind: 'write', bytes: Buffer.from('e') }] : [];
+    };
+    const { id, socket } = bench.connect();
+    const other = bench.connect();
+    bench.hub.hasMuchToSay = true;
+    const written: number[] = [];
+    bench.hub.react = () => {
+      written.push(other.socket.writes.length);
+      bench.hub.send(id, accepted);
+      bench.hub.send(other.id, accepted);
+    };
+    socket.receive('x');
+    assert.deepEqual(bench.hub.commandsOf(id), batch);
+    assert.deepEqual(
+      written,
+      Array.from({ length: 16 }, (_, index) => index),
+    );
+    assert.equal(socket.writes.length, 16);
+    bench.pump.stop();
+  });
+
+  it('a flow that becomes full is told to the hub before the next slice', () => {
+    const bench = new Bench({ unsentBytesMax: 1, commandsPerSliceMax: 500 });
+    const full: LinkCommand = { kind: 'writable', writable: false };
+    bench.react = ({ kind }) => {
+      if (kind === 'bytes') return [{ kind: 'commands', commands: batch }];
+      if (kind === 'socket-full') return [{ kind: 'commands', commands: [full] }];
+      return kind === 'events' ? [{ kind: 'write', bytes: Buffer.from('e') }] : [];
+    };
+    const publisher = bench.connect();
+    const slow = bench.connect();
+    slow.socket.unsentBytes = 1;
+    bench.hub.react = (input) => {
+      bench.hub.hasMuchToSay = input.kind === 'link' && input.flow === publisher.id;
+      if (bench.hub.hasMuchToSay) bench.hub.send(slow.id, accepted);
+    };
+    publisher.socket.receive('x');
+    assert.deepEqual(
+      bench.hub.inputs.map((input) => input.kind === 'link' && input.flow),
+      [publisher.id, slow.id, publisher.id],
+    );
+    assert.deepEqual(bench.hub.commandsOf(slow.id), [full]);
+    bench.pump.stop();
+  });
+
+  it("a flow's own commands, and its end, come after the rest of its batch", () => {
+    const bench = new Bench({ unsentBytesMax: 1, unsentBytesFatal: 0 });
+    bench.react = ({ kind }) => {
+      if (kind === 'bytes') return [{ kind: 'commands', commands: [openCommand, ...batch] }];
+      if (kind === 'socket-full') return [{ kind: 'commands', commands: [publish(2_000)] }];
+      return kind === 'events' ? [{ kind: 'write', bytes: Buffer.from('e') }] : [];
+    };
+    const { id, socket } = bench.connect();
+    socket.unsentBytes = 1;
+    bench.hub.hasMuchToSay = true;
+    let answers = 2;
+    bench.hub.react = () => {
+      if (answers > 0) bench.hub.send(id, accepted);
+      answers -= 1;
+    };
+    socket.receive('x');
+    assert.equal(socket.isDestroyed, true);
+    assert.deepEqual(bench.hub.commandsOf(id), [openCommand, ...batch, publish(2_000), lost]);
+    bench.pump.stop();
+  });
+
+  it('commands without much to say are drained once, at the end of the turn', async () => {
+    const bench = new Bench();
+    bench.react = ({ kind }) => (kind === 'bytes' ? [{ kind: 'commands', commands: batch }] : []);
+    let drains = 0;
+    bench.hub.onDrained = () => {
+      drains += 1;
+    };
+    bench.connect().socket.receive('x');
+    assert.equal(drains, 0);
+    await bench.turn();
+    assert.equal(drains, 1);
     bench.pump.stop();
   });
 });
