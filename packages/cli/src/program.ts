@@ -120,8 +120,20 @@ export function createProgram(
         setExitCode(await runSleepboxCommand(['--help'], io));
       } else findCommand(program, names).outputHelp();
     });
+  refuseEarlyFlag(program, argv);
   explainErrors(program, argv);
   return program;
+}
+
+/** @throws CliError when a flag of a command stands before it: commander would only print its help */
+function refuseEarlyFlag(program: Command, argv: readonly string[]): void {
+  const first = argv[0] ?? '';
+  if (!clientFlags.test(first)) return;
+  const flag = first.replace(/=.*/, '');
+  const name = program.commands.map((one) => one.name()).find((one) => argv.includes(one)) ?? 'devices';
+  throw new CliError('usage', `${flag} stands before the command`, {
+    hint: `write options after the command: wakeline ${name} ${flag}${flag === '--json' ? '' : ' …'}`,
+  });
 }
 
 /** @throws CliError when there is none of these names */
@@ -169,12 +181,6 @@ function usageError(
     message = isDefaultList
       ? `unknown command '${given}' of ${pathOf(command.parent!)}`
       : `too many arguments: '${given}'; a text with spaces needs quotes`;
-  }
-  const first = argv[0] ?? '';
-  if (command.parent === null && clientFlags.test(first)) {
-    const flag = first.replace(/=.*/, '');
-    message = `${flag} stands before the command`;
-    hint = `write options after the command: wakeline devices ${flag}${flag === '--json' ? '' : ' …'}`;
   }
   return new CliError('usage', message, { hint });
 }
