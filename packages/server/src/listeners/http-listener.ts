@@ -169,7 +169,10 @@ class HttpFront {
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       socket.off('error', ignoreError);
       const peer = formatAddress(address, socket.remotePort ?? 0);
-      this.#context.attachMqtt(new WebSocketFlowSocket(webSocket, socket, admission, peer));
+      const { webSocketUnopenedBytesMax } = this.#context.limits;
+      this.#context.attachMqtt(
+        new WebSocketFlowSocket(webSocket, socket, admission, peer, webSocketUnopenedBytesMax),
+      );
     });
   }
 

@@ -24,10 +24,21 @@ export class WebSocketFlowSocket implements FlowSocket {
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
   readonly #admission: Admission;
+  #unopenedBytesLeft: number;
 
-  /** `socket` is what carries the WebSocket. */
-  constructor(webSocket: WebSocket, socket: Socket, admission: Admission, peer: string) {
+  /**
+   * `socket` is what carries the WebSocket. It may bring `unopenedBytesMax` until the device is let in: an unfinished
+   * message is kept by `ws`, where the session's own limit does not see it.
+   */
+  constructor(
+    webSocket: WebSocket,
+    socket: Socket,
+    admission: Admission,
+    peer: string,
+    unopenedBytesMax: number,
+  ) {
     this.peer = peer;
+    this.#unopenedBytesLeft = unopenedBytesMax;
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.#admission = admission;
@@ -39,6 +50,7 @@ export class WebSocketFlowSocket implements FlowSocket {
     const ownedSocket: OwnedSocket = socket;
     ownedSocket[flowSocketKey] = this;
     ownedSocket.on('drain', handleDrain);
+    ownedSocket.on('data', handleUnopenedData);
   }
 
   get address(): string {
@@ -57,7 +69,16 @@ export class WebSocketFlowSocket implements FlowSocket {
     return progressOf(this.#socket);
   }
 
+  /** Counts what arrives before {@link handleOpened}. */
+  countUnopened(bytes: number): void {
+    // A WebSocket that is closing keeps nothing; its peer is to get the close frame.
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
+    this.#unopenedBytesLeft -= bytes;
+    if (this.#unopenedBytesLeft < 0) this.destroy();
+  }
+
   handleOpened(): void {
+    this.#socket.off('data', handleUnopenedData);
     this.#admission.finishHandshake();
   }
 
@@ -91,6 +112,10 @@ function handleMessage(this: WebSocket & Owned, data: unknown, isBinary: boolean
 
 function handleDrain(this: OwnedSocket): void {
   this[flowSocketKey]?.receiver?.handleSocketDrained();
+}
+
+function handleUnopenedData(this: OwnedSocket, chunk: Buffer): void {
+  this[flowSocketKey]?.countUnopened(chunk.length);
 }
 
 function handleClose(this: WebSocket & Owned): void {

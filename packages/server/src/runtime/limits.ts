@@ -2,6 +2,8 @@
  * The bounds of the process that holds the sockets. Those an operator may want to change are in the configuration
  * (`connectionsPerAddressMax`, `connectsPerSecondPerAddressMax`, `handshakesMax`); docs/limits.md lists both.
  */
+import { mqttLimits } from '@wakeline/core/session/mqtt';
+
 export const runtimeLimits = {
   /** Connections that the host completes before the server accepts them; it refuses or ignores those beyond. */
   acceptBacklog: 4_096,
@@ -63,6 +65,8 @@ export const runtimeLimits = {
   unsentBytesFatal: 16 * 1024 * 1024,
   /** Bytes by which a WebSocket message may exceed the largest packet (it may carry several); beyond, close 1009. */
   webSocketSlackBytes: 64 * 1024,
+  /** Bytes of a WebSocket before its device is let in: the largest CONNECT, and as much for frames and early packets. */
+  webSocketUnopenedBytesMax: 2 * mqttLimits.connectPacketBytesMax,
 } as const;
 
 /** All limits by name; tests give smaller ones. */

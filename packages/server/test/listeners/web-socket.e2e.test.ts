@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
+import type { Packet } from 'mqtt-packet';
 import { WebSocket } from 'ws';
 import type { ClientOptions } from 'ws';
 import { connackBytes, connectPacket, encode, listener, RawClient, startTestServer } from './harness.js';
@@ -68,6 +69,25 @@ describe('MQTT over WebSocket', () => {
     await once(webSocket, 'open');
     webSocket.send(Buffer.alloc(2 * 1024 * 1024));
     assert.deepEqual((await once(webSocket, 'close'))[0], 1009);
+  });
+
+  it('an unfinished message before CONNECT costs no more than CONNECT may; after it, a large one is taken', async (t) => {
+    const server = await startTestServer(t, { listeners });
+    const early = openWebSocket(t, server);
+    await once(early, 'open');
+    const gone = once(early, 'close');
+    early.send(Buffer.alloc(200_000), { fin: false });
+    early.send(Buffer.alloc(200_000), { fin: false });
+    assert.equal((await gone)[0], 1006);
+    const opened = openWebSocket(t, server);
+    await once(opened, 'open');
+    opened.send(connectPacket('large'));
+    await once(opened, 'message');
+    opened.send(
+      encode({ cmd: 'publish', topic: 'a', payload: Buffer.alloc(900_000), qos: 1, messageId: 1 } as Packet),
+    );
+    const [puback] = (await once(opened, 'message')) as [Buffer];
+    assert.equal(puback[0], 0x40);
   });
 
   it('other paths have no WebSocket', async (t) => {
