@@ -45,8 +45,7 @@ export async function listTokens(options: TokenOptions, io: CliIo): Promise<numb
 
 /** The server's name for the token in admin.token. */
 const adminTokenId = 'admin';
-const wayBack =
-  'the way back: delete admin.token in the data directory and restart the server, which writes a new one';
+const wayBack = 'delete admin.token in the data directory and restart the server, which writes a new one';
 
 export async function revokeToken(
   id: string,
@@ -55,11 +54,11 @@ export async function revokeToken(
 ): Promise<number> {
   if (id === adminTokenId && options.yes !== true) {
     const what = 'this ends the token in admin.token: every command and program that uses it is refused then';
-    throw new CliError('usage', what, { hint: `add --yes to do it; ${wayBack}` });
+    throw new CliError('usage', what, { hint: `add --yes to do it; the way back: ${wayBack}` });
   }
   const client = await createApiClient(options, io);
   await client.call('DELETE', `/v1/tokens/${encodeURIComponent(id)}`);
   io.stdout.write(options.json === true ? `${JSON.stringify({ id, revoked: true })}\n` : `${id} revoked\n`);
-  if (id === adminTokenId && options.json !== true) io.stderr.write(`For ${wayBack}.\n`);
+  if (id === adminTokenId && options.json !== true) io.stderr.write(`The way back: ${wayBack}.\n`);
   return exitCodes.ok.code;
 }
