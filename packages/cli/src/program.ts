@@ -3,7 +3,8 @@
  * must not wait for the server's libraries.
  */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import type { CommanderError } from 'commander';
 import { defaultServer } from './api-client.js';
 import { CliError } from './errors.js';
 import { isColoured } from './io.js';
