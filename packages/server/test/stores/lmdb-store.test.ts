@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -40,7 +40,7 @@ test('the directory and its files are for the owner alone', async () => {
   const directory = join(freshDirectory(), 'deeper');
   const store = await openLmdbStore({ directory });
   assert.equal((await stat(directory)).mode & 0o777, 0o700);
-  for (const name of ['data.mdb', 'lock.mdb', 'FORMAT']) {
+  for (const name of ['data.mdb', 'lock.mdb']) {
     assert.equal((await stat(join(directory, name))).mode & 0o177, 0, name);
   }
   await store.close();
@@ -65,6 +65,13 @@ test('another format, and a directory that is not ours, are refused with advice'
     code: 'STORE_FORMAT',
     message: /not Wakeline's/,
   });
+  await rm(join(newer, 'FORMAT'));
+  await mkdir(join(newer, 'FORMAT'));
+  await assert.rejects(openLmdbStore({ directory: newer }), {
+    code: 'STORE_FORMAT',
+    message: /directory named FORMAT/,
+  });
+  await rm(join(newer, 'FORMAT'), { recursive: true });
   const foreign = freshDirectory();
   await mkdir(foreign);
   await writeFile(join(foreign, 'data.mdb'), 'x');
@@ -87,8 +94,73 @@ test('a damaged data file is refused as such, and does not end the process', asy
   }
   await writeFile(dataFile, Buffer.alloc(100_000, 'x'));
   await assert.rejects(openLmdbStore({ directory }), { code: 'STORE_CORRUPT', message: /not an LMDB file/ });
-  await truncate(dataFile, 0);
+});
+
+test('a data file that is empty or gone is refused with advice, not taken for a new store', async () => {
+  const directory = freshDirectory();
+  const dataFile = join(directory, 'data.mdb');
   await (await openLmdbStore({ directory })).close();
+  await truncate(dataFile, 0);
+  const expected = (what: string) => ({
+    code: 'STORE_CORRUPT',
+    message: new RegExp(`data\\.mdb ${what}.*restore a backup, or.* remove the directory ${directory}`),
+  });
+  await assert.rejects(openLmdbStore({ directory }), expected('is empty'));
+  await rm(dataFile);
+  for (let round = 0; round < 2; round++)
+    await assert.rejects(openLmdbStore({ directory }), expected('is missing'));
+  await rm(directory, { recursive: true });
+  await (await openLmdbStore({ directory })).close();
+});
+
+test('a first start that was killed at any step is begun anew', async () => {
+  const whole = freshDirectory();
+  await (await openLmdbStore({ directory: whole, reserveBytes: 0 })).close();
+  const data = await readFile(join(whole, 'data.mdb'));
+  for (const dataFile of [undefined, data.subarray(0, 0), data.subarray(0, 5_000), data]) {
+    for (const format of [undefined, 'wakeline store 1\n']) {
+      // FORMAT is there only once the data file is whole.
+      if (format !== undefined && dataFile !== data) continue;
+      const directory = freshDirectory();
+      await mkdir(directory);
+      await writeFile(join(directory, 'FIRST_START'), '');
+      if (dataFile !== undefined) await writeFile(join(directory, 'data.mdb'), dataFile);
+      await writeFile(join(directory, 'FORMAT.new'), 'wake');
+      if (format !== undefined) await writeFile(join(directory, 'FORMAT'), format);
+      let store = await openLmdbStore({ directory });
+      assert.ok(!(await readdir(directory)).includes('FIRST_START'));
+      await store.commit([row(1)]);
+      await store.close();
+      store = await openLmdbStore({ directory });
+      assert.equal([...store.scan('log')].length, 1);
+      await store.close();
+    }
+  }
+});
+
+test('a directory that cannot be used is refused with its path and advice', async (t) => {
+  const refuses = async (directory: string, advice: RegExp): Promise<void> =>
+    assert.rejects(openLmdbStore({ directory }), (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'STORE_UNUSABLE', String(error));
+      assert.ok(error.message.includes(directory), error.message);
+      assert.match(error.message, advice);
+      return true;
+    });
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    const directory = freshDirectory();
+    await (await openLmdbStore({ directory })).close();
+    await rm(join(directory, name));
+    await mkdir(join(directory, name));
+    await refuses(directory, new RegExp(`${name}.*a directory stands where a file belongs`));
+  }
+  await refuses('/dev/null', /not a directory: choose another path/);
+  await refuses('/dev/null/deeper', /not a directory: choose another path/);
+  if (process.platform === 'linux') await refuses('/proc/wakeline/data', /cannot be created/);
+  if (process.getuid?.() === 0) return t.diagnostic('root may write everywhere: permissions are not tested');
+  const directory = freshDirectory();
+  await mkdir(directory, { mode: 0o500 });
+  await refuses(directory, /right to read and write/);
+  await refuses(join(directory, 'deeper'), /right to read and write/);
 });
 
 test('[ST-7] a commit called at the very moment the queue runs empty is not forgotten', async () => {

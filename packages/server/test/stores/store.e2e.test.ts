@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,9 @@ import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Prng } from '@wakeline/core/base';
+import { DiskWatch } from '../../src/runtime/disk-watch.js';
 import { type LmdbStore, openLmdbStore } from '../../src/stores/lmdb/index.js';
+import { FakeLog } from '../runtime/fakes.js';
 import { checkBatches } from './numbered-batches.js';
 
 const childProgram = fileURLToPath(new URL('commit-child.js', import.meta.url));
@@ -192,7 +194,7 @@ test('a full disk: appends fail, deleting and acknowledging go on, nothing is lo
         assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
       }
     }
-    assert.equal((await store.freeSpace()).freeBytes, 0);
+    assert.equal((await store.stats()).freeBytes, 0);
     let refused: unknown;
     for (; refused === undefined;) await append(stored++).catch((error: unknown) => (refused = error));
     stored--;
@@ -246,6 +248,82 @@ test('a full disk: appends fail, deleting and acknowledging go on, nothing is lo
   } finally {
     await store?.close();
     execFileSync('umount', ['-l', mount]);
+  }
+});
+
+test('a disk that the data file itself has filled takes messages again once they are deleted', async (t) => {
+  const mount = await mountSmall('self', 40 * 1024 * 1024);
+  if (mount === undefined) return t.skip('needs root, to mount a small tmpfs');
+  let store: LmdbStore | undefined;
+  try {
+    const options = { directory: join(mount, 'data'), reserveBytes: 4 * 1024 * 1024 };
+    const floorBytes = 10 * 1024 * 1024;
+    let isAllowed = true;
+    const open = async (): Promise<DiskWatch> => {
+      store = await openLmdbStore(options);
+      isAllowed = true;
+      return new DiskWatch({
+        freeBytes: async () => (await store!.freeSpace()).freeBytes,
+        floorBytes,
+        limits: { diskPollMs: 1_000, diskHysteresisShare: 0.25 },
+        log: new FakeLog(),
+        onChange: (appendsAllowed) => (isAllowed = appendsAllowed),
+      });
+    };
+    const key = (number: number): Uint8Array => Uint8Array.of(number >> 8, number);
+    let next = 0;
+    const fill = async (watch: DiskWatch): Promise<number> => {
+      const first = next;
+      for (; next - first < 10_000; next++) {
+        await watch.look();
+        if (!isAllowed) break;
+        await store!.commit([{ table: 'log', key: key(next), value: new Uint8Array(16_360) }]);
+      }
+      return next - first;
+    };
+    let watch = await open();
+    const count = await fill(watch);
+    assert.ok(!isAllowed && count > 1_000, `${count} until the floor`);
+    for (let round = 0; round < 4; round++) {
+      const keys = [...store!.scan('log')].map((entry) => entry.key);
+      for (const log of keys) await store!.commit([{ table: 'log', key: log, value: undefined }]);
+      assert.ok((await store!.stats()).freeBytes < floorBytes * 1.25, 'the file has not shrunk');
+      if (round % 2 === 1) {
+        await store!.close();
+        watch = await open();
+      }
+      await watch.look();
+      assert.ok(isAllowed, `round ${round}: ${JSON.stringify(await store!.stats())}`);
+      const again = await fill(watch);
+      assert.ok(again > count * 0.9, `round ${round}: ${again} of ${count} again`);
+      // Mostly pages within the file were used, and the reserve is whole.
+      const { dataBytes, usedBytes, freeBytes } = await store!.stats();
+      assert.ok(freeBytes > 0 && dataBytes - usedBytes >= options.reserveBytes * 0.9);
+    }
+    t.diagnostic(JSON.stringify(await store!.stats()));
+  } finally {
+    await store?.close();
+    execFileSync('umount', ['-l', mount]);
+  }
+});
+
+test('[ST-9] a first start that is killed at any moment leaves a directory that can be opened', async () => {
+  const rounds = isLong ? 200 : 20;
+  for (let round = 0; round < rounds; round++) {
+    const directory = join(base, `first-${round}`);
+    const child = start(directory, 'commit');
+    const ended = once(child, 'exit');
+    child.stdout!.resume();
+    // The directory appears at the very beginning of the opening.
+    while (!existsSync(directory)) await new Promise((resolve) => setTimeout(resolve, 1));
+    const killAt = performance.now() + (round / rounds) * 25;
+    while (performance.now() < killAt) await new Promise(setImmediate);
+    child.kill('SIGKILL');
+    await ended;
+    const store = await openLmdbStore({ directory });
+    checkBatches(store);
+    await store.close();
+    await rm(directory, { recursive: true });
   }
 });
 

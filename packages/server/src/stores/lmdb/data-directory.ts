@@ -1,9 +1,11 @@
 /**
  * The data directory on disk: who may read it, and which format it is in.
  *
- * `FORMAT` is one line and is written before anything else, so that no version ever guesses from the data.
+ * `FORMAT` is one line, so that no version ever guesses from the data. It appears after the data file is whole, so
+ * that where it is, a data file that is missing or empty has been lost. The first start is marked by a file of its
+ * own until `FORMAT` is there: killed in between, the next start begins anew.
  */
-import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { WakelineError } from '@wakeline/core/base';
 
@@ -11,11 +13,41 @@ import { WakelineError } from '@wakeline/core/base';
 export const STORE_FORMAT_VERSION = 1;
 /** Name of LMDB's file inside the directory. */
 export const DATA_FILE = 'data.mdb';
+/** Name of LMDB's table of readers. */
+const LOCK_FILE = 'lock.mdb';
 const FORMAT_FILE = 'FORMAT';
+/** There during the first start only. Nothing has been stored while it is there without `FORMAT`. */
+const FIRST_START_FILE = 'FIRST_START';
 const FORMAT_LINE = /^wakeline store (\d+)\n$/;
 /** Only the owner: the tables hold credentials and messages. */
 export const DIRECTORY_MODE = 0o700;
 export const FILE_MODE = 0o600;
+
+/** What to do about the system's errors that a data directory can meet. */
+const adviceByErrno: Readonly<Record<string, string>> = {
+  EACCES: 'give the user that runs Wakeline the right to read and write it',
+  EDQUOT: 'free some space or raise the quota',
+  EEXIST: 'it, or a part of its path, is not a directory: choose another path',
+  EISDIR: 'a directory stands where a file belongs: move it away, or choose another directory',
+  ENOENT: 'its parent directory does not exist and cannot be created: create it, or choose another path',
+  ENOSPC: 'the disk is full: free some space',
+  ENOTDIR: 'it, or a part of its path, is not a directory: choose another path',
+  EPERM: 'give the user that runs Wakeline the right to read and write it',
+  EROFS: 'its file system is mounted read-only: mount it for writing, or choose another directory',
+};
+
+/** STORE_UNUSABLE for an error of the operating system; any other error as it is. */
+export function explainedError(directory: string, error: unknown): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (error instanceof WakelineError || !(error instanceof Error)) return error;
+  if (code === undefined || syscall === undefined) return error;
+  const advice = adviceByErrno[code] ?? 'check the path, its permissions and its disk';
+  return new WakelineError(
+    'STORE_UNUSABLE',
+    `the data directory ${directory} cannot be used (${error.message}): ${advice}`,
+    { cause: error },
+  );
+}
 
 /** Creates the directory if need be (parents too). */
 export async function createDataDirectory(directory: string): Promise<void> {
@@ -24,12 +56,17 @@ export async function createDataDirectory(directory: string): Promise<void> {
 }
 
 /**
- * Makes sure that the directory is ours and of this version; marks an empty one. Rejects with STORE_FORMAT.
- * Call while holding the lock.
+ * Makes sure that the directory is ours and of this version, or new. Resolves with whether this is its first start:
+ * then {@link finishFirstStart} is due once the data file is there. Rejects with STORE_FORMAT. Call while holding
+ * the lock.
  */
-export async function checkFormat(directory: string): Promise<void> {
+export async function checkFormat(directory: string): Promise<boolean> {
   const version = await readFormat(directory);
-  if (version === STORE_FORMAT_VERSION) return;
+  if (version === STORE_FORMAT_VERSION) {
+    // Killed at the very end of the first start.
+    await rm(join(directory, FIRST_START_FILE), { force: true });
+    return false;
+  }
   if (version !== undefined) {
     const advice =
       version > STORE_FORMAT_VERSION
@@ -37,14 +74,37 @@ export async function checkFormat(directory: string): Promise<void> {
         : 'start the older version of Wakeline that wrote it, or choose an empty directory';
     throw formatError(directory, `has format ${version}, this version reads ${STORE_FORMAT_VERSION}`, advice);
   }
-  if ((await readdir(directory)).includes(DATA_FILE)) {
+  const names = await readdir(directory);
+  if (names.includes(FIRST_START_FILE)) {
+    // Killed before the first start had ended: its data file may be anything, and nobody has stored in it.
+    for (const name of [DATA_FILE, LOCK_FILE]) await rm(join(directory, name), { force: true });
+  } else if (names.includes(DATA_FILE)) {
     throw formatError(
       directory,
       `has a ${DATA_FILE} but no ${FORMAT_FILE}`,
       'it was not written by Wakeline, or its FORMAT file was lost: choose an empty directory or restore a backup',
     );
   }
+  await (await open(join(directory, FIRST_START_FILE), 'w', FILE_MODE)).close();
+  await syncDirectory(directory);
+  return true;
+}
+
+/** Marks a new directory as ours, its data file being whole: makes that durable first. */
+export async function finishFirstStart(directory: string): Promise<void> {
+  await syncFile(join(directory, DATA_FILE));
+  await syncDirectory(directory);
   await writeFormat(directory);
+  await rm(join(directory, FIRST_START_FILE));
+}
+
+/** Rejects with the system's error where LMDB could not open its files: the package would not survive it. */
+export async function checkReaderFile(directory: string): Promise<void> {
+  try {
+    await (await open(join(directory, LOCK_FILE), 'r+')).close();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
 }
 
 /** The version in `FORMAT`, undefined when there is no such file. */
@@ -53,8 +113,10 @@ export async function readFormat(directory: string): Promise<number | undefined>
   try {
     text = await readFile(join(directory, FORMAT_FILE), 'latin1');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code !== 'EISDIR') throw error;
+    throw formatError(directory, `has a directory named ${FORMAT_FILE}`, 'choose another directory');
   }
   const match = FORMAT_LINE.exec(text);
   if (match === null) {

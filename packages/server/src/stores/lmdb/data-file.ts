@@ -3,6 +3,7 @@
  * start or cut short. Only the two meta pages are read, each at most 168 bytes, by LMDB's `MDB_meta` (data version 2).
  */
 import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { WakelineError } from '@wakeline/core/base';
 
 /** LMDB's page. Fixed, or a file made on a machine with 16 KB pages would be another format. */
@@ -16,19 +17,19 @@ const TRANSACTION_OFFSET = 152;
 /** Pages taken and given back within one transaction are counted but never written: the file may end before them. */
 const UNWRITTEN_BYTES_MAX = 1024 * 1024;
 
-/** Rejects with STORE_CORRUPT when the file is there and is not a whole LMDB file. */
+/** Rejects with STORE_CORRUPT when the file is not there or is not a whole LMDB file. */
 export async function checkDataFile(path: string): Promise<void> {
   let file;
   try {
-    file = await open(path, 'r');
+    // For writing too: LMDB will need it, and the package does not survive a failed open.
+    file = await open(path, 'r+');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw lostError(path, 'is missing');
     throw error;
   }
   try {
     const { size } = await file.stat();
-    // Killed between making the file and writing to it: LMDB begins anew.
-    if (size === 0) return;
+    if (size === 0) throw lostError(path, 'is empty');
     const metas = new DataView(new ArrayBuffer(META_PAGES * PAGE_BYTES));
     const { bytesRead } = await file.read(metas, { position: 0 });
     if (bytesRead < metas.byteLength) throw corruptError(path, 'is cut short');
@@ -47,6 +48,15 @@ export async function checkDataFile(path: string): Promise<void> {
   } finally {
     await file.close();
   }
+}
+
+/** The data was there once: `FORMAT` is only written after it. */
+function lostError(path: string, what: string): WakelineError {
+  return new WakelineError(
+    'STORE_CORRUPT',
+    `${path} ${what}, but its directory has been in use: restore a backup, or, to begin anew without the old ` +
+      `data, remove the directory ${dirname(path)}`,
+  );
 }
 
 function corruptError(path: string, what: string): WakelineError {

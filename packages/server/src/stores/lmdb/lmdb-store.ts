@@ -9,7 +9,15 @@ import { join, resolve } from 'node:path';
 import { assert, limits, WakelineError } from '@wakeline/core/base';
 import type { Store, StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { writeBackup } from './backup.js';
-import { checkFormat, createDataDirectory, DATA_FILE, syncDirectory } from './data-directory.js';
+import {
+  checkFormat,
+  checkReaderFile,
+  createDataDirectory,
+  DATA_FILE,
+  explainedError,
+  finishFirstStart,
+  syncDirectory,
+} from './data-directory.js';
 import { checkDataFile, PAGE_BYTES } from './data-file.js';
 import { DirectoryLock } from './directory-lock.js';
 import { LmdbEnvironment } from './environment.js';
@@ -57,21 +65,31 @@ interface Waiting {
 }
 
 /**
- * Opens the store, creating it in an empty directory. Rejects with STORE_LOCKED, STORE_FORMAT or STORE_CORRUPT,
- * or with the system's own error where the directory cannot be used.
+ * Opens the store, creating it in an empty directory. Rejects with STORE_LOCKED, STORE_FORMAT, STORE_CORRUPT or
+ * STORE_UNUSABLE.
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStore> {
   const directory = resolve(options.directory);
-  await createDataDirectory(directory);
+  try {
+    await createDataDirectory(directory);
+    return await openIn(directory, options);
+  } catch (error) {
+    throw explainedError(directory, error);
+  }
+}
+
+async function openIn(directory: string, options: LmdbStoreOptions): Promise<LmdbStore> {
   const lock = await DirectoryLock.acquire(directory);
   let environment: LmdbEnvironment | undefined;
   try {
-    await checkFormat(directory);
-    await checkDataFile(join(directory, DATA_FILE));
+    const isFirstStart = await checkFormat(directory);
+    if (!isFirstStart) await checkDataFile(join(directory, DATA_FILE));
+    await checkReaderFile(directory);
     const mapBytesMax = options.mapBytesMax ?? MAP_BYTES_MAX;
     environment = new LmdbEnvironment(directory, mapBytesMax);
     // The names of LMDB's files must survive loss of power as well as what is in them.
     await syncDirectory(directory);
+    if (isFirstStart) await finishFirstStart(directory);
     const headroom = await Headroom.open(join(directory, DATA_FILE));
     const reserveBytes = options.reserveBytes ?? RESERVE_BYTES;
     // On a full disk the store opens all the same: what is in it can then be read and deleted.
@@ -145,13 +163,24 @@ export class LmdbStore implements Store {
     const dataBytes = this.#parts.headroom.fileBytes();
     const usedBytes = this.#environment.usedBytes();
     const reusableBytes = this.#environment.reusableBytes();
-    return { dataBytes, usedBytes, reusableBytes, ...(await this.freeSpace()) };
+    return { dataBytes, usedBytes, reusableBytes, freeBytes: await this.#fileSystemFreeBytes() };
   }
 
-  /** Free bytes of the file system, for this user: what the hub compares with `limits.diskFloorBytes`. */
+  /**
+   * Bytes that new messages can still take: what the hub compares with `limits.diskFloorBytes`. Besides what the
+   * file system has, those are the free pages of the data file, which never shrinks: a disk that it has filled
+   * takes messages again once the old ones are deleted. (Counting them costs the same however many there are.)
+   */
   async freeSpace(): Promise<{ readonly freeBytes: number }> {
+    const freeBytes = await this.#fileSystemFreeBytes();
+    // A backup keeps pages from being reused until it ends.
+    if (this.#isClosed || this.#backups.size > 0) return { freeBytes };
+    return { freeBytes: freeBytes + this.#environment.reusableBytes() };
+  }
+
+  async #fileSystemFreeBytes(): Promise<number> {
     const { bavail, bsize } = await statfs(this.#parts.directory);
-    return { freeBytes: bavail * bsize };
+    return bavail * bsize;
   }
 
   /**
