@@ -294,7 +294,7 @@ export class Sessions {
   enforceAccess(device: Device): void {
     const { session } = device;
     if (session === null) return;
-    for (const subscription of [...session.subscriptions.values()]) {
+    for (const subscription of session.subscriptions.values()) {
       const { filter } = subscription;
       if (isLineFilter(filter) || device.access.maySubscribe(filter)) continue;
       this.#dropSubscription(device, session, subscription);

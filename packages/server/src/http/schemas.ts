@@ -117,7 +117,7 @@ const errorBody = closed(
   ['error'],
 );
 
-const sent = closed({ id: text('id of the message'), recipients: count('devices that it was stored for') }, [
+const sent = closed({ id: text('id of the message'), recipients: count('recipients that it was accepted for') }, [
   'id',
   'recipients',
 ]);
@@ -150,7 +150,7 @@ const message = closed({
   topic: text('topic name'),
   acceptedAt: time('when it was stored'),
   expiresAt: nullable(time('when it expires')),
-  recipientCount: count('devices that it was stored for'),
+  recipientCount: count('recipients that it was accepted for'),
   recipients: {
     type: 'array',
     items: closed({
@@ -211,7 +211,7 @@ export const schemas = {
           {
             status: { type: 'integer', description: 'what the message alone would have been answered' },
             id: text('id of the message'),
-            recipients: count('devices that it was stored for'),
+            recipients: count('recipients that it was accepted for'),
             error: errorBody.properties && (errorBody.properties as { error: object }).error,
           },
           ['status'],

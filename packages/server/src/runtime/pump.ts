@@ -11,24 +11,18 @@
  * may be wrong and the store is right; a commit that fails is told to the hub, and the server goes on.
  */
 import type { InstantMs, Machine } from '@wakeline/core/base';
-import type {
-  ControlReply,
-  ControlRequest,
-  FlowId,
-  LinkCommand,
-  LinkEvent,
-  Refusal,
-  SessionInput,
-} from '@wakeline/core/domain';
+import type { ControlReply, FlowId, LinkCommand, LinkEvent, SessionInput } from '@wakeline/core/domain';
 import type { HubInput, HubOutput } from '@wakeline/core/hub';
 import type { Store, StoreChange } from '@wakeline/core/ports';
 import type { HubRequest } from '../http/options.js';
 import type { Decision, Credentials } from './authenticator.js';
 import type { Clock } from './clock.js';
+import { CommandBatches } from './command-batches.js';
 import { FlowTable } from './flow.js';
 import type { Flow, FlowOwner } from './flow.js';
 import type { FlowSocket } from './flow-socket.js';
 import type { RuntimeLimits } from './limits.js';
+import { RequestDesk, refused } from './request-desk.js';
 import type { Log } from './log.js';
 import type { SessionFactory } from './session-factory.js';
 
@@ -76,12 +70,6 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
-/** Commands of one flow on their way to the hub; the first `given` are there. */
-interface Batch {
-  commands: readonly LinkCommand[];
-  given: number;
-}
-
 const noFlows: Flow[] = [];
 
 export class Pump implements FlowOwner {
@@ -91,18 +79,13 @@ export class Pump implements FlowOwner {
   readonly #hub: PumpHub;
   readonly #limits: RuntimeLimits;
   readonly #flows = new FlowTable();
-  readonly #tickets = new Map<number, (reply: ControlReply) => void>();
-  #lastTicket = 0;
+  readonly #desk: RequestDesk;
   /** Flows whose sessions were given events in this turn; those before `#dirtyStart` are drained. */
   #dirty: Flow[] = noFlows;
   #dirtyStart = 0;
-  /** What the hub has not been given yet; empty but while {@link #giveBatches} runs. */
-  readonly #batches = new Map<Flow, Batch>();
-  #isGiving = false;
+  readonly #batches = new CommandBatches();
   /** Flows with held reads. */
   #held: Flow[] = noFlows;
-  /** Requests that wait for the congestion to end. */
-  #heldRequests: ControlRequest[] = [];
   #isReadingPaused = false;
   #commitsUnderWay = 0;
   #turn: NodeJS.Immediate | undefined;
@@ -116,6 +99,7 @@ export class Pump implements FlowOwner {
     this.#options = options;
     this.#hub = options.hub;
     this.#limits = options.limits;
+    this.#desk = new RequestDesk(options.limits.requestsWaitingMax);
   }
 
   /** Begins to watch the clock. Call once, after the hub has recovered. */
@@ -141,19 +125,13 @@ export class Pump implements FlowOwner {
 
   /** Asks the hub; resolves with its reply, which for changes comes after they are synced. */
   request(request: HubRequest): Promise<ControlReply> {
-    this.#lastTicket += 1;
-    const ticket = this.#lastTicket;
-    if (this.#isStopped) return Promise.resolve(refused(ticket, 'draining'));
-    if (this.#tickets.size >= this.#limits.requestsWaitingMax) {
-      return Promise.resolve(refused(ticket, 'quota-exceeded'));
-    }
-    const complete: ControlRequest = { ...request, ticket };
-    return new Promise((resolve) => {
-      this.#tickets.set(ticket, resolve);
-      if (this.#hub.isCongested) this.#heldRequests.push(complete);
+    if (this.#isStopped) return Promise.resolve(refused(0, 'draining'));
+    const reply = this.#desk.open(request, (complete) => {
+      if (this.#hub.isCongested) this.#desk.hold(complete);
       else this.#giveHub(this.#options.clock(), { kind: 'request', request: complete });
-      this.#scheduleTurn();
     });
+    this.#scheduleTurn();
+    return reply;
   }
 
   /** Hands the hub something that is no flow's: the disk's state, the wish to drain. */
@@ -196,9 +174,7 @@ export class Pump implements FlowOwner {
     clearTimeout(this.#hubTimer);
     clearImmediate(this.#turn);
     for (const flow of this.#flows) flow.socket.destroy();
-    for (const [ticket, resolve] of this.#tickets) resolve(refused(ticket, 'draining'));
-    this.#tickets.clear();
-    this.#heldRequests = [];
+    this.#desk.close();
     this.#batches.clear();
     for (const waiter of this.#waiters) waiter.resolve();
     this.#waiters = [];
@@ -312,13 +288,10 @@ export class Pump implements FlowOwner {
 
   /** Lets held reads go on until the hub has enough again. */
   #releaseHeld(now: InstantMs): void {
-    let asked = 0;
-    for (const request of this.#heldRequests) {
-      if (this.#hub.isCongested || this.#isStopped) break;
-      asked += 1;
-      this.#giveHub(now, { kind: 'request', request });
-    }
-    if (asked > 0) this.#heldRequests = this.#heldRequests.slice(asked);
+    this.#desk.release(
+      () => !this.#hub.isCongested && !this.#isStopped,
+      (request) => this.#giveHub(now, { kind: 'request', request }),
+    );
     if (this.#held.length === 0 || this.#isReadingPaused) return;
     let released = 0;
     for (const flow of this.#held) {
@@ -382,12 +355,9 @@ export class Pump implements FlowOwner {
         this.#markDirty(flow);
         return;
       }
-      case 'reply': {
-        const resolve = this.#tickets.get(output.reply.ticket);
-        this.#tickets.delete(output.reply.ticket);
-        resolve?.(output.reply);
+      case 'reply':
+        this.#desk.reply(output.reply);
         return;
-      }
       case 'commit':
         void this.#commit(output.changes);
     }
@@ -468,34 +438,12 @@ export class Pump implements FlowOwner {
   #giveCommands(now: InstantMs, flow: Flow, commands: readonly LinkCommand[]): void {
     if (commands[0]?.kind === 'open') flow.isKnownToHub = true;
     if (commands.at(-1)?.kind === 'close') flow.isKnownToHub = false;
-    const batch = this.#batches.get(flow);
-    if (batch === undefined) this.#batches.set(flow, { commands, given: 0 });
-    else {
-      batch.commands = [...batch.commands.slice(batch.given), ...commands];
-      batch.given = 0;
-    }
-    if (!this.#isGiving) this.#giveBatches(now);
-    this.#scheduleTurn();
-  }
-
-  /**
-   * Hands the batches to the hub, a slice of each in turn, and lets the hub's answers out in between when they are
-   * many. What sessions say to these answers becomes part of the batches: a flow's own commands stay in order, and
-   * another flow's word that it is full is heard before the next slice.
-   */
-  #giveBatches(now: InstantMs): void {
-    this.#isGiving = true;
-    for (const [flow, batch] of this.#batches) {
-      const { commands, given } = batch;
-      const slice = commands.slice(given, given + this.#limits.commandsPerSliceMax);
-      batch.given += slice.length;
-      this.#giveHub(now, { kind: 'link', flow: flow.id, commands: slice });
+    this.#batches.add(flow, commands);
+    this.#batches.give(this.#limits.commandsPerSliceMax, (from, slice) => {
+      this.#giveHub(now, { kind: 'link', flow: from.id, commands: slice });
       if (this.#hub.hasMuchToSay) this.#letOut(now);
-      this.#batches.delete(flow);
-      // To the end: the loop comes to it again after the others.
-      if (batch.given < batch.commands.length && !this.#isStopped) this.#batches.set(flow, batch);
-    }
-    this.#isGiving = false;
+    });
+    this.#scheduleTurn();
   }
 
   #write(now: InstantMs, flow: Flow, bytes: Uint8Array): void {
@@ -642,7 +590,3 @@ const fullInput: SessionInput = { kind: 'socket-full' };
 const drainedInput: SessionInput = { kind: 'socket-drained' };
 /** What the hub is told when a session cannot say it any more: the will is due. */
 const lostCommand: LinkCommand = { kind: 'close', publishWill: true, sessionExpirySeconds: undefined };
-
-function refused(ticket: number, reason: Refusal): ControlReply {
-  return { kind: 'refused', ticket, reason };
-}
