@@ -117,10 +117,10 @@ const errorBody = closed(
   ['error'],
 );
 
-const sent = closed({ id: text('id of the message'), recipients: count('recipients that it was accepted for') }, [
-  'id',
-  'recipients',
-]);
+const sent = closed(
+  { id: text('id of the message'), recipients: count('recipients that it was accepted for') },
+  ['id', 'recipients'],
+);
 
 const deviceFields = {
   id: text('device id'),
