@@ -5,8 +5,8 @@
  * that where it is, a data file that is missing or empty has been lost. The first start is marked by a file of its
  * own until `FORMAT` is there: killed in between, the next start begins anew.
  */
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { WakelineError } from '@wakeline/core/base';
 
 /** Counts up with every change of the tables' layout that an older version cannot read. */
@@ -51,8 +51,34 @@ export function explainedError(directory: string, error: unknown): unknown {
 
 /** Creates the directory if need be (parents too). */
 export async function createDataDirectory(directory: string): Promise<void> {
-  const made = await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
+  const made = await makeDirectories(resolve(directory));
   if (made !== undefined) await syncDirectory(dirname(made));
+}
+
+/** Resolves with the first directory made. (Node's own `recursive` never ends below /proc.) */
+async function makeDirectories(directory: string): Promise<string | undefined> {
+  const make = async (): Promise<string | undefined> => {
+    try {
+      await mkdir(directory, DIRECTORY_MODE);
+      return directory;
+    } catch (error) {
+      const isThere = await stat(directory).then(
+        (entry) => entry.isDirectory(),
+        () => false,
+      );
+      if (isThere) return undefined;
+      throw error;
+    }
+  };
+  try {
+    return await make();
+  } catch (error) {
+    const parent = dirname(directory);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === directory) throw error;
+    const first = await makeDirectories(parent);
+    const made = await make();
+    return first ?? made;
+  }
 }
 
 /**
