@@ -9,7 +9,7 @@ export const limits = {
   commitRetryMs: 1_000,
   /** Acknowledgements are written together, at most this often, ms: a crash repeats those of one interval. */
   cursorFlushMs: 100,
-  /** Free space below which new messages are refused while acknowledging and deleting go on, bytes. */
+  /** Free space, reusable pages of the data file included, below which new messages are refused, bytes. */
   diskFloorBytes: 64 * 1024 * 1024,
   /** Length of a device id, bytes of UTF-8: fits a store key with room for what follows it. */
   deviceIdBytesMax: 256,

@@ -61,7 +61,7 @@ export interface Store {
    * Rejects with STORE_COMMIT_FAILED or STORE_CLOSED; then none of the changes took effect.
    */
   commit(changes: readonly StoreChange[]): Promise<void>;
-  /** Free space where the store lives; undefined: it cannot run out. */
+  /** Space for more, on the file system and within the store's own file; undefined: it cannot run out. */
   freeSpace?(): Promise<{ readonly freeBytes: number }>;
   /** Waits for the commits under way and releases everything. Later commits reject with STORE_CLOSED. */
   close(): Promise<void>;
