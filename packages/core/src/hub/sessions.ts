@@ -180,7 +180,7 @@ export class Sessions {
       };
       this.#setSubscription(device, subscription);
       undo.push(() => {
-        if (session.subscriptions.get(request.filter) !== subscription) return;
+        if (device.isRemoved || session.subscriptions.get(request.filter) !== subscription) return;
         if (old === undefined) this.#dropSubscription(device, session, subscription);
         else this.#setSubscription(device, old);
       });
@@ -199,7 +199,9 @@ export class Sessions {
         for (const { subscription, sendsRetained } of added) {
           // The session may have ended since, or the filter been given up or asked for anew.
           const isInForce =
-            device.session === session && session.subscriptions.get(subscription.filter) === subscription;
+            !device.isRemoved &&
+            device.session === session &&
+            session.subscriptions.get(subscription.filter) === subscription;
           if (sendsRetained && isInForce && !isLineFilter(subscription.filter)) {
             this.#publisher.sendRetained(device, subscription);
           }
@@ -249,7 +251,7 @@ export class Sessions {
       core.queue.after({
         committed() {},
         undo: () => {
-          if (device.session === session && !session.subscriptions.has(filter))
+          if (!device.isRemoved && device.session === session && !session.subscriptions.has(filter))
             this.#setSubscription(device, old);
         },
       });

@@ -158,6 +158,27 @@ describe('delivery', () => {
     assert.equal((await world.statistics()).waitingMessages, 0);
   });
 
+  test('[DE-5] a device that is removed while it subscribes gets nothing, and nothing breaks', async () => {
+    for (const fails of [false, true]) {
+      const world = new World();
+      const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+      sender.publish('x', 'R', { retain: true });
+      await world.sync();
+      const device = await world.subscriber('d', 'y');
+      device.subscribe('x');
+      device.subscribe('y', 0);
+      device.send({ kind: 'unsubscribe', ticket: 9, filters: ['y'] });
+      world.ask({ kind: 'delete-device', deviceId: 'd' });
+      if (fails) world.failCommit();
+      await world.settle();
+      sender.publish('x', 'to nobody', {}, 2);
+      sender.publish('y', 'to nobody', {}, 3);
+      await world.settle();
+      assert.deepEqual(device.bodies, []);
+      assert.equal((await world.statistics()).subscriptions, 0);
+    }
+  });
+
   test('[DE-5] one packet that names a filter many times gets its retained messages once', async () => {
     const world = new World();
     const sender = await world.connect('s', { expirySeconds: 0, clean: true });
