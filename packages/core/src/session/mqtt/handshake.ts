@@ -13,6 +13,7 @@ import {
   type ConnectPacket,
   type ProtocolVersion,
 } from '../../wire/mqtt/index.js';
+import { mqttLimits } from './limits.js';
 import { toWill } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
 import type { MqttSessionOptions } from './session-options.js';
@@ -35,6 +36,8 @@ export interface Handshake {
   readonly isKeepAliveChanged: boolean;
   readonly receiveMaximum: number;
   readonly wantsProblemInformation: boolean;
+  /** Topic aliases that the client takes; 0: none. */
+  readonly topicAliasMaximum: number;
   readonly will: Will | undefined;
 }
 
@@ -73,6 +76,7 @@ export function readConnect(
     isKeepAliveChanged: keepAliveSeconds !== packet.keepAliveSeconds,
     receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
     wantsProblemInformation: properties.requestProblemInformation !== 0,
+    topicAliasMaximum: properties.topicAliasMaximum ?? 0,
     will: will === undefined ? undefined : toWill(will),
   };
 }
@@ -136,7 +140,7 @@ export function acceptingConnack(
           retainAvailable: 1,
           maximumPacketBytes: options.maxPacketBytes,
           ...(assignedClientId !== undefined && { assignedClientId }),
-          topicAliasMaximum: 0,
+          topicAliasMaximum: mqttLimits.topicAliasesInMax,
           wildcardSubscriptionAvailable: 1,
           subscriptionIdentifierAvailable: 1,
           sharedSubscriptionAvailable: 0,

@@ -12,4 +12,8 @@ export const mqttLimits = {
   partialRequestsMax: 100,
   /** A client with a smaller maximum packet size gets reason codes without reason strings, bytes. */
   reasonStringPacketBytesMin: 512,
+  /** Topic aliases that a 5.0 client may set; told as Topic Alias Maximum. Beyond: disconnected. */
+  topicAliasesInMax: 32,
+  /** Topic aliases set for one client, whatever more it takes; further topics are written out. */
+  topicAliasesOutMax: 32,
 } as const;

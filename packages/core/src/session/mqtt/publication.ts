@@ -7,12 +7,12 @@ import { findUserProperty, type PublishPacket, type WillFields } from '../../wir
 const urgencyName = encodeUtf8('urgency');
 const replaceName = encodeUtf8('replace');
 
-/** Body and properties stay views, as the packet's are. */
-export function toPublication(packet: PublishPacket): Publication {
+/** Body and properties stay views, as the packet's are. `topic` is the packet's, or what its alias stands for. */
+export function toPublication(packet: PublishPacket, topic: string): Publication {
   const { properties } = packet;
   const hasProperties = properties.length > 0;
   return {
-    topic: packet.topic,
+    topic,
     body: packet.payload,
     properties,
     qos: packet.qos,

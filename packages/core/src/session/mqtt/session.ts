@@ -14,11 +14,9 @@ import type { Delivery, FlowSession, LinkEvent, Qos, Refusal, SessionInput } fro
 import {
   encodeAck,
   encodePacket,
-  encodePublish,
   isReasonCodeAllowed,
   MqttDecoder,
   noProperties,
-  publishPacketBytes,
   ReasonCode,
   type ConnectPacket,
   type DisconnectPacket,
@@ -45,6 +43,7 @@ import { packetIdOf, sequenceOf } from './packet-ids.js';
 import { toPublication } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
 import type { MqttSessionOptions } from './session-options.js';
+import { State } from './session-state.js';
 import {
   firstRefusal,
   PartialRequests,
@@ -56,19 +55,9 @@ import {
   type UnsubscribeResults,
   type Verdicts,
 } from './subscription-requests.js';
+import { TopicAliases } from './topic-aliases.js';
 import { checkTopicName } from './topics.js';
-
-const State = {
-  /** Nothing is known of the peer. */
-  awaitingConnect: 0,
-  /** The driver checks the credentials. */
-  authenticating: 1,
-  /** The hub was told, and has not answered. */
-  opening: 2,
-  open: 3,
-  closed: 4,
-} as const;
-type State = (typeof State)[keyof typeof State];
+import { writeDelivery } from './write-delivery.js';
 
 /** A server must wait one and a half times the keep alive ([MQTT-3.1.2-22] of 5.0, [MQTT-3.1.2-24] of 3.1.1). */
 const KEEP_ALIVE_FACTOR = 1.5;
@@ -100,6 +89,8 @@ export class MqttSession extends Outbox implements FlowSession {
   /** Once a 5.0 client has published with QoS 1 or 2. */
   #inbound: InboundWindow | null = null;
   #partialRequests: PartialRequests | null = null;
+  /** Once a 5.0 client uses or takes topic aliases. */
+  #aliases: TopicAliases | null = null;
   /** From CONNECT to CONNACK. */
   #handshake: Handshake | null = null;
   /** What arrived meanwhile. */
@@ -270,6 +261,8 @@ export class MqttSession extends Outbox implements FlowSession {
     this.#keepAliveMs = handshake.keepAliveSeconds * SECOND_MS;
     this.#isDurable = handshake.sessionExpirySeconds > 0;
     this.#wantsProblemInformation = handshake.wantsProblemInformation;
+    const { topicAliasMaximum } = handshake;
+    if (topicAliasMaximum > 0) this.#aliases = new TopicAliases(topicAliasMaximum);
     const assignedId = event.assigned ? event.deviceId : undefined;
     const connack = acceptingConnack(handshake, this.#options, event.sessionPresent, assignedId);
     encodePacket(writer, connack, handshake.version);
@@ -328,10 +321,8 @@ export class MqttSession extends Outbox implements FlowSession {
 
   #handlePublish(packet: PublishPacket): void {
     const { qos, packetId } = packet;
-    // [MQTT-3.3.2-9]: the Topic Alias Maximum of our CONNACK is 0.
-    if (packet.topicAlias !== 0) {
-      return this.#fail('protocol-error', ReasonCode.topicAliasInvalid, 'topic aliases are not offered');
-    }
+    const topic = packet.topicAlias === 0 ? packet.topic : this.#resolveAlias(packet);
+    if (topic === undefined) return;
     // [MQTT-3.3.4-6]
     if (packet.subscriptionIds.length > 0) {
       return this.#fail(
@@ -349,10 +340,25 @@ export class MqttSession extends Outbox implements FlowSession {
       return this.#fail('receive-maximum-exceeded');
     }
     const isTooLarge = packet.payload.length > this.#options.messageBytesMax;
-    const refusal = checkTopicName(packet.topic) ?? (isTooLarge ? 'message-too-large' : undefined);
+    const refusal = checkTopicName(topic) ?? (isTooLarge ? 'message-too-large' : undefined);
     if (refusal === undefined) {
-      this.putCommand({ kind: 'publish', publication: toPublication(packet), packetId });
+      this.putCommand({ kind: 'publish', publication: toPublication(packet, topic), packetId });
     } else this.#refusePublish(qos, packetId, refusal);
+  }
+
+  /** Undefined: the alias is none that may be used here, and the flow is ended. */
+  #resolveAlias({ topicAlias, topic }: PublishPacket): string | undefined {
+    // [MQTT-3.3.2-9]; 0 was refused by the codec [MQTT-3.3.2-8].
+    if (topicAlias > mqttLimits.topicAliasesInMax) {
+      this.#fail('protocol-error', ReasonCode.topicAliasInvalid, 'the topic alias is beyond the maximum');
+      return undefined;
+    }
+    const known = (this.#aliases ??= new TopicAliases(0)).resolve(topicAlias, topic);
+    // MQTT 5.0 §3.3.4
+    if (known === undefined) {
+      this.#fail('protocol-error', ReasonCode.protocolError, 'the topic alias was never set');
+    }
+    return known;
   }
 
   #refusePublish(qos: Qos, packetId: number, reason: Refusal): void {
@@ -482,16 +488,12 @@ export class MqttSession extends Outbox implements FlowSession {
   #deliver(delivery: Delivery): void {
     const { sequence } = delivery;
     const version = this.#decoder.protocolVersion;
-    // [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what the client cannot take is not sent, and counts as sent and done.
-    if (
-      this.#clientPacketBytesMax < PACKET_BYTES_UNLIMITED &&
-      publishPacketBytes(version, delivery) > this.#clientPacketBytesMax
-    ) {
-      if (sequence > 0) this.putCommand({ kind: 'acknowledge', sequence });
+    if (writeDelivery(writer, version, delivery, this.#clientPacketBytesMax, this.#aliases)) {
+      if (sequence > this.#lastSequence) this.#lastSequence = sequence;
       return;
     }
-    if (sequence > this.#lastSequence) this.#lastSequence = sequence;
-    encodePublish(writer, version, sequence === 0 ? 0 : packetIdOf(sequence), delivery);
+    // [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what the client cannot take is not sent, and counts as sent and done.
+    if (sequence > 0) this.putCommand({ kind: 'acknowledge', sequence });
   }
 
   #sendPubrel(sequence: number): void {
@@ -588,5 +590,6 @@ export class MqttSession extends Outbox implements FlowSession {
     this.putAuthenticate(undefined);
     this.#inbound = null;
     this.#partialRequests = null;
+    this.#aliases = null;
   }
 }

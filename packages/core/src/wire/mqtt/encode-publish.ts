@@ -19,9 +19,17 @@ const MESSAGE_EXPIRY_ID = 0x02;
 const SUBSCRIPTION_ID = 0x0b;
 const TOPIC_ALIAS_ID = 0x23;
 
+/** In the place of a topic that the peer knows by its alias. */
+export const knownTopic: Uint8Array = new Uint8Array(0);
+
 /** Bytes of the whole packet, to compare with a peer's maximum packet size before it is written. */
-export function publishPacketBytes(version: ProtocolVersion, fields: PublishFields, topicAlias = 0): number {
-  const remaining = remainingBytes(version, fields, propertiesBytes(fields, topicAlias));
+export function publishPacketBytes(
+  version: ProtocolVersion,
+  fields: PublishFields,
+  topicAlias = 0,
+  topic = fields.topic,
+): number {
+  const remaining = remainingBytes(version, fields, topic, propertiesBytes(fields, topicAlias));
   return 1 + varintBytes(remaining) + remaining;
 }
 
@@ -30,6 +38,7 @@ export function publishPacketBytes(version: ProtocolVersion, fields: PublishFiel
  *
  * @param packetId 1 … 65,535; not written with QoS 0.
  * @param topicAlias 1 … 65,535; 0: none.
+ * @param topic {@link knownTopic} where the alias was set before.
  */
 export function encodePublish(
   writer: ByteWriter,
@@ -37,10 +46,11 @@ export function encodePublish(
   packetId: number,
   fields: PublishFields,
   topicAlias = 0,
+  topic = fields.topic,
 ): void {
-  const { topic, qos, properties, body } = fields;
+  const { qos, properties, body } = fields;
   const blockBytes = propertiesBytes(fields, topicAlias);
-  const remaining = remainingBytes(version, fields, blockBytes);
+  const remaining = remainingBytes(version, fields, topic, blockBytes);
   writer.ensure(5 + remaining);
   writer.writeU8(0x30 | (fields.duplicate && qos > 0 ? 8 : 0) | (qos << 1) | (fields.retain ? 1 : 0));
   writer.writeVarint(remaining);
@@ -76,8 +86,13 @@ function propertiesBytes(fields: PublishFields, topicAlias: number): number {
   return bytes;
 }
 
-function remainingBytes(version: ProtocolVersion, fields: PublishFields, blockBytes: number): number {
-  const { topic, qos, body } = fields;
+function remainingBytes(
+  version: ProtocolVersion,
+  fields: PublishFields,
+  topic: Uint8Array,
+  blockBytes: number,
+): number {
+  const { qos, body } = fields;
   const plain = 2 + topic.length + (qos > 0 ? 2 : 0) + body.length;
   return version === 5 ? plain + varintBytes(blockBytes) + blockBytes : plain;
 }

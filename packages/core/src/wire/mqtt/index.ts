@@ -11,7 +11,7 @@ export {
   type ApplicationProperties,
 } from './application-properties.js';
 export { MqttDecoder, type MqttDecoderOptions } from './decoder.js';
-export { encodePublish, publishPacketBytes, type PublishFields } from './encode-publish.js';
+export { encodePublish, knownTopic, publishPacketBytes, type PublishFields } from './encode-publish.js';
 export { encodeAck, encodePacket } from './encoder.js';
 export { Malformed, type MalformedReason } from './malformed.js';
 export * from './packets.js';

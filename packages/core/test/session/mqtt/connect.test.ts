@@ -76,7 +76,7 @@ describe('CONNECT to CONNACK', () => {
           retainAvailable: 1,
           maximumPacketBytes: 1024 * 1024 + 64 * 1024,
           assignedClientId: 'made-up',
-          topicAliasMaximum: 0,
+          topicAliasMaximum: mqttLimits.topicAliasesInMax,
           wildcardSubscriptionAvailable: 1,
           subscriptionIdentifierAvailable: 1,
           sharedSubscriptionAvailable: 0,

@@ -146,7 +146,7 @@ describe('the server ends it', () => {
     ['SUBACK', { type: 'suback', packetId: 1, reasonCodes: [0], properties: {} }, 0x82, 'protocol-error'],
     ['PINGRESP', { type: 'pingresp' }, 0x82, 'protocol-error'],
     ['AUTH', { type: 'auth', reasonCode: 0x19, properties: {} }, 0x82, 'protocol-error'],
-    ['a topic alias', publishPacket({ topicAlias: 1 }), 0x94, 'protocol-error'],
+    ['a topic alias beyond the maximum', publishPacket({ topicAlias: 33 }), 0x94, 'protocol-error'],
     ['a subscription identifier', publishPacket({ subscriptionIds: [1] }), 0x82, 'protocol-error'],
     ['a wildcard in a topic', publishPacket({ topic: 'a/#' }), 0x90, 'topic-invalid'],
     ['a packet that is too large', '30ffffff7f', 0x95, 'packet-too-large'],
