@@ -1,19 +1,16 @@
 /**
- * The pump: carries what sessions, hub and store say to each other, and gives them the time.
+ * The pump: carries what sockets and sessions say to the hub and what it says to them.
  *
- * A socket's read runs its session and hands the commands to the hub at once. What the hub answers is collected
- * once per turn of the event loop, so that many reads share one drain, one commit and one write per flow. Only when
- * that grows too much (one read of small publications to many subscribers) it is let out at once, between two slices
- * of commands, so that flows that do not keep up are noticed. The pump decides nothing about messages: it knows
- * neither packets nor inboxes.
+ * A socket's read runs its session and hands the commands to the hub at once, in slices of which each flow gets one
+ * in turn. What the hub answers comes once per turn of the event loop, so that many reads share one write per flow.
+ * Only when that grows too much (one read of small publications to many subscribers) it is let out between two
+ * slices, so that flows that do not keep up are noticed. The pump decides nothing about messages: it knows neither
+ * packets nor inboxes. Where the hub is, in this process or another, it does not know either: see {@link HubPort}.
  *
- * Faults: a session that throws costs its own flow; a hub that throws ends the pump (`onFailed`), because its state
- * may be wrong and the store is right; a commit that fails is told to the hub, and the server goes on.
+ * Faults: a session that throws costs its own flow.
  */
-import type { InstantMs, Machine } from '@wakeline/core/base';
+import type { InstantMs } from '@wakeline/core/base';
 import type { ControlReply, FlowId, LinkCommand, LinkEvent, SessionInput } from '@wakeline/core/domain';
-import type { HubInput, HubOutput } from '@wakeline/core/hub';
-import type { Store, StoreChange } from '@wakeline/core/ports';
 import type { HubRequest } from '../http/options.js';
 import type { Decision, Credentials } from './authenticator.js';
 import type { Clock } from './clock.js';
@@ -21,38 +18,20 @@ import { CommandBatches } from './command-batches.js';
 import { FlowTable } from './flow.js';
 import type { Flow, FlowOwner } from './flow.js';
 import type { FlowSocket } from './flow-socket.js';
+import type { HubClient, HubPort } from './hub-port.js';
 import type { RuntimeLimits } from './limits.js';
 import { RequestDesk, refused } from './request-desk.js';
 import type { Log } from './log.js';
 import type { SessionFactory } from './session-factory.js';
 
-/** The hub as the pump drives it. */
-export interface PumpHub extends Machine<HubInput, HubOutput> {
-  /** The open batch is over its limit: feed no more publications until a commit settles. */
-  readonly isCongested: boolean;
-  /** `pollOutput` returned undefined because the turn's budget was used up. */
-  readonly hasMore: boolean;
-  /** So much is collected that it should be polled before more is handed in. */
-  readonly hasMuchToSay: boolean;
-  /** A batch is open or under way, or cursors are not written yet. */
-  hasPendingWork(): boolean;
-  /** Writes cursors now instead of at the end of their interval. */
-  flush(now: InstantMs): void;
-}
-
 export interface PumpOptions {
-  readonly hub: PumpHub;
-  readonly store: Pick<Store, 'commit'>;
+  readonly hub: HubPort;
   readonly clock: Clock;
   readonly limits: RuntimeLimits;
   readonly log: Log;
   readonly createSession: SessionFactory;
   /** Whose credentials are these? Answers at once where no hashing is needed. */
   readonly authenticate: (credentials: Credentials) => Decision | Promise<Decision>;
-  /** Called for each commit that is synced. */
-  readonly onCommitted?: (durationMs: number) => void;
-  /** Called once, when the hub threw. The pump has let go of every socket by then. */
-  readonly onFailed: (error: unknown) => void;
 }
 
 /** What happened so far, for metrics; numbers only grow. */
@@ -62,21 +41,15 @@ export interface PumpCounters {
   flowsFailed: number;
   /** Flows ended because their peer took nothing for `stallMs`, or far more was unsent than allowed. */
   flowsStalled: number;
-  commitFailures: number;
-}
-
-interface Waiter {
-  readonly isMet: () => boolean;
-  readonly resolve: () => void;
 }
 
 const noFlows: Flow[] = [];
 
-export class Pump implements FlowOwner {
-  readonly counters: PumpCounters = { flowsAttached: 0, flowsFailed: 0, flowsStalled: 0, commitFailures: 0 };
+export class Pump implements FlowOwner, HubClient {
+  readonly counters: PumpCounters = { flowsAttached: 0, flowsFailed: 0, flowsStalled: 0 };
 
   readonly #options: PumpOptions;
-  readonly #hub: PumpHub;
+  readonly #hub: HubPort;
   readonly #limits: RuntimeLimits;
   readonly #flows = new FlowTable();
   readonly #desk: RequestDesk;
@@ -87,13 +60,9 @@ export class Pump implements FlowOwner {
   /** Flows with held reads. */
   #held: Flow[] = noFlows;
   #isReadingPaused = false;
-  #commitsUnderWay = 0;
-  #turn: NodeJS.Immediate | undefined;
-  #hubTimer: NodeJS.Timeout | undefined;
-  #hubTimerMs = Infinity;
   #sweepTimer: NodeJS.Timeout | undefined;
   #isStopped = false;
-  #waiters: Waiter[] = [];
+  #emptyWaiters: (() => void)[] = [];
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -102,10 +71,9 @@ export class Pump implements FlowOwner {
     this.#desk = new RequestDesk(options.limits.requestsWaitingMax);
   }
 
-  /** Begins to watch the clock. Call once, after the hub has recovered. */
+  /** Begins to watch the clock. Call once. */
   start(): void {
     this.#sweepTimer = setInterval(() => this.sweep(), this.#limits.sweepMs);
-    this.#scheduleTurn();
   }
 
   /** Live flows, with or without a device. */
@@ -128,16 +96,10 @@ export class Pump implements FlowOwner {
     if (this.#isStopped) return Promise.resolve(refused(0, 'draining'));
     const reply = this.#desk.open(request, (complete) => {
       if (this.#hub.isCongested) this.#desk.hold(complete);
-      else this.#giveHub(this.#options.clock(), { kind: 'request', request: complete });
+      else this.#hub.giveRequest(this.#options.clock(), complete);
     });
-    this.#scheduleTurn();
+    this.#hub.scheduleTurn();
     return reply;
-  }
-
-  /** Hands the hub something that is no flow's: the disk's state, the wish to drain. */
-  tell(input: Extract<HubInput, { kind: 'disk' | 'drain' }>): void {
-    this.#giveHub(this.#options.clock(), input);
-    this.#scheduleTurn();
   }
 
   /** No read reaches a session from here on, so that what is under way can be finished. */
@@ -152,18 +114,13 @@ export class Pump implements FlowOwner {
       this.#giveSession(now, flow, shutdownInput);
       this.#drainSession(now, flow);
     }
-    this.#scheduleTurn();
-  }
-
-  /** Resolves when nothing waits to be committed; sees to it that nothing waits for its time. */
-  whenIdle(): Promise<void> {
-    if (!this.#isStopped) this.#hub.flush(this.#options.clock());
-    return this.#when(() => this.#commitsUnderWay === 0 && !this.#hub.hasPendingWork());
+    this.#hub.scheduleTurn();
   }
 
   /** Resolves when no flow is left. */
   whenEmpty(): Promise<void> {
-    return this.#when(() => this.#flows.size === 0);
+    if (this.#flows.size === 0 || this.#isStopped) return Promise.resolve();
+    return new Promise((resolve) => this.#emptyWaiters.push(resolve));
   }
 
   /** Lets go of every socket and timer; unanswered requests are refused with `draining`. Idempotent. */
@@ -171,13 +128,10 @@ export class Pump implements FlowOwner {
     if (this.#isStopped) return;
     this.#isStopped = true;
     clearInterval(this.#sweepTimer);
-    clearTimeout(this.#hubTimer);
-    clearImmediate(this.#turn);
     for (const flow of this.#flows) flow.socket.destroy();
     this.#desk.close();
     this.#batches.clear();
-    for (const waiter of this.#waiters) waiter.resolve();
-    this.#waiters = [];
+    this.#notifyEmpty();
   }
 
   handleFlowBytes(flow: Flow, chunk: Uint8Array): void {
@@ -194,7 +148,7 @@ export class Pump implements FlowOwner {
       flow.isReadPaused = true;
       flow.socket.pause();
     }
-    this.#scheduleTurn();
+    this.#hub.scheduleTurn();
   }
 
   handleFlowDrained(flow: Flow): void {
@@ -204,7 +158,7 @@ export class Pump implements FlowOwner {
     const now = this.#options.clock();
     this.#giveSession(now, flow, drainedInput);
     this.#drainSession(now, flow);
-    this.#scheduleTurn();
+    this.#hub.scheduleTurn();
   }
 
   handleFlowClosed(flow: Flow): void {
@@ -220,7 +174,8 @@ export class Pump implements FlowOwner {
     flow.isEnding = true;
     flow.held = undefined;
     this.#closeAtHub(now, flow);
-    this.#scheduleTurn();
+    this.#hub.scheduleTurn();
+    if (this.#flows.size === 0) this.#notifyEmpty();
   }
 
   /** Looks at every flow: session deadlines, stalled peers, goodbyes that take too long. Run each `sweepMs`. */
@@ -235,7 +190,7 @@ export class Pump implements FlowOwner {
       if (flow.isFull && this.#isStalled(now, flow)) continue;
       this.#checkDeadline(now, flow);
     }
-    this.#scheduleTurn();
+    this.#hub.scheduleTurn();
   }
 
   #checkDeadline(now: InstantMs, flow: Flow): void {
@@ -286,11 +241,13 @@ export class Pump implements FlowOwner {
     }
   }
 
-  /** Lets held reads go on until the hub has enough again. */
-  #releaseHeld(now: InstantMs): void {
+  // What the hub says.
+
+  /** Lets held requests and reads go on until the hub has enough again. */
+  beginTurn(now: InstantMs): void {
     this.#desk.release(
       () => !this.#hub.isCongested && !this.#isStopped,
-      (request) => this.#giveHub(now, { kind: 'request', request }),
+      (request) => this.#hub.giveRequest(now, request),
     );
     if (this.#held.length === 0 || this.#isReadingPaused) return;
     let released = 0;
@@ -304,63 +261,27 @@ export class Pump implements FlowOwner {
     this.#held = released === this.#held.length ? noFlows : this.#held.slice(released);
   }
 
-  #scheduleTurn(): void {
-    if (this.#turn !== undefined || this.#isStopped) return;
-    this.#turn = setImmediate(() => {
-      this.#turn = undefined;
-      this.#runTurn();
-    });
+  handleEvents(now: InstantMs, id: FlowId, events: readonly LinkEvent[]): void {
+    const flow = this.#flows.get(id);
+    if (flow === undefined) return;
+    this.#noteEvents(flow, events);
+    this.#giveSession(now, flow, { kind: 'events', events });
+    this.#markDirty(flow);
   }
 
-  #runTurn(): void {
-    if (this.#isStopped) return;
-    const now = this.#options.clock();
-    this.#releaseHeld(now);
-    const hub = this.#hub;
-    try {
-      if (hub.nextTimeoutMs() <= now.monotonic) hub.handleTimeout(now);
-    } catch (error) {
-      this.#handleHubError(error);
-      return;
-    }
-    this.#letOut(now);
-    if (this.#isStopped) return;
-    if (hub.hasMore) this.#scheduleTurn();
-    this.#armHubTimer(now);
-    this.#notifyWaiters();
+  handleReply(reply: ControlReply): void {
+    this.#desk.reply(reply);
   }
 
-  /** Carries what the hub has to say to the sessions, and what these say to their sockets. */
-  #letOut(now: InstantMs): void {
-    const hub = this.#hub;
-    if (this.#isStopped) return;
-    try {
-      for (let output = hub.pollOutput(); output !== undefined; output = hub.pollOutput()) {
-        this.#handleHubOutput(now, output);
-      }
-    } catch (error) {
-      this.#handleHubError(error);
-      return;
+  /** May be entered again by way of a drained session's commands; the inner call then drains the outer one's rest. */
+  endEvents(now: InstantMs): void {
+    while (this.#dirtyStart < this.#dirty.length) {
+      const flow = this.#dirty[this.#dirtyStart]!;
+      this.#dirtyStart += 1;
+      if (flow.isDirty) this.#drainSession(now, flow);
     }
-    this.#drainDirty(now);
-  }
-
-  #handleHubOutput(now: InstantMs, output: HubOutput): void {
-    switch (output.kind) {
-      case 'link': {
-        const flow = this.#flows.get(output.flow);
-        if (flow === undefined) return;
-        this.#noteEvents(flow, output.events);
-        this.#giveSession(now, flow, { kind: 'events', events: output.events });
-        this.#markDirty(flow);
-        return;
-      }
-      case 'reply':
-        this.#desk.reply(output.reply);
-        return;
-      case 'commit':
-        void this.#commit(output.changes);
-    }
+    this.#dirty = noFlows;
+    this.#dirtyStart = 0;
   }
 
   /** Keeps track of whether the hub has a device on the flow. */
@@ -389,17 +310,6 @@ export class Pump implements FlowOwner {
     flow.isDirty = true;
     if (this.#dirty === noFlows) this.#dirty = [];
     this.#dirty.push(flow);
-  }
-
-  /** May be entered again by way of a drained session's commands; the inner call then drains the outer one's rest. */
-  #drainDirty(now: InstantMs): void {
-    while (this.#dirtyStart < this.#dirty.length) {
-      const flow = this.#dirty[this.#dirtyStart]!;
-      this.#dirtyStart += 1;
-      if (flow.isDirty) this.#drainSession(now, flow);
-    }
-    this.#dirty = noFlows;
-    this.#dirtyStart = 0;
   }
 
   #drainSession(now: InstantMs, flow: Flow): void {
@@ -440,10 +350,10 @@ export class Pump implements FlowOwner {
     if (commands.at(-1)?.kind === 'close') flow.isKnownToHub = false;
     this.#batches.add(flow, commands);
     this.#batches.give(this.#limits.commandsPerSliceMax, (from, slice) => {
-      this.#giveHub(now, { kind: 'link', flow: from.id, commands: slice });
-      if (this.#hub.hasMuchToSay) this.#letOut(now);
+      this.#hub.giveCommands(now, from.id, slice);
+      if (this.#hub.hasMuchToSay) this.#hub.letOut(now);
     });
-    this.#scheduleTurn();
+    this.#hub.scheduleTurn();
   }
 
   #write(now: InstantMs, flow: Flow, bytes: Uint8Array): void {
@@ -489,7 +399,7 @@ export class Pump implements FlowOwner {
     const now = this.#options.clock();
     this.#giveSession(now, flow, decision);
     this.#markDirty(flow);
-    this.#scheduleTurn();
+    this.#hub.scheduleTurn();
   }
 
   /** After this nothing is given to the session; the sweep destroys the socket if it lingers. */
@@ -500,6 +410,12 @@ export class Pump implements FlowOwner {
     if (flow.held !== undefined || flow.isReadPaused) flow.socket.resume();
     flow.held = undefined;
     this.#closeAtHub(now, flow);
+  }
+
+  #notifyEmpty(): void {
+    const waiters = this.#emptyWaiters;
+    this.#emptyWaiters = [];
+    for (const resolve of waiters) resolve();
   }
 
   #closeAtHub(now: InstantMs, flow: Flow): void {
@@ -513,77 +429,10 @@ export class Pump implements FlowOwner {
     this.#options.log.error({ err: error, peer: flow.socket.peer, flow: flow.id }, 'session failed');
     this.#beginEnd(now, flow);
     flow.socket.destroy();
-    this.#scheduleTurn();
-  }
-
-  #giveHub(now: InstantMs, input: HubInput): void {
-    if (this.#isStopped) return;
-    try {
-      this.#hub.handleInput(now, input);
-    } catch (error) {
-      this.#handleHubError(error);
-    }
-  }
-
-  #handleHubError(error: unknown): void {
-    if (this.#isStopped) return;
-    this.#options.log.error({ err: error }, 'hub failed; the server stops');
-    this.stop();
-    this.#options.onFailed(error);
-  }
-
-  async #commit(changes: readonly StoreChange[]): Promise<void> {
-    this.#commitsUnderWay += 1;
-    let outcome: HubInput = committedInput;
-    const sinceMs = this.#options.clock().monotonic;
-    try {
-      await this.#options.store.commit(changes);
-      this.#options.onCommitted?.(this.#options.clock().monotonic - sinceMs);
-    } catch (error) {
-      outcome = commitFailedInput;
-      this.counters.commitFailures += 1;
-      this.#options.log.error({ err: error, changes: changes.length }, 'commit failed');
-    }
-    this.#commitsUnderWay -= 1;
-    this.#giveHub(this.#options.clock(), outcome);
-    this.#scheduleTurn();
-  }
-
-  /** One timer for the hub: set anew only when the next deadline is earlier than the one waited for. */
-  #armHubTimer(now: InstantMs): void {
-    const deadlineMs = this.#hub.nextTimeoutMs();
-    if (deadlineMs >= this.#hubTimerMs) return;
-    clearTimeout(this.#hubTimer);
-    this.#hubTimerMs = deadlineMs;
-    const delayMs = Math.min(Math.max(1, Math.ceil(deadlineMs - now.monotonic)), timerMsMax);
-    this.#hubTimer = setTimeout(() => {
-      this.#hubTimerMs = Infinity;
-      this.#scheduleTurn();
-    }, delayMs);
-  }
-
-  #when(isMet: () => boolean): Promise<void> {
-    if (this.#isStopped) return Promise.resolve();
-    this.#scheduleTurn();
-    return new Promise((resolve) => this.#waiters.push({ isMet, resolve }));
-  }
-
-  #notifyWaiters(): void {
-    if (this.#waiters.length === 0) return;
-    const waiting: Waiter[] = [];
-    for (const waiter of this.#waiters) {
-      if (waiter.isMet()) waiter.resolve();
-      else waiting.push(waiter);
-    }
-    this.#waiters = waiting;
+    this.#hub.scheduleTurn();
   }
 }
 
-/** `setTimeout` takes no more; a later deadline is looked at again then. */
-const timerMsMax = 0x7fff_ffff;
-
-const committedInput: HubInput = { kind: 'committed' };
-const commitFailedInput: HubInput = { kind: 'commit-failed' };
 const shutdownInput: SessionInput = { kind: 'shutdown' };
 const closedInput: SessionInput = { kind: 'socket-closed' };
 const fullInput: SessionInput = { kind: 'socket-full' };

@@ -1,5 +1,5 @@
 /**
- * A whole server: store, hub, pump, HTTP API and listeners, put together, started in order and stopped in order.
+ * A whole server: store, hub, its driver, pump, HTTP API and listeners, put together, started in order and stopped in order.
  *
  * Start: open the store (which locks the directory), let the hub recover, open the listeners, be ready. Stop:
  * accept nothing new, finish what was promised, tell the devices, close the store; within `stopMs` whatever the
@@ -33,6 +33,7 @@ import type { Clock } from './clock.js';
 import { DiskWatch } from './disk-watch.js';
 import { RuntimeError } from './errors.js';
 import { descriptorsMax } from './host-limits.js';
+import { HubDriver } from './hub-driver.js';
 import { runtimeLimits } from './limits.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
@@ -95,6 +96,7 @@ class Server implements RunningServer {
   readonly #limits: RuntimeLimits;
   readonly #hub: Hub;
   readonly #metrics: Metrics;
+  readonly #driver: HubDriver;
   readonly #pump: Pump;
   readonly #gate: Gate;
   readonly #disk: DiskWatch | undefined;
@@ -126,6 +128,17 @@ class Server implements RunningServer {
       ...(dependencies.onTimeline === undefined ? {} : { onTimeline: dependencies.onTimeline }),
     });
     this.#metrics = createMetrics({ statistics: () => this.#hub.statistics() });
+    this.#driver = new HubDriver({
+      hub: this.#hub,
+      store,
+      clock: this.#clock,
+      log: this.#log,
+      onCommitted: (durationMs) => this.#metrics.observeCommit(durationMs),
+      onFailed: (error) => {
+        this.#pump.stop();
+        this.#handleHubFailure(error);
+      },
+    });
     this.#pump = this.#makePump();
     this.#gate = this.#makeGate();
     this.#disk = this.#makeDiskWatch();
@@ -137,6 +150,7 @@ class Server implements RunningServer {
 
   async start(): Promise<void> {
     this.#hub.recover(this.#clock());
+    this.#driver.start(this.#pump);
     this.#pump.start();
     await this.#disk?.start();
     const { dataDirectory } = this.#config;
@@ -182,15 +196,12 @@ class Server implements RunningServer {
       clock: this.#clock,
     });
     return new Pump({
-      hub: this.#hub,
-      store: this.#store,
+      hub: this.#driver,
       clock: this.#clock,
       limits: this.#limits,
       log: this.#log,
       createSession: (now, peer) => new MqttSession(now, peer, sessionOptions),
       authenticate: (credentials) => authenticator.authenticate(credentials),
-      onCommitted: (durationMs) => this.#metrics.observeCommit(durationMs),
-      onFailed: (error) => this.#handleHubFailure(error),
     });
   }
 
@@ -220,7 +231,7 @@ class Server implements RunningServer {
       floorBytes: this.#config.limits.diskFloorBytes ?? coreLimits.diskFloorBytes,
       limits: this.#limits,
       log: this.#log,
-      onChange: (appendsAllowed) => this.#pump.tell({ kind: 'disk', appendsAllowed }),
+      onChange: (appendsAllowed) => this.#driver.tell({ kind: 'disk', appendsAllowed }),
     });
   }
 
@@ -299,6 +310,7 @@ class Server implements RunningServer {
     const deadline = new Deadline(this.#limits.stopMs);
     if (wasReady && !this.#hasFailed) await this.#takeLeave(deadline);
     this.#pump.stop();
+    this.#driver.stop();
     clearInterval(this.#sweepTimer);
     await deadline.over(Promise.all(this.#listeners.map((listener) => listener.close())));
     deadline.cancel();
@@ -309,16 +321,16 @@ class Server implements RunningServer {
   async #takeLeave(deadline: Deadline): Promise<void> {
     const pump = this.#pump;
     pump.pauseReading();
-    pump.tell({ kind: 'drain' });
+    this.#driver.tell({ kind: 'drain' });
     const requestsDone = this.#api?.close() ?? Promise.resolve();
     // Commits under way first: their senders are told that it is safe, and need not send again. A disk that hangs
     // must not take away the time for the goodbyes.
     const commitDeadline = new Deadline(this.#limits.stopMs / 2);
-    await commitDeadline.over(pump.whenIdle());
+    await commitDeadline.over(this.#driver.whenIdle());
     commitDeadline.cancel();
     pump.shutDownSessions();
     await deadline.over(Promise.all([pump.whenEmpty(), requestsDone]));
-    await deadline.over(pump.whenIdle());
+    await deadline.over(this.#driver.whenIdle());
   }
 }
 

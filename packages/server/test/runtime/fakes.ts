@@ -16,7 +16,9 @@ import { runtimeLimits } from '../../src/runtime/limits.js';
 import type { RuntimeLimits } from '../../src/runtime/limits.js';
 import type { Log } from '../../src/runtime/log.js';
 import { Pump } from '../../src/runtime/pump.js';
-import type { PumpHub, PumpOptions } from '../../src/runtime/pump.js';
+import type { PumpOptions } from '../../src/runtime/pump.js';
+import { HubDriver } from '../../src/runtime/hub-driver.js';
+import type { DrivenHub, HubDriverOptions } from '../../src/runtime/hub-driver.js';
 
 /** A clock that stands until told. */
 export class ManualClock {
@@ -97,7 +99,7 @@ export class FakeSession implements FlowSession {
   }
 }
 
-export class FakeHub implements PumpHub {
+export class FakeHub implements DrivenHub {
   isCongested = false;
   hasMore = false;
   hasMuchToSay = false;
@@ -163,7 +165,7 @@ export class FakeLog implements Log {
   }
 }
 
-/** A pump with fakes around it. */
+/** A pump and the driver of its hub, with fakes around them. */
 export class Bench {
   readonly clock = new ManualClock();
   readonly hub = new FakeHub();
@@ -171,13 +173,27 @@ export class Bench {
   readonly log = new FakeLog();
   readonly sessions: FakeSession[] = [];
   readonly failures: unknown[] = [];
+  readonly driver: HubDriver;
   readonly pump: Pump;
   react: (input: SessionInput) => SessionOutput[] = () => [];
 
-  constructor(limits: Partial<RuntimeLimits> = {}, options: Partial<PumpOptions> = {}) {
-    this.pump = new Pump({
+  constructor(
+    limits: Partial<RuntimeLimits> = {},
+    options: Partial<PumpOptions> & Pick<Partial<HubDriverOptions>, 'onCommitted'> = {},
+  ) {
+    this.driver = new HubDriver({
       hub: this.hub,
       store: this.store,
+      clock: this.clock.read,
+      log: this.log,
+      onFailed: (error) => {
+        this.pump.stop();
+        this.failures.push(error);
+      },
+      ...(options.onCommitted === undefined ? {} : { onCommitted: options.onCommitted }),
+    });
+    this.pump = new Pump({
+      hub: this.driver,
       clock: this.clock.read,
       limits: { ...runtimeLimits, ...limits },
       log: this.log,
@@ -188,9 +204,15 @@ export class Bench {
         return session;
       },
       authenticate: () => ({ kind: 'authenticated', identity: { kind: 'anonymous' } }),
-      onFailed: (error) => this.failures.push(error),
       ...options,
     });
+    this.driver.start(this.pump);
+  }
+
+  /** Lets go of every timer. */
+  stop(): void {
+    this.pump.stop();
+    this.driver.stop();
   }
 
   connect(): { id: FlowId; socket: FakeSocket; session: FakeSession } {

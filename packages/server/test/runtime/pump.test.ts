@@ -30,7 +30,7 @@ describe('pump: turns', () => {
     await bench.turn();
     assert.deepEqual(socket.writes, ['events 3']);
     assert.equal(socket.isOpened, true);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('many reads share one drain of the hub', async () => {
@@ -44,7 +44,7 @@ describe('pump: turns', () => {
     await bench.turn();
     assert.equal(drains, 1);
     assert.equal(bench.hub.inputs.length, 50);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('goes on in the next turn when the hub has more', async () => {
@@ -60,10 +60,10 @@ describe('pump: turns', () => {
       rest -= 1;
       bench.hub.send(id, accepted);
     };
-    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    bench.driver.tell({ kind: 'disk', appendsAllowed: true });
     for (let index = 0; index < 5; index += 1) await bench.turn();
     assert.equal(session.inputs.length, 3);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('flow ids are never given twice', () => {
@@ -71,7 +71,7 @@ describe('pump: turns', () => {
     const first = bench.connect();
     first.socket.destroy();
     assert.notEqual(bench.connect().id, first.id);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('events for a flow that is gone are dropped', async () => {
@@ -81,7 +81,7 @@ describe('pump: turns', () => {
     bench.hub.send(id, accepted);
     await bench.turn();
     assert.deepEqual(bench.failures, []);
-    bench.pump.stop();
+    bench.stop();
   });
 });
 
@@ -111,7 +111,7 @@ describe('pump: much to say', () => {
       Array.from({ length: 16 }, (_, index) => index),
     );
     assert.equal(socket.writes.length, 16);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('a flow that becomes full is told to the hub before the next slice', () => {
@@ -135,7 +135,7 @@ describe('pump: much to say', () => {
       [publisher.id, slow.id, publisher.id],
     );
     assert.deepEqual(bench.hub.commandsOf(slow.id), [full]);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it("a flow's own commands, and its end, come after the rest of its batch", () => {
@@ -156,7 +156,7 @@ describe('pump: much to say', () => {
     socket.receive('x');
     assert.equal(socket.isDestroyed, true);
     assert.deepEqual(bench.hub.commandsOf(id), [openCommand, ...batch, publish(2_000), lost]);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('commands without much to say are drained once, at the end of the turn', async () => {
@@ -170,7 +170,7 @@ describe('pump: much to say', () => {
     assert.equal(drains, 0);
     await bench.turn();
     assert.equal(drains, 1);
-    bench.pump.stop();
+    bench.stop();
   });
 });
 
@@ -179,7 +179,7 @@ describe('pump: commits and requests', () => {
     const durations: number[] = [];
     const bench = new Bench({}, { onCommitted: (durationMs) => durations.push(durationMs) });
     bench.hub.outputs.push({ kind: 'commit', changes: [] });
-    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    bench.driver.tell({ kind: 'disk', appendsAllowed: true });
     await bench.turn();
     bench.clock.nowMs += 7;
     bench.store.commits[0]!.resolve();
@@ -187,14 +187,14 @@ describe('pump: commits and requests', () => {
     assert.deepEqual(durations, [7]);
     assert.equal(bench.hub.inputs.at(-1)!.kind, 'committed');
     bench.hub.outputs.push({ kind: 'commit', changes: [] });
-    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    bench.driver.tell({ kind: 'disk', appendsAllowed: true });
     await bench.turn();
     bench.store.commits[1]!.reject(new Error('no space'));
     await bench.turn();
     assert.equal(bench.hub.inputs.at(-1)!.kind, 'commit-failed');
-    assert.equal(bench.pump.counters.commitFailures, 1);
+    assert.equal(bench.driver.commitFailures, 1);
     assert.match(bench.log.errors[0]!.message, /commit failed/);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('a request resolves with the reply to its ticket', async () => {
@@ -212,7 +212,7 @@ describe('pump: commits and requests', () => {
       ['done', 'done'],
     );
     assert.notEqual(replies[0].ticket, replies[1].ticket);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('requests beyond the limit are refused with quota-exceeded, and unanswered ones at the stop', async () => {
@@ -220,7 +220,7 @@ describe('pump: commits and requests', () => {
     const waiting = bench.pump.request({ kind: 'list-tokens' });
     const over = await bench.pump.request({ kind: 'list-tokens' });
     assert.equal(over.kind === 'refused' && over.reason, 'quota-exceeded');
-    bench.pump.stop();
+    bench.stop();
     const reply = await waiting;
     assert.equal(reply.kind === 'refused' && reply.reason, 'draining');
   });
@@ -239,7 +239,7 @@ describe('pump: back-pressure', () => {
     assert.equal(socket.isPaused, true);
     assert.equal(bench.hub.inputs.length, 0);
     bench.hub.isCongested = false;
-    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    bench.driver.tell({ kind: 'disk', appendsAllowed: true });
     await bench.turn();
     const texts = session.inputs.map((input) =>
       input.kind === 'bytes' ? Buffer.from(input.chunk).toString() : '',
@@ -247,7 +247,7 @@ describe('pump: back-pressure', () => {
     assert.deepEqual(texts, ['one', 'two']);
     assert.equal(socket.isPaused, false);
     assert.equal(bench.hub.inputs.filter((input) => input.kind === 'request').length, 1);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('held bytes are handed over before the close', () => {
@@ -257,7 +257,7 @@ describe('pump: back-pressure', () => {
     socket.receive('last words');
     socket.destroy();
     assert.deepEqual(session.kinds(), ['bytes', 'socket-closed']);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('a session that does not want input is not read', async () => {
@@ -268,10 +268,10 @@ describe('pump: back-pressure', () => {
     assert.equal(socket.isPaused, true);
     session.wantsInput = true;
     bench.hub.send(1, accepted);
-    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    bench.driver.tell({ kind: 'disk', appendsAllowed: true });
     await bench.turn();
     assert.equal(socket.isPaused, false);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('a slow reader is told to its session, and ended when it takes nothing for stallMs', () => {
@@ -291,7 +291,7 @@ describe('pump: back-pressure', () => {
     bench.pump.sweep();
     assert.equal(socket.isDestroyed, true);
     assert.equal(bench.pump.counters.flowsStalled, 1);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('a drained socket is told to its session once', () => {
@@ -303,7 +303,7 @@ describe('pump: back-pressure', () => {
     socket.receiver!.handleSocketDrained();
     socket.receiver!.handleSocketDrained();
     assert.deepEqual(session.kinds(), ['bytes', 'socket-full', 'socket-drained']);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('far too much on top of a full socket ends the flow at once; the burst that filled it does not', () => {
@@ -318,7 +318,7 @@ describe('pump: back-pressure', () => {
     socket.unsentBytes = 6_000;
     socket.receive('x');
     assert.equal(socket.isDestroyed, true);
-    bench.pump.stop();
+    bench.stop();
   });
 });
 
@@ -332,16 +332,16 @@ describe('pump: time', () => {
     bench.clock.nowMs += 1_500;
     bench.pump.sweep();
     assert.equal(session.timeouts, 1);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('the hub gets its timeout in a turn', async () => {
     const bench = new Bench();
     bench.hub.timeoutMs = bench.clock.nowMs;
-    bench.pump.tell({ kind: 'disk', appendsAllowed: true });
+    bench.driver.tell({ kind: 'disk', appendsAllowed: true });
     await bench.turn();
     assert.equal(bench.hub.timeouts, 1);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('a farewell that takes too long ends in a destroyed socket', () => {
@@ -356,7 +356,7 @@ describe('pump: time', () => {
     bench.clock.nowMs += 1;
     bench.pump.sweep();
     assert.equal(socket.isDestroyed, true);
-    bench.pump.stop();
+    bench.stop();
   });
 });
 
@@ -378,7 +378,7 @@ describe('pump: faults', () => {
     other.socket.receive('z');
     assert.equal(other.session.inputs.length, 1);
     assert.deepEqual(bench.failures, []);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('no second close is sent when the session or the hub has ended the flow', async () => {
@@ -397,7 +397,7 @@ describe('pump: faults', () => {
     await bench.turn();
     ended.socket.destroy();
     assert.deepEqual(bench.hub.commandsOf(ended.id), [openCommand]);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('a hub that throws stops the pump: sockets are closed and the failure is told once', async () => {
@@ -433,7 +433,7 @@ describe('pump: credentials', () => {
     await bench.turn();
     assert.deepEqual(here.session.kinds(), ['bytes', 'denied']);
     assert.deepEqual(gone.session.kinds(), ['bytes', 'socket-closed']);
-    bench.pump.stop();
+    bench.stop();
   });
 
   it('what the session says about an immediate decision reaches the hub in the same read', () => {
@@ -445,7 +445,7 @@ describe('pump: credentials', () => {
     const { id, socket } = bench.connect();
     socket.receive('x');
     assert.deepEqual(bench.hub.commandsOf(id), [openCommand]);
-    bench.pump.stop();
+    bench.stop();
   });
 });
 
@@ -455,17 +455,17 @@ describe('pump: leaving', () => {
     bench.react = (input) => (input.kind === 'shutdown' ? [{ kind: 'close', reason: 'draining' }] : []);
     const { socket } = bench.connect();
     bench.hub.isPending = true;
-    const idle = bench.pump.whenIdle();
+    const idle = bench.driver.whenIdle();
     const empty = bench.pump.whenEmpty();
     bench.pump.shutDownSessions();
     assert.equal(socket.isEnded, true);
     socket.destroy();
     await empty;
     bench.hub.isPending = false;
-    bench.pump.tell({ kind: 'drain' });
+    bench.driver.tell({ kind: 'drain' });
     await idle;
-    bench.pump.stop();
-    bench.pump.stop();
+    bench.stop();
+    bench.stop();
   });
 
   it('while reading is paused nothing reaches a session', async () => {
@@ -475,6 +475,6 @@ describe('pump: leaving', () => {
     socket.receive('x');
     await bench.turn();
     assert.equal(session.inputs.length, 0);
-    bench.pump.stop();
+    bench.stop();
   });
 });
