@@ -9,6 +9,11 @@ export function putU32(bytes: Uint8Array, offset: number, value: number): number
   return offset + 4;
 }
 
+/** The same four bytes as a signed integer, which takes no memory of its own in an object's field. */
+export function getI32(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset] << 24) | (bytes[offset + 1] << 16) | (bytes[offset + 2] << 8) | bytes[offset + 3];
+}
+
 export function getU32(bytes: Uint8Array, offset: number): number {
   return (
     ((bytes[offset] << 24) | (bytes[offset + 1] << 16) | (bytes[offset + 2] << 8) | bytes[offset + 3]) >>> 0

@@ -2,16 +2,19 @@
 import type { AccessRules } from '../domain/device.js';
 import { filterCovers, filterMatches, isTopicFilter } from './topic-filter.js';
 
-/** The rules of one device with its id put in for `%d`. */
+/** The rules of a device, with its id put in for `%d`. */
 export class Access {
   readonly #publish: readonly string[];
   readonly #subscribe: readonly string[];
   readonly #isPublishOpen: boolean;
+  /** The device's id stands in a rule. */
+  readonly isPersonal: boolean;
 
   constructor(rules: AccessRules, deviceId: string) {
     this.#publish = expand(rules.publish, deviceId);
     this.#subscribe = expand(rules.subscribe, deviceId);
     this.#isPublishOpen = rules.publish.includes('#');
+    this.isPersonal = [...rules.publish, ...rules.subscribe].some((pattern) => pattern.includes('%d'));
   }
 
   mayPublish(topic: string): boolean {

@@ -9,7 +9,7 @@ import { limits } from '../base/limits.js';
 import type { InstantMs } from '../base/time.js';
 import type { Store, StoreChange, Table } from '../ports/store.js';
 import type { Device } from './device-state.js';
-import type { Inbox } from './inbox.js';
+import type { Inbox, Touch } from './inbox.js';
 import { InboxLog } from './inbox-log.js';
 import type { LogBatch } from './log-batch.js';
 import { encodeCursorRow, numberKey } from './rows.js';
@@ -28,6 +28,14 @@ interface Batch {
   readonly completions: readonly Completion[];
   readonly cursors: readonly Inbox[];
   readonly devices: readonly Device[];
+}
+
+/** What a commit was about. */
+export interface Committed {
+  /** Inboxes that got messages. */
+  readonly touches: readonly Touch[];
+  /** Inboxes whose cursor row was written. */
+  readonly cursors: readonly Inbox[];
 }
 
 export interface CommitQueueOptions {
@@ -173,8 +181,8 @@ export class CommitQueue {
     return undefined;
   }
 
-  /** The commit is synced. Returns the inboxes that got messages by it. */
-  committed(): Inbox[] {
+  /** The commit is synced. */
+  committed(): Committed {
     const batch = this.#committing;
     assert(batch !== null, 'committed without a commit');
     this.#committing = null;
@@ -182,7 +190,7 @@ export class CommitQueue {
     this.log.committed(batch.log);
     if (this.log.hasDead) this.#flushWithin(limits.cursorFlushMs);
     for (const completion of batch.completions) completion.committed();
-    return batch.log.touches.map(({ inbox }) => inbox);
+    return { touches: batch.log.touches, cursors: batch.cursors };
   }
 
   /** The commit failed, and with it everything that was built on its numbers. */

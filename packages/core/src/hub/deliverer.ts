@@ -57,7 +57,7 @@ export class Deliverer {
   wake(device: Device): void {
     const { flow } = device;
     if (flow === null || flow.isReady || flow.state !== FlowState.open || !flow.isWritable) return;
-    if (device.inbox.waiting === 0) return;
+    if (device.waiting === 0) return;
     flow.isReady = true;
     this.#ready.push(flow);
   }

@@ -1,52 +1,179 @@
-/** The hub's own picture of a device, its session and its flow. Plain state; the rules are in hub.ts and beside. */
+/**
+ * The hub's own picture of a device, its session and its flow. Plain state; the rules are in hub.ts and beside.
+ *
+ * There is one of each for every sleeping device, so they are lean: what is rarely there lies in objects of its own,
+ * and the inbox of a device to which nothing happens is put away as a few numbers.
+ */
+import { getI32, putU32 } from '../base/u32.js';
 import type { AccessRules } from '../domain/device.js';
 import type { FlowId, LinkCommand, LinkEvent, Will } from '../domain/link.js';
 import type { Access } from './access.js';
-import type { Inbox } from './inbox.js';
-import type { Subscription } from './subscription-tree.js';
+import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
+import { SubscriptionSet } from './subscription-set.js';
 
 export class Device {
   readonly id: string;
-  readonly inbox: Inbox;
-  /** SHA-256 of its token, hex; undefined: it has no credential. */
-  tokenSha256: string | undefined;
-  /** The rules it was given; undefined: the server's defaults. */
-  accessRules: AccessRules | undefined;
+  /** Key of its rows, and of its inbox in the log. */
+  readonly number: number;
   access: Access;
   session: Session | null = null;
   flow: Flow | null = null;
-  /** Filters of ended sessions whose rows may still be on disk. null: none. */
-  endedFilters: Set<string> | null = null;
-  /** Earliest deadline in the hub's heaps for it, so that coming and going does not pile them up. */
-  sessionWatchedMs = Infinity;
-  willWatchedMs = Infinity;
-  /** Taken out of the table; a late completion must leave it alone. */
-  isRemoved = false;
+  #rare: RareState | null = null;
+  /** null: nothing happens to it; the three numbers below are all there is to know. */
+  #inbox: Inbox | null;
+  #epochHigh = 0;
+  #epochLow = 0;
+  #lastSequence = 0;
 
   constructor(id: string, inbox: Inbox, access: Access) {
     this.id = id;
-    this.inbox = inbox;
+    this.number = inbox.number;
     this.access = access;
+    this.#inbox = inbox;
   }
 
   /** Whether anything of it is on disk. */
   get isDurable(): boolean {
-    return this.inbox.isDurable;
+    return this.number < VOLATILE_NUMBER_BASE;
+  }
+
+  /** Its inbox, to be changed. Ask again after each turn: it may have been put away meanwhile. */
+  get inbox(): Inbox {
+    return (this.#inbox ??= this.#unpack());
+  }
+
+  /** Its inbox, only to be looked at: a copy when it is put away. */
+  get inboxView(): Inbox {
+    return this.#inbox ?? this.#unpack();
+  }
+
+  /** Messages that wait for it. */
+  get waiting(): number {
+    return this.#inbox?.waiting ?? 0;
+  }
+
+  /** Puts the inbox away if nothing waits, is under way or is out of date. Nobody may hold on to it. */
+  putInboxAway(): void {
+    const inbox = this.#inbox;
+    if (inbox === null || !inbox.isIdle) return;
+    this.#epochHigh = getI32(inbox.epoch, 0);
+    this.#epochLow = getI32(inbox.epoch, 4);
+    this.#lastSequence = inbox.lastSequence;
+    this.#inbox = null;
+  }
+
+  #unpack(): Inbox {
+    const epoch = new Uint8Array(8);
+    putU32(epoch, 0, this.#epochHigh);
+    putU32(epoch, 4, this.#epochLow);
+    return Inbox.idle(this.number, epoch, this.#lastSequence);
+  }
+
+  /** SHA-256 of its token, hex; undefined: it has no credential. */
+  get tokenSha256(): string | undefined {
+    return this.#rare?.tokenSha256;
+  }
+
+  set tokenSha256(value: string | undefined) {
+    this.#setRare('tokenSha256', value);
+  }
+
+  /** The rules it was given; undefined: the server's defaults. */
+  get accessRules(): AccessRules | undefined {
+    return this.#rare?.accessRules;
+  }
+
+  set accessRules(value: AccessRules | undefined) {
+    this.#setRare('accessRules', value);
+  }
+
+  /** Filters of ended sessions whose rows may still be on disk. undefined: none. */
+  get endedFilters(): Set<string> | undefined {
+    return this.#rare?.endedFilters;
+  }
+
+  set endedFilters(value: Set<string> | undefined) {
+    this.#setRare('endedFilters', value);
+  }
+
+  /** Earliest deadlines in the hub's heaps for it, so that coming and going does not pile them up. */
+  get sessionWatchedMs(): number {
+    return this.#rare?.sessionWatchedMs ?? Infinity;
+  }
+
+  set sessionWatchedMs(value: number) {
+    this.#setRare('sessionWatchedMs', value);
+  }
+
+  get willWatchedMs(): number {
+    return this.#rare?.willWatchedMs ?? Infinity;
+  }
+
+  set willWatchedMs(value: number) {
+    this.#setRare('willWatchedMs', value);
+  }
+
+  /** Taken out of the table; a late completion must leave it alone. */
+  get isRemoved(): boolean {
+    return this.#rare?.isRemoved ?? false;
+  }
+
+  set isRemoved(value: boolean) {
+    this.#setRare('isRemoved', value);
+  }
+
+  #setRare<Name extends keyof RareState>(name: Name, value: RareState[Name]): void {
+    if (this.#rare === null) {
+      if (value === usualState[name]) return;
+      this.#rare = new RareState();
+    }
+    this.#rare[name] = value;
+    if (value === usualState[name] && this.#rare.isUsual) this.#rare = null;
   }
 }
 
-export class Session {
+/** What most devices do not have at most times. */
+class RareState {
+  tokenSha256: string | undefined = undefined;
+  accessRules: AccessRules | undefined = undefined;
+  endedFilters: Set<string> | undefined = undefined;
+  sessionWatchedMs = Infinity;
+  willWatchedMs = Infinity;
+  isRemoved = false;
+
+  get isUsual(): boolean {
+    return (
+      this.tokenSha256 === undefined &&
+      this.accessRules === undefined &&
+      this.endedFilters === undefined &&
+      this.sessionWatchedMs === Infinity &&
+      this.willWatchedMs === Infinity &&
+      !this.isRemoved
+    );
+  }
+}
+
+const usualState = new RareState();
+
+/** A session without a flow. */
+export interface Absence {
+  /** Wall-clock ms at which its last flow ended. */
+  readonly endedMs: number;
+  /** Monotonic ms at which its will is due; Infinity: it has none, or none any more. */
+  willDueMs: number;
+}
+
+/** A base class and not a part, to spare each sleeping device one more object. */
+export class Session extends SubscriptionSet<Device> {
   expirySeconds: number;
-  readonly subscriptions = new Map<string, Subscription<Device>>();
   /** Filters below `$line/inbox/`; null: none. */
   inboxFilters: string[] | null = null;
-  /** Wall-clock ms at which its last flow ended; undefined: it has one. */
-  endedMs: number | undefined;
   will: Will | undefined;
-  /** Monotonic ms at which its will is due; Infinity: it has a flow, or no will. */
-  willDueMs = Infinity;
+  /** null: it has a flow. */
+  absence: Absence | null = null;
 
   constructor(expirySeconds: number) {
+    super();
     this.expirySeconds = expirySeconds;
   }
 
@@ -59,32 +186,45 @@ export class Session {
 export const FlowState = { opening: 0, open: 1, ended: 2 } as const;
 export type FlowState = (typeof FlowState)[keyof typeof FlowState];
 
+/** What a turn collects for one flow. */
+export interface FlowEvents {
+  readonly list: LinkEvent[];
+  /** Bytes of QoS 0 bodies among the events. */
+  bodyBytes: number;
+}
+
 export class Flow {
   readonly id: FlowId;
   readonly device: Device;
   readonly link: string;
   readonly peer: string;
-  readonly connectedMs: number;
+  /** Wall-clock seconds: a whole number takes no memory of its own. */
+  readonly connectedSeconds: number;
   /** Unacknowledged deliveries it takes at once. */
   readonly window: number;
   state: FlowState = FlowState.opening;
   isWritable = true;
-  /** Bytes of QoS 0 bodies among the events. */
-  queuedBytes = 0;
-  /** Events of this turn. */
-  events: LinkEvent[] = [];
+  isReady = false;
+  /** Events of this turn; null: none. */
+  events: FlowEvents | null = null;
   /** Commands that came before `opened` left; null: none. */
   held: LinkCommand[] | null = null;
   /** Answers that wait for a commit: later ones must queue behind them. */
   pendingAnswers = 0;
-  isReady = false;
 
-  constructor(id: FlowId, device: Device, link: string, peer: string, connectedMs: number, window: number) {
+  constructor(
+    id: FlowId,
+    device: Device,
+    link: string,
+    peer: string,
+    connectedSeconds: number,
+    window: number,
+  ) {
     this.id = id;
     this.device = device;
     this.link = link;
     this.peer = peer;
-    this.connectedMs = connectedMs;
+    this.connectedSeconds = connectedSeconds;
     this.window = window;
   }
 }

@@ -9,6 +9,7 @@ import { DeadlineHeap } from '../base/deadline-heap.js';
 import { toHex } from '../base/hex.js';
 import { limits } from '../base/limits.js';
 import type { Limits } from '../base/limits.js';
+import { PagedTable } from '../base/paged-table.js';
 import type { InstantMs } from '../base/time.js';
 import { encodeUtf8 } from '../base/utf8.js';
 import type { ApiToken } from '../domain/control.js';
@@ -58,9 +59,9 @@ export class HubCore {
   readonly retained: RetainedTree;
   readonly receipts: Receipts;
   readonly devices = new Map<string, Device>();
-  readonly byNumber = new Map<number, Device>();
+  readonly byNumber = new PagedTable<Device>();
   readonly byToken = new Map<string, Device>();
-  readonly flows = new Map<number, Flow>();
+  readonly flows = new PagedTable<Flow>();
   readonly apiTokens = new Map<string, ApiToken>();
   /** Sessions whose expiry is to be looked at, by wall-clock ms. */
   readonly sessionDeadlines = new DeadlineHeap<Device>();
@@ -80,6 +81,9 @@ export class HubCore {
   endedDropped = 0;
   qos0Dropped = 0;
   readonly #view = new RecordView();
+  /** Numbers of devices that {@link putInboxesAway} is to look at. */
+  readonly #quiet = new Set<number>();
+  readonly #sharedAccess = new WeakMap<AccessRules, Access>();
 
   constructor(options: HubOptions) {
     this.options = options;
@@ -102,13 +106,23 @@ export class HubCore {
     });
   }
 
+  /** What the rules allow the device; those that do not name it are shared by all that have them. */
+  accessFor(rules: AccessRules | undefined, deviceId: string): Access {
+    const applied = rules ?? this.options.defaultAccess;
+    const known = this.#sharedAccess.get(applied);
+    if (known !== undefined) return known;
+    const access = new Access(applied, deviceId);
+    if (!access.isPersonal) this.#sharedAccess.set(applied, access);
+    return access;
+  }
+
   // ---- devices ---------------------------------------------------------------------------------------------
 
   /** Makes a device and puts it into the table. A durable one is written with {@link putDevice}. */
   createDevice(id: string, isDurable: boolean): Device {
     const number = isDurable ? this.nextDeviceNumber++ : this.#nextVolatileNumber++;
     const epoch = this.options.random.fill(new Uint8Array(8));
-    const device = new Device(id, new Inbox(number, epoch), new Access(this.options.defaultAccess, id));
+    const device = new Device(id, new Inbox(number, epoch), this.accessFor(undefined, id));
     this.devices.set(id, device);
     this.byNumber.set(number, device);
     if (isDurable) {
@@ -125,16 +139,35 @@ export class HubCore {
     for (const { table, key, value } of this.#changesOf(device)) this.queue.put(table, key, value);
   }
 
+  /** Nothing may be under way for the device any more: its inbox can perhaps be put away. */
+  noteQuiet(number: number): void {
+    this.#quiet.add(number);
+  }
+
+  /**
+   * Puts the inboxes away that are idle. Only while no commit is open or under way: completions hold on to inboxes.
+   * Under a load without a pause they stay.
+   */
+  putInboxesAway(): void {
+    if (this.#quiet.size === 0 || this.queue.isCommitting || this.queue.hasOpen) return;
+    let count = 0;
+    for (const number of this.#quiet) {
+      if (count++ >= PUT_AWAY_MAX) break;
+      this.#quiet.delete(number);
+      this.byNumber.get(number)?.putInboxAway();
+    }
+  }
+
   /** Takes the device and everything of it out of memory and, if it was durable, off the disk. */
   removeDevice(device: Device, reason: string): void {
     if (device.isRemoved) return;
     this.endLane(device, device.inbox.topics, reason);
     if (device.inbox.addressedIfAny !== null) this.endLane(device, device.inbox.addressedIfAny, reason);
     // Those below $line/ are not in the tree, where removing them does nothing.
-    for (const subscription of device.session?.subscriptions.values() ?? []) this.tree.remove(subscription);
+    for (const subscription of device.session?.listSubscriptions() ?? []) this.tree.remove(subscription);
     device.isRemoved = true;
     this.devices.delete(device.id);
-    this.byNumber.delete(device.inbox.number);
+    this.byNumber.delete(device.number);
     if (device.tokenSha256 !== undefined) this.byToken.delete(device.tokenSha256);
     this.queue.forgetCursor(device.inbox);
     if (!device.isDurable) return;
@@ -145,39 +178,44 @@ export class HubCore {
   /** What the device's rows should be. Of a removed one: nothing, unless its id has been given out again. */
   #changesOf(device: Device): StoreChange[] {
     const key = encodeUtf8(device.id);
-    const { session, inbox } = device;
+    const { session, number } = device;
     if (!device.isRemoved) {
       const value = encodeDeviceRow({
-        number: inbox.number,
+        number,
         tokenSha256: device.tokenSha256,
         access: device.accessRules,
         session: session?.isDurable
-          ? { expirySeconds: session.expirySeconds, endedMs: session.endedMs, will: session.will }
+          ? { expirySeconds: session.expirySeconds, endedMs: session.absence?.endedMs, will: session.will }
           : undefined,
       });
       return [{ table: 'device', key, value }, ...this.#endedFilterChanges(device)];
     }
-    const changes: StoreChange[] = [{ table: 'cursor', key: numberKey(inbox.number), value: undefined }];
-    for (const filter of session?.subscriptions.keys() ?? []) {
-      changes.push({ table: 'subscription', key: subscriptionKey(inbox.number, filter), value: undefined });
+    const changes: StoreChange[] = [{ table: 'cursor', key: numberKey(number), value: undefined }];
+    for (const { filter } of session?.listSubscriptions() ?? []) {
+      changes.push({ table: 'subscription', key: subscriptionKey(number, filter), value: undefined });
     }
     if (this.devices.get(device.id)?.isDurable !== true)
       changes.push({ table: 'device', key, value: undefined });
     return changes;
   }
 
-  /** Rows of subscriptions that ended in a commit which failed. */
+  /** Takes the rows of ended subscriptions off the disk; after a failure with the next flush. */
+  putEndedFilters(device: Device): void {
+    for (const { table, key, value } of this.#endedFilterChanges(device)) this.queue.put(table, key, value);
+  }
+
   #endedFilterChanges(device: Device): StoreChange[] {
     const filters = [...(device.endedFilters ?? [])].filter(
-      (filter) => device.session?.subscriptions.has(filter) !== true,
+      (filter) => device.session?.findSubscription(filter) === undefined,
     );
     if (filters.length > 0) {
       const committed = (): void => {
         for (const filter of filters) device.endedFilters?.delete(filter);
+        if (device.endedFilters?.size === 0) device.endedFilters = undefined;
       };
-      this.queue.after({ committed });
+      this.queue.after({ committed, undo: () => this.queue.putLater(device) });
     }
-    const { number } = device.inbox;
+    const { number } = device;
     return filters.map((filter) => ({
       table: 'subscription',
       key: subscriptionKey(number, filter),
@@ -191,7 +229,7 @@ export class HubCore {
       device.session !== null ||
       device.flow !== null ||
       device.tokenSha256 !== undefined ||
-      device.inbox.waiting > 0;
+      device.waiting > 0;
     if (!isNeeded) this.removeDevice(device, 'device removed');
   }
 
@@ -290,6 +328,9 @@ export class HubCore {
     this.expiryDeadlines.add(earliestExpirySeconds * 1000, device);
   }
 }
+
+/** Inboxes looked at after one commit. */
+const PUT_AWAY_MAX = 1_000;
 
 /** An event for a flow that waits for a commit. */
 class Answer {

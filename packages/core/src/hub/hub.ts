@@ -229,11 +229,13 @@ export class Hub implements Machine<HubInput, HubOutput> {
   #handleAcknowledge(flow: Flow, sequence: number): void {
     const core = this.#core;
     const { device } = flow;
-    const entry = core.queue.log.findInflight(device.inbox, sequence);
+    const { inbox } = device;
+    const entry = core.queue.log.findInflight(inbox, sequence);
     if (entry === 0) return;
     core.acknowledged++;
     core.tell('acknowledged', device, entry);
-    core.queue.log.finish(device.inbox, entry);
+    core.queue.log.finish(inbox, entry);
+    if (!device.isDurable && inbox.waiting === 0) core.noteQuiet(device.number);
     core.deliverer.wake(device);
   }
 
@@ -269,13 +271,15 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   #handleCommitted(): void {
     const core = this.#core;
-    const inboxes = core.queue.committed();
-    for (const inbox of inboxes) {
+    const { touches, cursors } = core.queue.committed();
+    for (const { inbox } of touches) {
       const device = core.byNumber.get(inbox.number);
       if (device === undefined) continue;
       if (core.options.onTimeline !== undefined) this.#tellStored(device);
       core.deliverer.wake(device);
     }
+    for (const { number } of cursors) core.noteQuiet(number);
+    core.putInboxesAway();
   }
 
   #tellStored(device: Device): void {

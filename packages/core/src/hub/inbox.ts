@@ -87,8 +87,40 @@ export class Inbox {
     this.epoch = epoch;
   }
 
+  /** An inbox in which everything up to a number is over, as {@link isIdle} means it. */
+  static idle(number: number, epoch: Uint8Array, lastSequence: number): Inbox {
+    const inbox = new Inbox(number, epoch);
+    inbox.lastSequence = inbox.committed = inbox.toldThrough = lastSequence;
+    inbox.topicsSentThrough = inbox.addressedSentThrough = inbox.topicsDroppedThrough = lastSequence;
+    inbox.finished = new SequenceSet(lastSequence);
+    return inbox;
+  }
+
+  /**
+   * Nothing waits, nothing is under way and its row is up to date: number, epoch and last sequence number say all.
+   * Numbers that were sent, dropped or finished are behind the last one, where no message comes again.
+   */
+  get isIdle(): boolean {
+    return (
+      this.waiting === 0 &&
+      this.committed === this.lastSequence &&
+      this.finished.through === this.lastSequence &&
+      this.inboundIds === null &&
+      this.released === null &&
+      this.touch === null &&
+      !this.cursorDirty
+    );
+  }
+
   get isDurable(): boolean {
     return this.number < VOLATILE_NUMBER_BASE;
+  }
+
+  /** The device lets a QoS 2 packet id go. False: it held none. */
+  releaseInbound(packetId: number): boolean {
+    if (!this.inboundIds?.delete(packetId)) return false;
+    if (this.inboundIds.size === 0) this.inboundIds = null;
+    return true;
   }
 
   /** The lane of messages addressed to the device; made when first needed. */

@@ -14,16 +14,18 @@ export class Outbox {
 
   /** Events of one flow leave together, in order. */
   push(flow: Flow, event: LinkEvent): void {
-    if (flow.events.length === 0) this.#flows.push(flow);
-    flow.events.push(event);
+    if (flow.events === null) {
+      flow.events = { list: [event], bodyBytes: 0 };
+      this.#flows.push(flow);
+    } else flow.events.list.push(event);
     this.count++;
   }
 
   /** A QoS 0 delivery: what it weighs is counted until it is polled. */
   pushBody(flow: Flow, event: LinkEvent, bytes: number): void {
-    flow.queuedBytes += bytes;
-    this.bytes += bytes;
     this.push(flow, event);
+    flow.events!.bodyBytes += bytes;
+    this.bytes += bytes;
   }
 
   /** An event for a flow that has no state here, e.g. because it was refused. */
@@ -40,11 +42,10 @@ export class Outbox {
     if (other !== undefined) return other;
     const flow = this.#flows.pop();
     if (flow === undefined) return undefined;
-    const { events } = flow;
-    flow.events = [];
-    this.count -= events.length;
-    this.bytes -= flow.queuedBytes;
-    flow.queuedBytes = 0;
-    return { kind: 'link', flow: flow.id, events };
+    const { list, bodyBytes } = flow.events!;
+    flow.events = null;
+    this.count -= list.length;
+    this.bytes -= bodyBytes;
+    return { kind: 'link', flow: flow.id, events: list };
   }
 }

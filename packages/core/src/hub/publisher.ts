@@ -47,16 +47,15 @@ export class Publisher {
   handlePublish(flow: Flow, command: LinkCommand & { kind: 'publish' }): void {
     const { publication, packetId } = command;
     const { device } = flow;
-    const { inbox } = device;
     const { qos } = publication;
-    if (qos === 2 && inbox.inboundIds?.has(packetId)) {
+    if (qos === 2 && device.inbox.inboundIds?.has(packetId)) {
       // Stored before: the answer was lost. It must not leave before the first one would have.
       const isUnsynced = this.#core.queue.isCommitting || this.#core.queue.hasOpen;
       this.#accept(flow, packetId, qos, undefined, true, isUnsynced);
       return;
     }
     const refusal = device.access.mayPublish(publication.topic) ? undefined : 'not-authorized';
-    const full = qos === 2 && (inbox.inboundIds?.size ?? 0) >= this.#core.limits.inboundQos2Max;
+    const full = qos === 2 && (device.inbox.inboundIds?.size ?? 0) >= this.#core.limits.inboundQos2Max;
     const published =
       refusal !== undefined
         ? refused(refusal)
@@ -66,12 +65,13 @@ export class Publisher {
     if (qos === 0) return;
     let { needsSync } = published;
     if (qos === 2 && published.refusal === undefined) {
+      const { inbox } = device;
       (inbox.inboundIds ??= new Set()).add(packetId);
       if (this.#keepsIds(device)) {
         this.#core.queue.putCursor(inbox);
         needsSync = true;
       }
-      this.#core.queue.after({ committed() {}, undo: () => void inbox.inboundIds?.delete(packetId) });
+      this.#core.queue.after({ committed() {}, undo: () => inbox.releaseInbound(packetId) });
     }
     const matched = published.recipients.length > 0;
     this.#accept(flow, packetId, qos, published.refusal, matched, needsSync);
@@ -81,7 +81,7 @@ export class Publisher {
   handleRelease(flow: Flow, packetId: number): void {
     const { device } = flow;
     const { inbox } = device;
-    const found = inbox.inboundIds?.delete(packetId) ?? false;
+    const found = inbox.releaseInbound(packetId);
     const needsSync = found && this.#keepsIds(device);
     if (needsSync) {
       this.#core.queue.putCursor(inbox);
@@ -274,7 +274,7 @@ export class Publisher {
       flow !== null &&
       flow.state === FlowState.open &&
       flow.isWritable &&
-      flow.queuedBytes < this.#core.limits.turnFlowBytesMax;
+      (flow.events?.bodyBytes ?? 0) < this.#core.limits.turnFlowBytesMax;
     if (!isTakingMore) {
       this.#core.qos0Dropped++;
       return;

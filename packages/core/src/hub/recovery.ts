@@ -3,7 +3,6 @@ import { decodeUtf8 } from '../base/utf8.js';
 import { getU32 } from '../base/u32.js';
 import { assert } from '../base/assert.js';
 import type { ApiToken } from '../domain/control.js';
-import { Access } from './access.js';
 import { Device, Session } from './device-state.js';
 import type { HubCore } from './hub-core.js';
 import { nextDeviceNumberKey, restoredKey } from './hub-core.js';
@@ -39,12 +38,13 @@ export function recover(core: HubCore, sessions: Sessions): void {
   for (const device of core.devices.values()) {
     core.watchExpiry(device);
     resumeSession(core, sessions, device);
+    device.putInboxAway();
   }
   if (store.get('meta', restoredKey) !== undefined) changeEpochs(core);
 }
 
 function recoverDevices(core: HubCore): void {
-  const { store, defaultAccess } = { ...core.options };
+  const { store } = core.options;
   const cursors = new Map<number, Inbox>();
   for (const { key, value } of store.scan('cursor')) {
     const number = getU32(key, 0);
@@ -55,14 +55,17 @@ function recoverDevices(core: HubCore): void {
     const row = decodeDeviceRow(value);
     const inbox = cursors.get(row.number);
     assert(id !== undefined && inbox !== undefined, `device ${id} has a cursor row`);
-    const device = new Device(id, inbox, new Access(row.access ?? defaultAccess, id));
+    const device = new Device(id, inbox, core.accessFor(row.access, id));
     device.tokenSha256 = row.tokenSha256;
     device.accessRules = row.access;
     if (row.session !== undefined) {
       device.session = new Session(row.session.expirySeconds);
       device.session.will = row.session.will;
       // Whoever was connected when the server died has been away since now at the earliest.
-      device.session.endedMs = row.session.endedMs ?? core.now.wall;
+      device.session.absence = {
+        endedMs: row.session.endedMs ?? core.now.wall,
+        willDueMs: Infinity,
+      };
     }
     core.devices.set(id, device);
     core.byNumber.set(row.number, device);
@@ -118,7 +121,7 @@ function resumeSession(core: HubCore, sessions: Sessions, device: Device): void 
   if (session.will === undefined) return;
   const delaySeconds = Math.min(session.will.delaySeconds, session.expirySeconds);
   const delayMs = Math.max(delaySeconds * 1000, core.limits.willGraceMs);
-  sessions.watchWill(device, session, core.now.monotonic + delayMs);
+  sessions.watchWill(device, session.absence!, core.now.monotonic + delayMs);
 }
 
 /** A restored backup may be older than what devices have seen: numbering under the old epoch must not go on. */

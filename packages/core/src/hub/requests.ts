@@ -14,7 +14,6 @@ import type {
 } from '../domain/control.js';
 import type { Refusal } from '../domain/device.js';
 import type { Publication } from '../domain/message.js';
-import { Access } from './access.js';
 import type { Device } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
 import { epochText } from './hub-core.js';
@@ -143,7 +142,7 @@ export class Requests {
     if (device === undefined) return 'unknown-device';
     if (!device.isDurable) return 'device-not-durable';
     if (!core.appendsAllowed) return 'storage-full';
-    if (core.isFull(device.inbox)) return 'inbox-full';
+    if (core.isFull(device.inboxView)) return 'inbox-full';
     if (request.message.body.length > core.limits.messageBytesMax) return 'message-too-large';
     const topic = inboxTopic(request.channel);
     if (request.channel.includes('/') || !isTopicName(topic)) return 'topic-invalid';
@@ -171,8 +170,8 @@ export class Requests {
       recipientCount,
       recipients: devices.slice(0, this.#core.limits.receiptRecipientsMax).map((device) => ({
         deviceId: device.id,
-        number: device.inbox.number,
-        sequence: device.inbox.lastSequence,
+        number: device.number,
+        sequence: device.inboxView.lastSequence,
       })),
     };
   }
@@ -199,13 +198,14 @@ export class Requests {
     const end = this.#core.receipts.getEnd(id, deviceId);
     if (end !== undefined) return { deviceId, sequence, stage: end.stage, reason: end.reason };
     const device = this.#core.devices.get(deviceId);
-    if (device?.inbox.number !== recipient.number) {
+    if (device?.number !== recipient.number) {
       return { deviceId, sequence, stage: 'dropped', reason: 'device removed' };
     }
-    if (device.inbox.finished.has(sequence)) {
+    const { inboxView } = device;
+    if (inboxView.finished.has(sequence)) {
       return { deviceId, sequence, stage: 'acknowledged', reason: undefined };
     }
-    const flags = this.#core.queue.log.flagsOf(device.inbox, sequence);
+    const flags = this.#core.queue.log.flagsOf(inboxView, sequence);
     const stage = flags & EntryFlag.sent ? 'wake sent' : 'stored';
     return { deviceId, sequence, stage, reason: undefined };
   }
@@ -219,7 +219,7 @@ export class Requests {
   }
 
   #summary(device: Device): DeviceSummary {
-    const { inbox } = device;
+    const inbox = device.inboxView;
     return {
       deviceId: device.id,
       connected: device.flow !== null,
@@ -232,7 +232,7 @@ export class Requests {
   }
 
   #detail(device: Device): DeviceDetail {
-    const { inbox, session, flow } = device;
+    const { inboxView: inbox, session, flow } = device;
     return {
       ...this.#summary(device),
       epoch: epochText(inbox),
@@ -240,9 +240,9 @@ export class Requests {
       acknowledgedThrough: inbox.finished.through,
       link: flow?.link,
       peer: flow?.peer,
-      connectedMs: flow?.connectedMs,
+      connectedMs: flow === null ? undefined : flow.connectedSeconds * 1000,
       sessionExpirySeconds: session?.expirySeconds,
-      subscriptions: [...(session?.subscriptions.values() ?? [])].map(({ filter, qos }) => ({ filter, qos })),
+      subscriptions: (session?.listSubscriptions() ?? []).map(({ filter, qos }) => ({ filter, qos })),
       access: device.accessRules,
     };
   }
@@ -310,7 +310,7 @@ export class Requests {
     device.tokenSha256 = tokenSha256;
     if (tokenSha256 !== undefined) core.byToken.set(tokenSha256, device);
     device.accessRules = access;
-    device.access = new Access(access ?? core.options.defaultAccess, device.id);
+    device.access = core.accessFor(access, device.id);
   }
 
   #deleteDevice(ticket: number, deviceId: string): void {

@@ -6,9 +6,8 @@ import { SESSION_NEVER_EXPIRES } from '../domain/device.js';
 import type { Refusal } from '../domain/device.js';
 import type { LinkCommand, SubscriptionRequest } from '../domain/link.js';
 import type { Qos } from '../domain/message.js';
-import { Access } from './access.js';
 import { Flow, FlowState, Session } from './device-state.js';
-import type { Device } from './device-state.js';
+import type { Absence, Device } from './device-state.js';
 import type { HubCore } from './hub-core.js';
 import type { Publisher } from './publisher.js';
 import { encodeSubscriptionRow, subscriptionKey } from './rows.js';
@@ -54,7 +53,7 @@ export class Sessions {
       device = core.createDevice(id, expirySeconds > 0);
       needsSync = device.isDurable;
     }
-    if (open.identity.kind === 'user') device.access = new Access(open.identity.access, id);
+    if (open.identity.kind === 'user') device.access = core.accessFor(open.identity.access, id);
     const isPresent = device.session !== null && !open.clean;
     if (isPresent) this.enforceAccess(device);
     if (device.session !== null && open.clean) {
@@ -66,10 +65,11 @@ export class Sessions {
     if (needsSync) {
       core.putDevice(device);
       // PUBREL is owed for these: it must not leave before the device's receipt is on disk.
-      if (device.inbox.released !== null && device.inbox.cursorDirty) core.queue.putCursor(device.inbox);
+      const { inboxView } = device;
+      if (inboxView.released !== null && inboxView.cursorDirty) core.queue.putCursor(device.inbox);
     }
     const window = Math.max(1, open.receiveMaximum);
-    const flow = new Flow(flowId, device, open.link, open.peer, core.now.wall, window);
+    const flow = new Flow(flowId, device, open.link, open.peer, Math.floor(core.now.wall / 1000), window);
     device.flow = flow;
     core.flows.set(flowId, flow);
     const finish = (): void => this.#finishOpen(flow, assigned, isPresent);
@@ -114,9 +114,8 @@ export class Sessions {
   #sessionFor(device: Device, expirySeconds: number, open: Open): Session {
     const session = (device.session ??= new Session(expirySeconds));
     session.expirySeconds = expirySeconds;
-    session.endedMs = undefined;
     // [MQTT-3.1.3-9] a new connection in time takes back a will that waits out its delay.
-    session.willDueMs = Infinity;
+    session.absence = null;
     session.will = open.will;
     return session;
   }
@@ -126,11 +125,10 @@ export class Sessions {
     const core = this.#core;
     const { device } = flow;
     flow.state = FlowState.open;
-    const { inbox } = device;
-    const released = [...(inbox.released ?? [])].sort((a, b) => a - b);
+    const released = [...(device.inboxView.released ?? [])].sort((a, b) => a - b);
     if (released.length > 0) {
-      inbox.sentFirst = released[0];
-      inbox.sentLast = released[released.length - 1];
+      device.inbox.sentFirst = released[0];
+      device.inbox.sentLast = released[released.length - 1];
     }
     core.outbox.push(flow, { kind: 'opened', deviceId: device.id, assigned, sessionPresent, released });
     const { held } = flow;
@@ -169,7 +167,7 @@ export class Sessions {
         results.push(refusal);
         continue;
       }
-      const old = session.subscriptions.get(request.filter);
+      const old = session.findSubscription(request.filter);
       const subscription: Subscription<Device> = {
         holder: device,
         filter: request.filter,
@@ -180,12 +178,12 @@ export class Sessions {
       };
       this.#setSubscription(device, subscription);
       undo.push(() => {
-        if (device.isRemoved || session.subscriptions.get(request.filter) !== subscription) return;
+        if (device.isRemoved || session.findSubscription(request.filter) !== subscription) return;
         if (old === undefined) this.#dropSubscription(device, session, subscription);
         else this.#setSubscription(device, old);
       });
       if (isDurable) {
-        const key = subscriptionKey(device.inbox.number, request.filter);
+        const key = subscriptionKey(device.number, request.filter);
         core.queue.put('subscription', key, encodeSubscriptionRow(subscription));
       }
       const { retainHandling } = request;
@@ -201,7 +199,7 @@ export class Sessions {
           const isInForce =
             !device.isRemoved &&
             device.session === session &&
-            session.subscriptions.get(subscription.filter) === subscription;
+            session.findSubscription(subscription.filter) === subscription;
           if (sendsRetained && isInForce && !isLineFilter(subscription.filter)) {
             this.#publisher.sendRetained(device, subscription);
           }
@@ -229,8 +227,8 @@ export class Sessions {
       if (!filterCovers(`${INBOX_PREFIX}#`, filter)) return 'not-authorized';
       if (request.qos === 0) return 'qos-too-low';
     } else if (!device.access.maySubscribe(filter)) return 'not-authorized';
-    const isNew = !session.subscriptions.has(filter);
-    if (isNew && session.subscriptions.size >= this.#core.limits.subscriptionsPerSessionMax)
+    const isNew = session.findSubscription(filter) === undefined;
+    if (isNew && session.subscriptionCount >= this.#core.limits.subscriptionsPerSessionMax)
       return 'subscriptions-full';
     return undefined;
   }
@@ -242,17 +240,17 @@ export class Sessions {
     const isDurable = device.isDurable && session.isDurable;
     const results: boolean[] = [];
     for (const filter of filters) {
-      const old = session.subscriptions.get(filter);
+      const old = session.findSubscription(filter);
       results.push(old !== undefined);
       if (old === undefined) continue;
       this.#dropSubscription(device, session, old);
       if (!isDurable) continue;
-      core.queue.put('subscription', subscriptionKey(device.inbox.number, filter), undefined);
+      core.queue.put('subscription', subscriptionKey(device.number, filter), undefined);
       core.queue.after({
         committed() {},
         undo: () => {
-          if (!device.isRemoved && device.session === session && !session.subscriptions.has(filter))
-            this.#setSubscription(device, old);
+          const isInForce = !device.isRemoved && device.session === session;
+          if (isInForce && session.findSubscription(filter) === undefined) this.#setSubscription(device, old);
         },
       });
     }
@@ -268,8 +266,8 @@ export class Sessions {
   #setSubscription(device: Device, subscription: Subscription<Device>): void {
     const session = device.session!;
     const { filter } = subscription;
-    const old = session.subscriptions.get(filter);
-    session.subscriptions.set(filter, subscription);
+    const old = session.findSubscription(filter);
+    session.putSubscription(subscription);
     if (isLineFilter(filter)) {
       session.inboxFilters = [...(session.inboxFilters ?? []).filter((other) => other !== filter), filter];
       this.#core.queue.log.rescan(device.inbox.addressed);
@@ -282,7 +280,7 @@ export class Sessions {
 
   #dropSubscription(device: Device, session: Session, subscription: Subscription<Device>): void {
     const { filter } = subscription;
-    session.subscriptions.delete(filter);
+    session.deleteSubscription(filter);
     if (!isLineFilter(filter)) {
       this.#core.tree.remove(subscription);
       return;
@@ -296,13 +294,13 @@ export class Sessions {
   enforceAccess(device: Device): void {
     const { session } = device;
     if (session === null) return;
-    for (const subscription of session.subscriptions.values()) {
+    for (const subscription of session.listSubscriptions()) {
       const { filter } = subscription;
       if (isLineFilter(filter) || device.access.maySubscribe(filter)) continue;
       this.#dropSubscription(device, session, subscription);
       if (device.isDurable && session.isDurable) (device.endedFilters ??= new Set()).add(filter);
     }
-    this.#putEndedFilters(device);
+    this.#core.putEndedFilters(device);
   }
 
   /** After a restart: a stored subscription is in force again. */
@@ -333,7 +331,7 @@ export class Sessions {
     const core = this.#core;
     const session = device.session;
     if (session === null) return;
-    session.endedMs = core.now.wall;
+    session.absence = { endedMs: core.now.wall, willDueMs: Infinity };
     const { will } = session;
     // A server that leaves is no fault of the device: the will waits for the next start.
     const isHeldBack = core.isDraining && session.isDurable;
@@ -342,7 +340,7 @@ export class Sessions {
       const delaySeconds = Math.min(will.delaySeconds, session.expirySeconds);
       if (delaySeconds === 0) this.#publishWill(device, session);
       else {
-        this.watchWill(device, session, core.now.monotonic + delaySeconds * 1000);
+        this.watchWill(device, session.absence, core.now.monotonic + delaySeconds * 1000);
       }
     }
     if (!session.isDurable) {
@@ -357,8 +355,8 @@ export class Sessions {
 
   /** The session's expiry is looked at when it is due. */
   watchSession(device: Device, session: Session): void {
-    if (session.expirySeconds === SESSION_NEVER_EXPIRES || session.endedMs === undefined) return;
-    const dueMs = session.endedMs + session.expirySeconds * 1000;
+    if (session.expirySeconds === SESSION_NEVER_EXPIRES || session.absence === null) return;
+    const dueMs = session.absence.endedMs + session.expirySeconds * 1000;
     if (dueMs >= device.sessionWatchedMs) return;
     device.sessionWatchedMs = dueMs;
     this.#core.sessionDeadlines.add(dueMs, device);
@@ -369,17 +367,18 @@ export class Sessions {
     device.sessionWatchedMs = Infinity;
     const { session } = device;
     if (session === null || device.isRemoved || device.flow !== null) return;
-    const { endedMs, expirySeconds } = session;
-    if (expirySeconds === SESSION_NEVER_EXPIRES || endedMs === undefined) return;
-    if (endedMs + expirySeconds * 1000 > this.#core.now.wall) return this.watchSession(device, session);
+    const { absence, expirySeconds } = session;
+    if (expirySeconds === SESSION_NEVER_EXPIRES || absence === null) return;
+    if (absence.endedMs + expirySeconds * 1000 > this.#core.now.wall)
+      return this.watchSession(device, session);
     this.#endSession(device, 'session expired');
     this.#core.putDevice(device);
     this.#core.removeIfEmpty(device);
   }
 
   /** The will is published at `dueMs` (monotonic) unless the device is back by then. */
-  watchWill(device: Device, session: Session, dueMs: number): void {
-    session.willDueMs = dueMs;
+  watchWill(device: Device, absence: Absence, dueMs: number): void {
+    absence.willDueMs = dueMs;
     if (dueMs >= device.willWatchedMs) return;
     device.willWatchedMs = dueMs;
     this.#core.willDeadlines.add(dueMs, device);
@@ -388,11 +387,11 @@ export class Sessions {
   handleWillDue(device: Device): void {
     device.willWatchedMs = Infinity;
     const { session } = device;
-    if (session === null || device.isRemoved || device.flow !== null || session.willDueMs === Infinity)
-      return;
-    const { willDueMs } = session;
-    if (willDueMs > this.#core.now.monotonic) return this.watchWill(device, session, willDueMs);
-    session.willDueMs = Infinity;
+    const absence = session?.absence ?? null;
+    if (session === null || absence === null || device.isRemoved || absence.willDueMs === Infinity) return;
+    const { willDueMs } = absence;
+    if (willDueMs > this.#core.now.monotonic) return this.watchWill(device, absence, willDueMs);
+    absence.willDueMs = Infinity;
     this.#publishWill(device, session);
     this.#core.putDevice(device);
   }
@@ -412,31 +411,17 @@ export class Sessions {
     if (session.will !== undefined) this.#publishWill(device, session);
     device.session = null;
     const isOnDisk = device.isDurable && session.isDurable;
-    for (const subscription of session.subscriptions.values()) {
+    for (const subscription of session.listSubscriptions()) {
       if (!isLineFilter(subscription.filter)) core.tree.remove(subscription);
       if (isOnDisk) (device.endedFilters ??= new Set()).add(subscription.filter);
     }
-    this.#putEndedFilters(device);
+    this.#core.putEndedFilters(device);
     core.endLane(device, inbox.topics, reason);
     inbox.topicsDroppedThrough = inbox.lastSequence;
     inbox.inboundIds = null;
     inbox.released = null;
     if (!device.isDurable) return;
     core.queue.putCursor(inbox);
-  }
-
-  /** Takes the rows of ended subscriptions off the disk; after a failure with the next flush. */
-  #putEndedFilters(device: Device): void {
-    const core = this.#core;
-    const filters = [...(device.endedFilters ?? [])];
-    if (filters.length === 0) return;
-    for (const filter of filters) {
-      core.queue.put('subscription', subscriptionKey(device.inbox.number, filter), undefined);
-    }
-    const committed = (): void => {
-      for (const filter of filters) device.endedFilters?.delete(filter);
-    };
-    core.queue.after({ committed, undo: () => core.queue.putLater(device) });
   }
 }
 
