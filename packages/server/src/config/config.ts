@@ -55,6 +55,14 @@ export interface MqttConfig {
   readonly connectTimeoutMs: number;
   /** Keep alive told to MQTT 5 clients in place of their own; undefined: theirs is taken. */
   readonly serverKeepAliveSeconds: number | undefined;
+  /** Longest keep alive of an MQTT 5 client, which is told; undefined: whatever it asks. */
+  readonly keepAliveSecondsMax: number | undefined;
+  /** An MQTT 5 client that asks for no keep alive gets the longest all the same. */
+  readonly keepAliveRequired: boolean;
+  /** A 3.1.1 client may be silent so long while TCP keepalives watch the path; undefined: as the standard says. */
+  readonly silenceMsMax: number | undefined;
+  /** Silence after which TCP keepalives are sent on MQTT connections; undefined: none are. */
+  readonly tcpKeepAliveMs: number | undefined;
 }
 
 export interface ServerConfig {

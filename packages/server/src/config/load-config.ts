@@ -240,6 +240,10 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
       sessionExpirySecondsMax: parsed.mqtt?.sessionExpiryMax ?? SESSION_NEVER_EXPIRES,
       connectTimeoutMs: parsed.mqtt?.connectTimeout ?? 10 * SECOND_MS,
       serverKeepAliveSeconds: parsed.mqtt?.serverKeepAlive,
+      keepAliveSecondsMax: parsed.mqtt?.keepAliveMax,
+      keepAliveRequired: parsed.mqtt?.keepAliveRequired ?? false,
+      silenceMsMax: parsed.mqtt?.silenceMax === 'off' ? undefined : parsed.mqtt?.silenceMax,
+      tcpKeepAliveMs: tcpKeepAliveOf(parsed),
     },
     limits: definedOnly(parsed.limits ?? {}),
     connectionsPerAddressMax: parsed.connectionsPerAddressMax ?? 10_000,
@@ -247,8 +251,33 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
     handshakesMax: parsed.handshakesMax ?? 5_000,
   };
   refuseDuplicateUsers(config, tree);
+  refuseWithoutEffect(config, tree);
   refusePublicWithoutProtection(config, tree);
   return config;
+}
+
+/** Idle time of a path that a device of the field's shorter habits would keep open by itself. */
+const TCP_KEEP_ALIVE_MS = 240 * SECOND_MS;
+
+function tcpKeepAliveOf(parsed: ParsedConfig): number | undefined {
+  const asked = parsed.mqtt?.tcpKeepAlive ?? TCP_KEEP_ALIVE_MS;
+  return asked === 'off' ? undefined : asked;
+}
+
+/** A rule that needs a value which is not there would do nothing, and nobody would know. */
+function refuseWithoutEffect(config: ServerConfig, tree: SourceTree): void {
+  const { keepAliveRequired, keepAliveSecondsMax, serverKeepAliveSeconds, silenceMsMax, tcpKeepAliveMs } =
+    config.mqtt;
+  if (keepAliveRequired && keepAliveSecondsMax === undefined && serverKeepAliveSeconds === undefined) {
+    tree.refuse(['mqtt', 'keepAliveRequired'], 'needs mqtt.keepAliveMax, which says what is required');
+  }
+  if (silenceMsMax === undefined) return;
+  if (tcpKeepAliveMs === undefined || config.behindProxy.length > 0) {
+    tree.refuse(
+      ['mqtt', 'silenceMax'],
+      'needs TCP keepalives, which are off behind a proxy and by mqtt.tcpKeepAlive',
+    );
+  }
 }
 
 const defaultListeners: readonly ListenerEntry[] = ['http://127.0.0.1:8600', 'mqtt://127.0.0.1:1883'].map(

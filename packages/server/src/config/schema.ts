@@ -206,6 +206,12 @@ function sessionExpiry(input: unknown): number | Mistake {
   return ms instanceof Mistake ? ms : Math.ceil(ms / 1_000);
 }
 
+function offOr<Output>(read: (input: unknown) => Output | Mistake) {
+  // YAML 1.1 reads a bare `off` as false; it is meant all the same.
+  return (input: unknown): Output | 'off' | Mistake =>
+    input === 'off' || input === false ? 'off' : read(input);
+}
+
 function keepAlive(input: unknown): number | Mistake {
   const ms = duration(1_000, 65_535_000)(input);
   return ms instanceof Mistake ? ms : Math.ceil(ms / 1_000);
@@ -244,6 +250,10 @@ export const configSchema = z.strictObject({
       sessionExpiryMax: value(sessionExpiry),
       connectTimeout: value(duration(100, 600_000)),
       serverKeepAlive: value(keepAlive),
+      keepAliveMax: value(keepAlive),
+      keepAliveRequired: value(yesOrNo),
+      silenceMax: value(offOr(duration(1_000, 86_400_000))),
+      tcpKeepAlive: value(offOr(duration(30_000, 7_200_000))),
     })
     .optional(),
   connectionsPerAddressMax: value(whole(1, 1_000_000)),

@@ -67,6 +67,10 @@ export const settings: readonly Setting[] = [
   setting('mqtt.sessionExpiryMax', undefined, 'never', 'longest life of a session without a connection'),
   setting('mqtt.connectTimeout', undefined, '10s', 'from accepting a connection to its finished CONNECT'),
   setting('mqtt.serverKeepAlive', undefined, "the client's", 'keep alive told to MQTT 5 clients'),
+  setting('mqtt.keepAliveMax', undefined, "the client's", 'longest keep alive of an MQTT 5 client'),
+  setting('mqtt.keepAliveRequired', undefined, 'false', 'no keep alive counts as mqtt.keepAliveMax'),
+  setting('mqtt.silenceMax', undefined, 'off', 'silence of a 3.1.1 client on a path that is watched'),
+  setting('mqtt.tcpKeepAlive', undefined, '240s', 'silence after which TCP keepalives are sent; off'),
   setting('connectionsPerAddressMax', undefined, '10000', 'connections from one address'),
   setting(
     'connectsPerSecondPerAddressMax',

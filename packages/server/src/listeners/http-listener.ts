@@ -53,6 +53,7 @@ export async function openHttpListener(
   };
   return {
     protocol: config.protocol,
+    isProbing: false,
     url: listenerUrl(config, port),
     stopAccepting: () => {
       void stop();

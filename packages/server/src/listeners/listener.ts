@@ -19,6 +19,8 @@ export interface ListenerContext {
   readonly proxies: AddressList;
   /** Plain connections to a public address from others than the proxies are taken too. */
   readonly insecure: boolean;
+  /** Silence after which TCP keepalives are sent on plain and TLS connections of MQTT, ms; undefined: none are. */
+  readonly tcpKeepAliveMs: number | undefined;
   /** Takes over a connection on which MQTT is to be spoken. */
   readonly attachMqtt: (socket: FlowSocket) => void;
 }
@@ -26,6 +28,8 @@ export interface ListenerContext {
 /** A listener that accepts. */
 export interface Listener {
   readonly protocol: ListenerConfig['protocol'];
+  /** TCP keepalives are sent on its connections. */
+  readonly isProbing: boolean;
   /** With the port that was really taken. */
   readonly url: string;
   /** Accepts no more; connections stay. */

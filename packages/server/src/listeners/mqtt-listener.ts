@@ -5,7 +5,7 @@
  * belongs to the pump. Until its CONNECT is finished it counts as a handshake and may be closed for a newer one.
  */
 import { createServer as createTcpServer } from 'node:net';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { ListenerConfig } from '../config/config.js';
@@ -17,6 +17,8 @@ import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
 import { readProxyHeader } from './proxy-reader.js';
 import { TcpFlowSocket } from './tcp-flow-socket.js';
+import { applyTcpKeepAlive } from './tcp-keep-alive.js';
+import type { TcpKeepAlive } from './tcp-keep-alive.js';
 import { readTlsFiles } from './tls-files.js';
 import { TlsReloader } from './tls-reloader.js';
 
@@ -28,6 +30,7 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
     acceptor.close();
     throw error;
   });
+  await acceptor.beginProbing(server);
   let closed: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     closed ??= new Promise((resolve) => server.close(() => resolve()));
@@ -35,6 +38,7 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
   };
   return {
     protocol: config.protocol,
+    isProbing: acceptor.isProbing,
     url: listenerUrl(config, port),
     stopAccepting: () => void stop(),
     close: () => {
@@ -67,6 +71,7 @@ class MqttAcceptor {
   readonly #reloader: TlsReloader | undefined;
   /** TLS handshakes under way, by the ends of their connection: the TLS server hands out another socket object. */
   readonly #securing = new Map<string, Securing>();
+  #keepAlive: TcpKeepAlive | undefined;
 
   constructor(config: ListenerConfig, context: ListenerContext) {
     this.#context = context;
@@ -81,6 +86,24 @@ class MqttAcceptor {
     this.#reloader = new TlsReloader(this.#tls, config.tls, context.limits.tlsReloadPollMs, context.log);
   }
 
+  get isProbing(): boolean {
+    return this.#keepAlive !== undefined && this.#keepAlive.way !== 'off';
+  }
+
+  /** Connections accepted from here on have TCP keepalives, if they are asked for and this host has a way. */
+  async beginProbing(server: Server): Promise<void> {
+    const { tcpKeepAliveMs: idleMs, proxies, limits, log } = this.#context;
+    // A proxy answers for itself, whether its client is there or not.
+    if (idleMs === undefined || !proxies.isEmpty) return;
+    this.#keepAlive = await applyTcpKeepAlive(server, {
+      idleMs,
+      intervalMs: limits.tcpKeepAliveIntervalMs,
+      countMax: limits.tcpKeepAliveCountMax,
+      programMsMax: limits.tcpKeepAliveProgramMsMax,
+    });
+    if (!this.isProbing) log.info({}, tcpKeepAliveMissing);
+  }
+
   accept(socket: Socket): void {
     const { gate, proxies, limits } = this.#context;
     const admission = gate.admit(socket);
@@ -92,6 +115,7 @@ class MqttAcceptor {
       return;
     }
     socket.on('error', ignoreError);
+    this.#keepAlive?.apply(socket);
     admission.beginHandshake();
     if (!proxies.has(address)) {
       if (this.#isProxyRequired) socket.destroy();
@@ -140,13 +164,21 @@ class MqttAcceptor {
   }
 
   #attach(socket: Socket, admission: Admission, peer: Peer): void {
-    const flowSocket = new TcpFlowSocket(socket, admission, formatAddress(peer.address, peer.port));
+    const flowSocket = new TcpFlowSocket(
+      socket,
+      admission,
+      formatAddress(peer.address, peer.port),
+      this.isProbing,
+    );
     // The flow socket has a handler of its own on what it reads; under TLS the raw socket keeps this one.
     socket.off('error', ignoreError);
     this.#context.attachMqtt(flowSocket);
     socket.resume();
   }
 }
+
+const tcpKeepAliveMissing =
+  'no TCP keepalives: neither perl nor python3 is there to set them, and this Node cannot; devices keep their own';
 
 /** The socket closes by itself; a client that speaks no TLS is not worth a line in the log. */
 function ignoreError(): void {}

@@ -11,13 +11,15 @@ interface OwnedSocket extends Socket {
 
 export class TcpFlowSocket implements FlowSocket {
   readonly peer: string;
+  readonly isPathProbed: boolean;
   receiver: FlowReceiver | undefined = undefined;
   readonly #socket: Socket;
   readonly #admission: Admission;
 
   /** Takes the socket over; its bytes flow once the caller resumes it or returns to the event loop. */
-  constructor(socket: Socket, admission: Admission, peer: string) {
+  constructor(socket: Socket, admission: Admission, peer: string, isPathProbed: boolean) {
     this.peer = peer;
+    this.isPathProbed = isPathProbed;
     this.#socket = socket;
     this.#admission = admission;
     const owned: OwnedSocket = socket;

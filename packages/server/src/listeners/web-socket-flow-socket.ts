@@ -20,6 +20,7 @@ const unsupportedData = 1003;
 
 export class WebSocketFlowSocket implements FlowSocket {
   readonly peer: string;
+  readonly isPathProbed = false;
   receiver: FlowReceiver | undefined = undefined;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;

@@ -20,6 +20,8 @@ export interface FlowSocket {
   readonly peer: string;
   /** Peer address alone, for limits. */
   readonly address: string;
+  /** The host asks the peer's host now and then whether it is there (TCP keepalives), and closes when it is not. */
+  readonly isPathProbed: boolean;
   /** Set once by whoever takes the connection over; bytes are not read before. */
   receiver: FlowReceiver | undefined;
   /** Queues the bytes; never fails visibly (a broken socket ends in `handleSocketClosed`). Keeps a reference. */

@@ -55,6 +55,12 @@ export const runtimeLimits = {
   stopMs: 8_000,
   /** Between two sweeps over all flows for deadlines and stalled peers, ms. */
   sweepMs: 1_000,
+  /** Unanswered TCP keepalives after which a connection ends. */
+  tcpKeepAliveCountMax: 5,
+  /** Between two TCP keepalives that are not answered, ms: whoever has no coverage for a lift ride keeps the line. */
+  tcpKeepAliveIntervalMs: 30_000,
+  /** The program that sets the options of a listening socket must be done by then, ms; else the next way is tried. */
+  tcpKeepAliveProgramMsMax: 5_000,
   /** From the accepted socket to the end of the TLS handshake, ms; then it is closed. */
   tlsHandshakeMs: 10_000,
   /** Between two looks at the certificate files for a newer certificate, ms. */

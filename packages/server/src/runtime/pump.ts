@@ -83,7 +83,7 @@ export class Pump implements FlowOwner, HubClient {
 
   /** Takes over a connection: a new flow with a new session. */
   attach(socket: FlowSocket): FlowId {
-    const session = this.#options.createSession(this.#options.clock(), socket.peer);
+    const session = this.#options.createSession(this.#options.clock(), socket.peer, socket.isPathProbed);
     const flow = this.#flows.add(this, socket, session);
     this.counters.flowsAttached += 1;
     socket.receiver = flow;

@@ -127,7 +127,10 @@ class Server implements RunningServer {
       limits: config.limits,
       ...(dependencies.onTimeline === undefined ? {} : { onTimeline: dependencies.onTimeline }),
     });
-    this.#metrics = createMetrics({ statistics: () => this.#hub.statistics() });
+    this.#metrics = createMetrics({
+      statistics: () => this.#hub.statistics(),
+      probingListeners: () => this.#listeners.filter(({ isProbing }) => isProbing).length,
+    });
     this.#driver = new HubDriver({
       hub: this.#hub,
       store,
@@ -185,10 +188,17 @@ class Server implements RunningServer {
       maxInflightInbound: this.#limits.inboundInflightMax,
       sessionExpirySecondsMax: mqtt.sessionExpirySecondsMax,
       connectTimeoutMs: mqtt.connectTimeoutMs,
-      ...(mqtt.serverKeepAliveSeconds === undefined
-        ? {}
-        : { serverKeepAliveSeconds: mqtt.serverKeepAliveSeconds }),
+      ...(mqtt.serverKeepAliveSeconds !== undefined && {
+        serverKeepAliveSeconds: mqtt.serverKeepAliveSeconds,
+      }),
+      ...(mqtt.keepAliveSecondsMax !== undefined && { keepAliveMsMax: mqtt.keepAliveSecondsMax * 1_000 }),
+      keepAliveRequired: mqtt.keepAliveRequired,
     };
+    // Silence is no sign of death only where somebody else watches the path.
+    const probedOptions =
+      mqtt.silenceMsMax === undefined
+        ? sessionOptions
+        : { ...sessionOptions, silenceMsMax: mqtt.silenceMsMax };
     const authenticator = new Authenticator({
       users: this.#config.users,
       anonymousDevices: this.#config.anonymousDevices,
@@ -200,7 +210,8 @@ class Server implements RunningServer {
       clock: this.#clock,
       limits: this.#limits,
       log: this.#log,
-      createSession: (now, peer) => new MqttSession(now, peer, sessionOptions),
+      createSession: (now, peer, isPathProbed) =>
+        new MqttSession(now, peer, isPathProbed ? probedOptions : sessionOptions),
       authenticate: (credentials) => authenticator.authenticate(credentials),
     });
   }
@@ -277,6 +288,7 @@ class Server implements RunningServer {
       clock: this.#clock,
       proxies: new AddressList(this.#config.behindProxy),
       insecure: this.#config.insecure,
+      tcpKeepAliveMs: this.#config.mqtt.tcpKeepAliveMs,
       attachMqtt: (socket) => void this.#pump.attach(socket),
     };
     const httpOptions = {

@@ -2,5 +2,5 @@
 import type { InstantMs } from '@wakeline/core/base';
 import type { FlowSession } from '@wakeline/core/domain';
 
-/** Makes the session of a new flow. */
-export type SessionFactory = (now: InstantMs, peer: string) => FlowSession;
+/** Makes the session of a new flow; `isPathProbed` as the flow's socket has it. */
+export type SessionFactory = (now: InstantMs, peer: string, isPathProbed: boolean) => FlowSession;

@@ -41,6 +41,7 @@ export const metricNames = {
   wakeline_qos0_dropped_total: counter('qos0Dropped', 'QoS 0 deliveries not made to a slow or absent device'),
   wakeline_commits_total: counter('commits', 'commits of the store'),
   wakeline_commit_failures_total: counter('commitFailures', 'commits that the store could not make'),
+  wakeline_tcp_keep_alive_listeners: { type: 'gauge', help: 'MQTT listeners that send TCP keepalives' },
   wakeline_commit_duration_seconds: { type: 'histogram', help: 'duration of a commit, disk sync included' },
 } as const satisfies Record<string, MetricRow>;
 
@@ -50,6 +51,8 @@ const commitBuckets = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.
 export interface MetricsOptions {
   /** The hub's figures now. */
   statistics(): Statistics | Promise<Statistics>;
+  /** Listeners that send TCP keepalives now. */
+  probingListeners(): number;
 }
 
 export interface Metrics {
@@ -80,6 +83,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
       });
     }
   }
+  const probing = new Gauge({
+    name: 'wakeline_tcp_keep_alive_listeners',
+    help: metricNames.wakeline_tcp_keep_alive_listeners.help,
+    registers: [registry],
+  });
   const { help } = metricNames.wakeline_commit_duration_seconds;
   const commits = new Histogram({
     name: 'wakeline_commit_duration_seconds',
@@ -92,6 +100,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     text: async () => {
       const statistics = await options.statistics();
       for (const read of readers) read(statistics);
+      probing.set(options.probingListeners());
       return registry.metrics();
     },
     observeCommit: (durationMs) => commits.observe(durationMs / 1_000),

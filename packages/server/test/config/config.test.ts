@@ -108,7 +108,8 @@ users:
     password: ${password}
     access: { publish: ['a/#'] }
 logLevel: debug
-mqtt: { packetBytesMax: 64KiB, sessionExpiryMax: 30d, connectTimeout: 500ms, serverKeepAlive: 4m }
+mqtt: { packetBytesMax: 64KiB, sessionExpiryMax: 30d, connectTimeout: 500ms, serverKeepAlive: 4m,
+        keepAliveMax: 10m, keepAliveRequired: true, silenceMax: off, tcpKeepAlive: off }
 connectionsPerAddressMax: 5
 limits: { inboxMessagesMax: 7, inboxBytesMax: 1MiB, receiptMsMax: 24h }
 `,
@@ -125,12 +126,34 @@ limits: { inboxMessagesMax: 7, inboxBytesMax: 1MiB, receiptMsMax: 24h }
       sessionExpirySecondsMax: 30 * 86_400,
       connectTimeoutMs: 500,
       serverKeepAliveSeconds: 240,
+      keepAliveSecondsMax: 600,
+      keepAliveRequired: true,
+      silenceMsMax: undefined,
+      tcpKeepAliveMs: undefined,
     });
     assert.deepEqual(config.limits, {
       inboxMessagesMax: 7,
       inboxBytesMax: 1_048_576,
       receiptMsMax: 86_400_000,
     });
+  });
+
+  test('TCP keepalives are on unless turned off, and what would have no effect is refused', () => {
+    assert.equal(load({}).mqtt.tcpKeepAliveMs, 240_000);
+    assert.equal(
+      load({ environment: { WAKELINE_MQTT_TCP_KEEP_ALIVE: 'off' } }).mqtt.tcpKeepAliveMs,
+      undefined,
+    );
+    assert.equal(load({ yaml: 'mqtt: { tcpKeepAlive: 2m }\n' }).mqtt.tcpKeepAliveMs, 120_000);
+    assert.equal(load({ yaml: 'mqtt: { silenceMax: 30m }\n' }).mqtt.silenceMsMax, 1_800_000);
+    for (const [yaml, what] of [
+      ['mqtt: { tcpKeepAlive: 5s }', /must be from 30000ms/],
+      ['mqtt: { silenceMax: 30m, tcpKeepAlive: off }', /mqtt.silenceMax: needs TCP keepalives/],
+      ['mqtt: { silenceMax: 30m }\nbehindProxy: [10.0.0.1]', /mqtt.silenceMax: needs TCP keepalives/],
+      ['mqtt: { keepAliveRequired: true }', /needs mqtt.keepAliveMax/],
+    ] as const) {
+      assert.throws(() => load({ yaml: `${yaml}\n` }), what);
+    }
   });
 
   test('flags win over the environment, which wins over the file', () => {

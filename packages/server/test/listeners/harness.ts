@@ -54,6 +54,10 @@ export function configOf(dataDirectory: string, config: Partial<ServerConfig> = 
       sessionExpirySecondsMax: SESSION_NEVER_EXPIRES,
       connectTimeoutMs: 10_000,
       serverKeepAliveSeconds: undefined,
+      keepAliveSecondsMax: undefined,
+      keepAliveRequired: false,
+      silenceMsMax: undefined,
+      tcpKeepAliveMs: undefined,
       ...config.mqtt,
     },
   };

@@ -29,6 +29,7 @@ export class ManualClock {
 export class FakeSocket implements FlowSocket {
   readonly address = '192.0.2.1';
   readonly peer: string;
+  isPathProbed = false;
   receiver: FlowReceiver | undefined = undefined;
   readonly writes: string[] = [];
   unsentBytes = 0;

@@ -12,7 +12,7 @@ const statistics = Object.fromEntries(
 
 describe('metrics', () => {
   test('show every figure of the hub, every time anew', async () => {
-    const metrics = createMetrics({ statistics: () => statistics });
+    const metrics = createMetrics({ statistics: () => statistics, probingListeners: () => 2 });
     metrics.observeCommit(3);
     for (let round = 0; round < 2; round += 1) {
       const text = await metrics.text();
@@ -26,8 +26,8 @@ describe('metrics', () => {
   });
 
   test('of two servers do not meet', () => {
-    createMetrics({ statistics: () => statistics });
-    createMetrics({ statistics: () => statistics });
+    createMetrics({ statistics: () => statistics, probingListeners: () => 2 });
+    createMetrics({ statistics: () => statistics, probingListeners: () => 2 });
   });
 
   test('docs/metrics.md has the same table', () => {

@@ -1,4 +1,5 @@
 /** What CONNECT asks, what is granted of it, and the CONNACK that says so (§3.1, §3.2 of both versions). */
+import { SECOND_MS } from '../../base/index.js';
 import {
   SESSION_NEVER_EXPIRES,
   type Identity,
@@ -34,6 +35,8 @@ export interface Handshake {
   readonly isSessionExpiryCapped: boolean;
   readonly keepAliveSeconds: number;
   readonly isKeepAliveChanged: boolean;
+  /** Silence after which the connection ends, ms; 0: never. */
+  readonly silenceMsMax: number;
   readonly receiveMaximum: number;
   readonly wantsProblemInformation: boolean;
   /** Topic aliases that the client takes; 0: none. */
@@ -74,6 +77,7 @@ export function readConnect(
     isSessionExpiryCapped: sessionExpirySeconds !== asked,
     keepAliveSeconds,
     isKeepAliveChanged: keepAliveSeconds !== packet.keepAliveSeconds,
+    silenceMsMax: silenceMs(version, keepAliveSeconds, options),
     receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
     wantsProblemInformation: properties.requestProblemInformation !== 0,
     topicAliasMaximum: properties.topicAliasMaximum ?? 0,
@@ -106,7 +110,17 @@ function grantKeepAlive(packet: ConnectPacket, options: MqttSessionOptions): num
   if (options.serverKeepAliveSeconds !== undefined) return options.serverKeepAliveSeconds;
   if (options.keepAliveMsMax === undefined) return asked;
   const longest = Math.min(Math.max(1, Math.floor(options.keepAliveMsMax / 1_000)), 65_535);
-  return asked === 0 ? longest : Math.min(asked, longest);
+  if (asked === 0) return options.keepAliveRequired === true ? longest : 0;
+  return Math.min(asked, longest);
+}
+
+/** A server must wait one and a half times the keep alive ([MQTT-3.1.2-22] of 5.0, [MQTT-3.1.2-24] of 3.1.1). */
+const KEEP_ALIVE_FACTOR = 1.5;
+
+function silenceMs(version: ProtocolVersion, keepAliveSeconds: number, options: MqttSessionOptions): number {
+  if (keepAliveSeconds === 0) return 0;
+  const standardMs = keepAliveSeconds * SECOND_MS * KEEP_ALIVE_FACTOR;
+  return version === 4 ? Math.max(standardMs, options.silenceMsMax ?? 0) : standardMs;
 }
 
 /** The hub's `open` for this handshake. */

@@ -11,8 +11,15 @@ export interface MqttSessionOptions {
   readonly sessionExpirySecondsMax: number;
   /** Time for the whole CONNECT. Default: `mqttLimits.connectTimeoutMsMax`. */
   readonly connectTimeoutMs?: number;
-  /** Longest keep alive granted to a 5.0 client, which then also may not go without. */
+  /** Longest keep alive granted to a 5.0 client. */
   readonly keepAliveMsMax?: number;
+  /** A 5.0 client that asks for no keep alive is given `keepAliveMsMax`. */
+  readonly keepAliveRequired?: boolean;
+  /**
+   * A 3.1.1 client with a keep alive may be silent for this long, if 1.5 × its keep alive is less: where the path is
+   * known alive by other means. A deviation from [MQTT-3.1.2-24] of 3.1.1, to leave a sleeper asleep.
+   */
+  readonly silenceMsMax?: number;
   /** Keep alive given to every 5.0 client, whatever it asks; 1 … 65,535. */
   readonly serverKeepAliveSeconds?: number;
 }

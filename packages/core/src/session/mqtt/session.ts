@@ -9,7 +9,7 @@
  * collection until one is needed, and one writer for all sessions, since a turn writes into it and takes
  * everything out again before it returns.
  */
-import { assert, ByteWriter, NEVER, SECOND_MS, type InstantMs } from '../../base/index.js';
+import { assert, ByteWriter, NEVER, type InstantMs } from '../../base/index.js';
 import type { Delivery, FlowSession, LinkEvent, Qos, Refusal, SessionInput } from '../../domain/index.js';
 import {
   encodeAck,
@@ -59,9 +59,6 @@ import { TopicAliases } from './topic-aliases.js';
 import { checkTopicName } from './topics.js';
 import { writeDelivery } from './write-delivery.js';
 
-/** A server must wait one and a half times the keep alive ([MQTT-3.1.2-22] of 5.0, [MQTT-3.1.2-24] of 3.1.1). */
-const KEEP_ALIVE_FACTOR = 1.5;
-
 /** UNSUBSCRIBE and SUBSCRIBE share their packet ids, but not their place among the partial requests. */
 const UNSUBSCRIBE_KEY = 0x1_0000;
 
@@ -78,7 +75,8 @@ export class MqttSession extends Outbox implements FlowSession {
   #state: State = State.awaitingConnect;
   /** Monotonic ms: the start, later the last sign of life. A whole number takes no memory of its own. */
   #lastSeenMs: number;
-  #keepAliveMs = 0;
+  /** 0: without a keep alive. */
+  #silenceMsMax = 0;
   /** The session is to outlive the connection: CONNECT gave an expiry other than 0. */
   #isDurable = false;
   #clientPacketBytesMax = PACKET_BYTES_UNLIMITED;
@@ -173,8 +171,8 @@ export class MqttSession extends Outbox implements FlowSession {
     if (this.#state === State.awaitingConnect) {
       return this.#lastSeenMs + (this.#options.connectTimeoutMs ?? mqttLimits.connectTimeoutMsMax);
     }
-    if (this.#state !== State.open || this.#keepAliveMs === 0) return NEVER;
-    return this.#lastSeenMs + this.#keepAliveMs * KEEP_ALIVE_FACTOR;
+    if (this.#state !== State.open || this.#silenceMsMax === 0) return NEVER;
+    return this.#lastSeenMs + this.#silenceMsMax;
   }
 
   // Bytes in.
@@ -258,7 +256,7 @@ export class MqttSession extends Outbox implements FlowSession {
     this.#state = State.open;
     this.#lastSeenMs = Math.ceil(now.monotonic);
     this.#decoder.maxPacketBytes = this.#options.maxPacketBytes;
-    this.#keepAliveMs = handshake.keepAliveSeconds * SECOND_MS;
+    this.#silenceMsMax = handshake.silenceMsMax;
     this.#isDurable = handshake.sessionExpirySeconds > 0;
     this.#wantsProblemInformation = handshake.wantsProblemInformation;
     const { topicAliasMaximum } = handshake;

@@ -373,7 +373,11 @@ describe('time', () => {
   test('keep alive 0 never ends, unless the server sets one', () => {
     assert.equal(openSession(4, { keepAliveSeconds: 0 }).session.nextTimeoutMs(), Infinity);
     const capped = openSession(5, { keepAliveSeconds: 0 }, { keepAliveMsMax: 60_000 });
-    assert.equal(capped.session.nextTimeoutMs(), 1_000 + 90_000);
+    assert.equal(capped.session.nextTimeoutMs(), Infinity);
+    const required = { keepAliveMsMax: 60_000, keepAliveRequired: true };
+    const forced = openSession(5, { keepAliveSeconds: 0 }, required);
+    assert.equal(forced.session.nextTimeoutMs(), 1_000 + 90_000);
+    assert.equal(openSession(4, { keepAliveSeconds: 0 }, required).session.nextTimeoutMs(), Infinity);
     const set = openSession(5, { keepAliveSeconds: 5 }, { serverKeepAliveSeconds: 100 });
     assert.equal(set.session.nextTimeoutMs(), 1_000 + 150_000);
     const old = openSession(
@@ -382,5 +386,31 @@ describe('time', () => {
       { serverKeepAliveSeconds: 100, keepAliveMsMax: 1_000 },
     );
     assert.equal(old.session.nextTimeoutMs(), 1_000 + 7_500);
+  });
+
+  test('[MQ-5] a keep alive over the maximum is cut, and the client is told the one in force', () => {
+    for (const [asked, required, told] of [
+      [10, false, undefined],
+      [60, true, undefined],
+      [61, false, 60],
+      [0, false, undefined],
+      [0, true, 60],
+    ] as const) {
+      const harness = new Harness(5, { keepAliveMsMax: 60_000, keepAliveRequired: required });
+      harness.send(connectPacket(5, { keepAliveSeconds: asked }));
+      harness.input({ kind: 'authenticated', identity: { kind: 'anonymous' } });
+      const [connack] = harness.events(opened).packets;
+      assert.equal(connack?.type === 'connack' && connack.properties.serverKeepAliveSeconds, told);
+    }
+  });
+
+  test('[MQ-6] where the path is watched, 3.1.1 may be silent for longer, and only 3.1.1 with a keep alive', () => {
+    const options = { silenceMsMax: 1_800_000 };
+    const silenceMs = (version: 4 | 5, keepAliveSeconds: number): number =>
+      openSession(version, { keepAliveSeconds }, options).session.nextTimeoutMs() - 1_000;
+    assert.equal(silenceMs(4, 60), 1_800_000);
+    assert.equal(silenceMs(4, 3_600), 5_400_000);
+    assert.equal(silenceMs(4, 0), Infinity);
+    assert.equal(silenceMs(5, 60), 90_000);
   });
 });
