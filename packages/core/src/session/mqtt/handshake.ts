@@ -1,5 +1,5 @@
 /** What CONNECT asks, what is granted of it, and the CONNACK that says so (§3.1, §3.2 of both versions). */
-import { SECOND_MS } from '../../base/index.js';
+import { SECOND_MS, type ByteWriter } from '../../base/index.js';
 import {
   SESSION_NEVER_EXPIRES,
   type Identity,
@@ -42,6 +42,15 @@ export interface Handshake {
   /** Topic aliases that the client takes; 0: none. */
   readonly topicAliasMaximum: number;
   readonly will: Will | undefined;
+}
+
+/** What a session needs until its CONNECT is answered. */
+export interface Opening {
+  readonly peer: string;
+  /** From CONNECT on. */
+  handshake: Handshake | null;
+  /** What arrived meanwhile. */
+  early: ByteWriter | null;
 }
 
 /** The largest packet that the client takes (MQTT 5.0 §3.1.2.11.4), bytes. */

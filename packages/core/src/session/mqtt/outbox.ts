@@ -6,18 +6,14 @@ import type { ByteWriter } from '../../base/index.js';
 import type { LinkCommand, Refusal, SessionOutput } from '../../domain/index.js';
 
 export abstract class Outbox {
-  #authenticate: SessionOutput | null = null;
+  /** `authenticate` or `close`: never both. */
+  #control: SessionOutput | null = null;
   #commands: LinkCommand[] | null = null;
   #unsent: Uint8Array | null = null;
-  #close: SessionOutput | null = null;
 
   /** The next output; undefined when there is none. Drain after each `handle*`. */
   pollOutput(): SessionOutput | undefined {
-    if (this.#authenticate !== null) {
-      const output = this.#authenticate;
-      this.#authenticate = null;
-      return output;
-    }
+    if (this.#control?.kind === 'authenticate') return this.#takeControl();
     if (this.#commands !== null) {
       const commands = this.#commands;
       this.#commands = null;
@@ -28,18 +24,26 @@ export abstract class Outbox {
       this.#unsent = null;
       return { kind: 'write', bytes };
     }
-    const close = this.#close ?? undefined;
-    this.#close = null;
-    return close;
+    return this.#takeControl();
   }
 
-  /** Undefined takes back what was not polled yet. */
-  protected putAuthenticate(output: SessionOutput | undefined): void {
-    this.#authenticate = output ?? null;
+  #takeControl(): SessionOutput | undefined {
+    const output = this.#control ?? undefined;
+    this.#control = null;
+    return output;
+  }
+
+  protected putAuthenticate(output: SessionOutput): void {
+    this.#control = output;
   }
 
   protected putCommand(command: LinkCommand): void {
     (this.#commands ??= []).push(command);
+  }
+
+  /** Nobody waits for the answer any more. */
+  protected takeBackAuthenticate(): void {
+    if (this.#control?.kind === 'authenticate') this.#control = null;
   }
 
   /** Takes out what a turn wrote. A driver that gives several inputs before it polls gets one write all the same. */
@@ -57,6 +61,6 @@ export abstract class Outbox {
   }
 
   protected putClose(reason: Refusal | undefined): void {
-    this.#close = { kind: 'close', reason };
+    this.#control = { kind: 'close', reason };
   }
 }

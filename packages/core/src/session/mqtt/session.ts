@@ -23,10 +23,12 @@ import {
   type Malformed,
   type Packet,
   type Properties,
+  type ProtocolVersion,
   type PublishPacket,
   type SubscribePacket,
   type UnsubscribePacket,
 } from '../../wire/mqtt/index.js';
+import { decoders } from './decoder-pool.js';
 import {
   acceptingConnack,
   clientPacketBytesMax,
@@ -34,7 +36,7 @@ import {
   PACKET_BYTES_UNLIMITED,
   readConnect,
   refusingConnack,
-  type Handshake,
+  type Opening,
 } from './handshake.js';
 import { InboundWindow } from './inbound-window.js';
 import { mqttLimits } from './limits.js';
@@ -69,9 +71,11 @@ const writer = new ByteWriter(16 * 1024);
 
 export class MqttSession extends Outbox implements FlowSession {
   readonly #options: MqttSessionOptions;
-  /** Forgotten once the hub was told. */
-  #peer: string;
-  readonly #decoder: MqttDecoder;
+  /** Until CONNACK. */
+  #opening: Opening | null;
+  /** Until CONNACK, and while a packet has begun to arrive; else one that all sessions share is taken for a read. */
+  #decoder: MqttDecoder | null;
+  #version: ProtocolVersion = 4;
   #state: State = State.awaitingConnect;
   /** Monotonic ms: the start, later the last sign of life. A whole number takes no memory of its own. */
   #lastSeenMs: number;
@@ -89,10 +93,6 @@ export class MqttSession extends Outbox implements FlowSession {
   #partialRequests: PartialRequests | null = null;
   /** Once a 5.0 client uses or takes topic aliases. */
   #aliases: TopicAliases | null = null;
-  /** From CONNECT to CONNACK. */
-  #handshake: Handshake | null = null;
-  /** What arrived meanwhile. */
-  #early: ByteWriter | null = null;
 
   /**
    * @param now when the connection was accepted: the time for CONNECT runs from here.
@@ -101,7 +101,7 @@ export class MqttSession extends Outbox implements FlowSession {
   constructor(now: InstantMs, peer: string, options: MqttSessionOptions) {
     super();
     this.#options = options;
-    this.#peer = peer;
+    this.#opening = { peer, handshake: null, early: null };
     this.#lastSeenMs = Math.ceil(now.monotonic);
     const maxPacketBytes = Math.min(options.maxPacketBytes, mqttLimits.connectPacketBytesMax);
     this.#decoder = new MqttDecoder({ maxPacketBytes });
@@ -134,8 +134,7 @@ export class MqttSession extends Outbox implements FlowSession {
       case 'authenticated':
         if (this.#state !== State.authenticating) break;
         this.#state = State.opening;
-        this.putCommand(openCommand(this.#handshake!, this.#peer, input.identity));
-        this.#peer = '';
+        this.putCommand(openCommand(this.#opening!.handshake!, this.#opening!.peer, input.identity));
         if (!this.#isWritable) this.putCommand({ kind: 'writable', writable: false });
         break;
       case 'denied':
@@ -178,16 +177,22 @@ export class MqttSession extends Outbox implements FlowSession {
   // Bytes in.
 
   #handleBytes(now: InstantMs, chunk: Uint8Array): void {
-    if (this.#handshake !== null) return this.#keepEarly(chunk);
-    this.#decoder.push(chunk);
-    this.#readPackets(now, chunk.length);
+    const opening = this.#opening;
+    if (opening !== null && opening.handshake !== null) return this.#keepEarly(opening, chunk);
+    const decoder = (this.#decoder ??= decoders.take(this.#version, this.#options.maxPacketBytes));
+    decoder.push(chunk);
+    this.#readPackets(now, decoder, chunk.length);
+    if (this.#state !== State.open || decoder.partialBytes > 0) return;
+    decoders.giveBack(decoder);
+    this.#decoder = null;
   }
 
-  #readPackets(now: InstantMs, chunkBytes: number): void {
+  #readPackets(now: InstantMs, decoder: MqttDecoder, chunkBytes: number): void {
     let isAlive = chunkBytes >= mqttLimits.keepAliveProgressBytes;
-    const decoder = this.#decoder;
     for (let packet = decoder.next(); packet !== undefined; packet = decoder.next()) {
       isAlive = true;
+      // Set by CONNECT, even by one that is refused: the version in which to answer.
+      this.#version = decoder.protocolVersion;
       if (packet.type === 'malformed') {
         this.#handleMalformed(packet);
         return;
@@ -196,27 +201,27 @@ export class MqttSession extends Outbox implements FlowSession {
       else if (packet.type === 'connect') this.#handleConnect(packet);
       // [MQTT-3.1.0-1]: anything else first is closed without an answer.
       else this.#end('protocol-error');
-      if (this.#state === State.authenticating) this.#keepEarly(decoder.takeRest());
+      if (this.#state === State.authenticating) this.#keepEarly(this.#opening!, decoder.takeRest());
       if (this.#state !== State.open) return;
     }
     if (isAlive && this.#state === State.open) this.#lastSeenMs = Math.ceil(now.monotonic);
   }
 
   /** A client may send ahead of its CONNACK (MQTT 5.0 §3.1.4); what it sends waits here, within a bound. */
-  #keepEarly(bytes: Uint8Array): void {
+  #keepEarly(opening: Opening, bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    if ((this.#early?.length ?? 0) + bytes.length > mqttLimits.earlyBytesMax) {
+    if ((opening.early?.length ?? 0) + bytes.length > mqttLimits.earlyBytesMax) {
       this.#refuseConnect('quota-exceeded');
       return;
     }
-    (this.#early ??= new ByteWriter(bytes.length)).writeBytes(bytes);
+    (opening.early ??= new ByteWriter(bytes.length)).writeBytes(bytes);
   }
 
   #readEarly(now: InstantMs): void {
-    if (this.#state !== State.open || this.#early === null) return;
-    const bytes = this.#early.take();
-    this.#early = null;
-    this.#handleBytes(now, bytes);
+    if (this.#state !== State.open || this.#opening === null) return;
+    const { early } = this.#opening;
+    this.#opening = null;
+    if (early !== null) this.#handleBytes(now, early.take());
   }
 
   #handleMalformed(bad: Malformed): void {
@@ -224,7 +229,7 @@ export class MqttSession extends Outbox implements FlowSession {
       // A second CONNECT may be of a version that is not spoken, which DISCONNECT has no code for.
       const isAllowed = isReasonCodeAllowed('disconnect', bad.reasonCode);
       this.#fail(bad.reason, isAllowed ? bad.reasonCode : undefined, bad.detail);
-    } else if (this.#decoder.protocolVersion === 5 || bad.reason === 'unsupported-version') {
+    } else if (this.#version === 5 || bad.reason === 'unsupported-version') {
       // [MQTT-3.1.4-1] of 5.0 allows a CONNACK; [MQTT-3.1.2-2] of 3.1.1 demands one for the version.
       this.#refuseConnect(bad.reason, bad.reasonCode);
     } else this.#end(bad.reason);
@@ -239,7 +244,7 @@ export class MqttSession extends Outbox implements FlowSession {
       this.#refuseConnect(handshake.reason, handshake.code);
       return;
     }
-    this.#handshake = handshake;
+    this.#opening!.handshake = handshake;
     this.#state = State.authenticating;
     const { clientId, username, password } = packet;
     this.putAuthenticate({
@@ -251,11 +256,11 @@ export class MqttSession extends Outbox implements FlowSession {
   }
 
   #handleOpened(now: InstantMs, event: Extract<LinkEvent, { kind: 'opened' }>): void {
-    const handshake = this.#handshake!;
-    this.#handshake = null;
+    const handshake = this.#opening!.handshake!;
+    this.#opening!.handshake = null;
     this.#state = State.open;
     this.#lastSeenMs = Math.ceil(now.monotonic);
-    this.#decoder.maxPacketBytes = this.#options.maxPacketBytes;
+    this.#decoder = null;
     this.#silenceMsMax = handshake.silenceMsMax;
     this.#isDurable = handshake.sessionExpirySeconds > 0;
     this.#wantsProblemInformation = handshake.wantsProblemInformation;
@@ -272,7 +277,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #refuseConnect(reason: Refusal, code = reasonCodeIn('connack', reason)): void {
     // The hub was told of a flow that will not be.
     this.#leaveHub();
-    const { protocolVersion } = this.#decoder;
+    const protocolVersion = this.#version;
     const connack = refusingConnack(protocolVersion, reason, code, this.#canTakeReasonString());
     if (connack !== undefined) encodePacket(writer, connack, protocolVersion);
     this.#end(reason);
@@ -331,7 +336,7 @@ export class MqttSession extends Outbox implements FlowSession {
     }
     if (
       qos > 0 &&
-      this.#decoder.protocolVersion === 5 &&
+      this.#version === 5 &&
       !(this.#inbound ??= new InboundWindow()).add(qos, packetId, this.#options.maxInflightInbound)
     ) {
       // [MQTT-3.3.4-7], MQTT 5.0 §4.9
@@ -362,7 +367,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #refusePublish(qos: Qos, packetId: number, reason: Refusal): void {
     // QoS 0 has no answer: the message is dropped.
     if (qos === 0) return;
-    if (this.#decoder.protocolVersion === 4) {
+    if (this.#version === 4) {
       // 3.1.1 has no negative answer: without any, the client keeps the message. But what is not allowed today is
       // not allowed tomorrow; closing would have the client send it again for ever. [MQTT-3.3.5-2] leaves both ways.
       if (reason !== 'not-authorized') return this.#fail(reason);
@@ -377,7 +382,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #handlePubrec(packetId: number, reasonCode: number): void {
     // MQTT 5.0 §4.3.3: refused by the client, which frees the id without a PUBREL.
     if (reasonCode >= 0x80) this.#acknowledge('acknowledge', packetId);
-    else if (!this.#acknowledge('received', packetId) && this.#decoder.protocolVersion === 5) {
+    else if (!this.#acknowledge('received', packetId) && this.#version === 5) {
       encodeAck(writer, 5, 'pubrel', packetId, ReasonCode.packetIdentifierNotFound);
     }
   }
@@ -462,7 +467,7 @@ export class MqttSession extends Outbox implements FlowSession {
         // The reason is not for 3.1.1, where it is not written.
         return encodeAck(
           writer,
-          this.#decoder.protocolVersion,
+          this.#version,
           'pubcomp',
           event.packetId,
           event.found ? ReasonCode.success : ReasonCode.packetIdentifierNotFound,
@@ -485,7 +490,7 @@ export class MqttSession extends Outbox implements FlowSession {
 
   #deliver(delivery: Delivery): void {
     const { sequence } = delivery;
-    const version = this.#decoder.protocolVersion;
+    const version = this.#version;
     if (writeDelivery(writer, version, delivery, this.#clientPacketBytesMax, this.#aliases)) {
       if (sequence > this.#lastSequence) this.#lastSequence = sequence;
       return;
@@ -496,7 +501,7 @@ export class MqttSession extends Outbox implements FlowSession {
 
   #sendPubrel(sequence: number): void {
     if (sequence > this.#lastSequence) this.#lastSequence = sequence;
-    encodeAck(writer, this.#decoder.protocolVersion, 'pubrel', packetIdOf(sequence));
+    encodeAck(writer, this.#version, 'pubrel', packetIdOf(sequence));
   }
 
   #handleAccepted(qos: Qos, packetId: number, reason: Refusal | undefined, matched: boolean): void {
@@ -505,18 +510,18 @@ export class MqttSession extends Outbox implements FlowSession {
     // A QoS 2 message counts until its PUBCOMP (MQTT 5.0 §4.9).
     if (qos === 1) this.#inbound?.remove(qos, packetId);
     const code = matched ? ReasonCode.success : ReasonCode.noMatchingSubscribers;
-    encodeAck(writer, this.#decoder.protocolVersion, qos === 1 ? 'puback' : 'pubrec', packetId, code);
+    encodeAck(writer, this.#version, qos === 1 ? 'puback' : 'pubrec', packetId, code);
   }
 
   #sendSuback(packetId: number, results: SubscribeResults): void {
-    const version = this.#decoder.protocolVersion;
+    const version = this.#version;
     const properties = this.#problem(firstRefusal(results));
     const reasonCodes = subackCodes(version, results);
     encodePacket(writer, { type: 'suback', packetId, reasonCodes, properties }, version);
   }
 
   #sendUnsuback(packetId: number, results: UnsubscribeResults): void {
-    const version = this.#decoder.protocolVersion;
+    const version = this.#version;
     const properties = this.#problem(firstRefusal(results));
     const reasonCodes = unsubackCodes(results);
     encodePacket(writer, { type: 'unsuback', packetId, reasonCodes, properties }, version);
@@ -556,7 +561,7 @@ export class MqttSession extends Outbox implements FlowSession {
 
   /** [MQTT-4.13.1-1]: DISCONNECT with a reason in 5.0; 3.1.1 knows none from a server. */
   #disconnect(reason: Refusal | undefined, code: number, text?: string): void {
-    if (this.#decoder.protocolVersion === 5) {
+    if (this.#version === 5) {
       const reasonString = text ?? (reason === undefined ? undefined : reasons[reason].text);
       const properties =
         reasonString !== undefined && this.#canTakeReasonString() ? { reasonString } : noProperties;
@@ -582,10 +587,9 @@ export class MqttSession extends Outbox implements FlowSession {
   /** Lets go of everything; outputs may still wait to be polled. */
   #shut(): void {
     this.#state = State.closed;
-    this.#decoder.stop();
-    this.#handshake = null;
-    this.#early = null;
-    this.putAuthenticate(undefined);
+    this.#decoder?.stop();
+    this.#opening = null;
+    this.takeBackAuthenticate();
     this.#inbound = null;
     this.#partialRequests = null;
     this.#aliases = null;

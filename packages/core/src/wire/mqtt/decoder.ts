@@ -87,6 +87,14 @@ export class MqttDecoder {
     this.#topics = options.topics ?? (sharedTopics ??= new TopicInterner());
   }
 
+  /** Goes on with the bytes of another connection, behind its CONNECT. Only between packets. */
+  resume(protocolVersion: ProtocolVersion, maxPacketBytes: number): void {
+    assert(!this.#isDead && this.#partial === undefined, 'a decoder changes connections between packets');
+    this.protocolVersion = protocolVersion;
+    this.maxPacketBytes = maxPacketBytes;
+    this.#hasConnect = true;
+  }
+
   /** Bytes held of a packet that is not whole yet. */
   get partialBytes(): number {
     return this.#partialBytes;
