@@ -1,5 +1,25 @@
 /** Peer addresses as limits and proxies see them. */
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import type { Socket } from 'node:net';
+
+/** Who is at the other end of a connection. */
+export interface Peer {
+  /** As {@link plainAddress}; empty: the connection is gone. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Node remembers the answer with the socket; a sleeping line need not. */
+interface AddressMemory {
+  _peername?: unknown;
+}
+
+/** Asks the host who is at the other end. */
+export function peerOf(socket: Socket): Peer {
+  const peer = { address: plainAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 };
+  (socket as AddressMemory)._peername = undefined;
+  return peer;
+}
 
 /** An IPv4 address that came over an IPv6 socket, as IPv4; anything else unchanged, without a zone. */
 export function plainAddress(address: string): string {

@@ -52,6 +52,8 @@ export class Admission {
   address: string | undefined = undefined;
   /** Begin of the handshake under way, monotonic ms. */
   handshakeSinceMs = 0;
+  /** Told when the socket is closed, after the connection is no longer counted. */
+  onClosed: { handleClosed(): void } | undefined = undefined;
 
   constructor(gate: Gate, socket: Socket) {
     this.#gate = gate;
@@ -121,7 +123,7 @@ export class Gate {
     this.counters.accepted += 1;
     const admission = new Admission(this, socket);
     (socket as AdmittedSocket)[admissionKey] = admission;
-    socket.once('close', handleAdmittedClose);
+    socket.on('close', handleAdmittedClose);
     return admission;
   }
 
@@ -228,6 +230,7 @@ function handleAdmittedClose(this: AdmittedSocket): void {
   if (admission === undefined) return;
   this[admissionKey] = undefined;
   admission.release();
+  admission.onClosed?.handleClosed();
 }
 
 /** The admission of an accepted socket, e.g. when its HTTP connection becomes a WebSocket. */

@@ -10,7 +10,8 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { ListenerConfig } from '../config/config.js';
 import { formatAddress } from '../config/listener-url.js';
-import { plainAddress } from './addresses.js';
+import { peerOf } from './addresses.js';
+import type { Peer } from './addresses.js';
 import { connectionKey } from './connection-key.js';
 import type { Admission } from './gate.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
@@ -48,12 +49,6 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
     },
     reloadTls: () => acceptor.reloadTls(),
   };
-}
-
-/** Who is behind a connection, once known. */
-interface Peer {
-  readonly address: string;
-  readonly port: number;
 }
 
 /** A connection in its TLS handshake. */
@@ -108,9 +103,8 @@ class MqttAcceptor {
     const { gate, proxies, limits } = this.#context;
     const admission = gate.admit(socket);
     if (admission === undefined) return;
-    const address = plainAddress(socket.remoteAddress ?? '');
-    const port = socket.remotePort;
-    if (address === '' || port === undefined) {
+    const { address, port } = peerOf(socket);
+    if (address === '') {
       socket.destroy();
       return;
     }
@@ -170,8 +164,6 @@ class MqttAcceptor {
       formatAddress(peer.address, peer.port),
       this.isProbing,
     );
-    // The flow socket has a handler of its own on what it reads; under TLS the raw socket keeps this one.
-    socket.off('error', ignoreError);
     this.#context.attachMqtt(flowSocket);
     socket.resume();
   }

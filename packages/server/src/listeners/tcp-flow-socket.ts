@@ -1,4 +1,8 @@
-/** A TCP or TLS connection as a {@link FlowSocket}. Handlers are shared; the socket points back at its flow socket. */
+/**
+ * A TCP or TLS connection as a {@link FlowSocket}. Handlers are shared; the socket points back at its flow socket.
+ *
+ * A sleeping line keeps one listener per event at most: a second one makes Node keep a list.
+ */
 import type { Socket } from 'node:net';
 import type { FlowReceiver, FlowSocket } from '../runtime/flow-socket.js';
 import type { Admission } from './gate.js';
@@ -25,9 +29,12 @@ export class TcpFlowSocket implements FlowSocket {
     const owned: OwnedSocket = socket;
     owned[flowSocketKey] = this;
     owned.on('data', handleData);
-    owned.on('drain', handleDrain);
+    // Node's own listener only forbids to write from then on, and ours destroys.
+    owned.removeAllListeners('end');
     owned.on('end', handleEnd);
-    owned.on('close', handleClose);
+    if (socket === admission.socket) admission.onClosed = this;
+    else owned.on('close', handleClose);
+    owned.removeAllListeners('error');
     owned.on('error', handleError);
   }
 
@@ -40,7 +47,9 @@ export class TcpFlowSocket implements FlowSocket {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#socket.writable) this.#socket.write(bytes);
+    const socket = this.#socket;
+    if (!socket.writable) return;
+    if (!socket.write(bytes) && socket.listenerCount('drain') === 0) socket.on('drain', handleDrain);
   }
 
   progressMark(): number {
@@ -66,6 +75,13 @@ export class TcpFlowSocket implements FlowSocket {
   destroy(): void {
     this.#socket.destroy();
   }
+
+  /** The connection is gone. */
+  handleClosed(): void {
+    const { receiver } = this;
+    this.receiver = undefined;
+    receiver?.handleSocketClosed();
+  }
 }
 
 function handleData(this: OwnedSocket, chunk: Buffer): void {
@@ -82,10 +98,7 @@ function handleEnd(this: OwnedSocket): void {
 }
 
 function handleClose(this: OwnedSocket): void {
-  const flowSocket = this[flowSocketKey];
-  if (flowSocket === undefined) return;
-  this[flowSocketKey] = undefined;
-  flowSocket.receiver?.handleSocketClosed();
+  this[flowSocketKey]?.handleClosed();
 }
 
 /** `close` follows and says all that matters: a broken connection is nobody's fault. */

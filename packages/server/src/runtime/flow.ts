@@ -2,6 +2,7 @@
  * One live connection on the pump's side. Two small objects of fixed shape (this and the session) are all that an
  * idle device costs beyond its socket; the methods are shared and find the pump by reference.
  */
+import { PagedTable } from '@wakeline/core/base';
 import type { FlowId, FlowSession } from '@wakeline/core/domain';
 import type { FlowReceiver, FlowSocket } from './flow-socket.js';
 
@@ -12,36 +13,83 @@ export interface FlowOwner {
   handleFlowClosed(flow: Flow): void;
 }
 
+/** A flow whose peer does not take what it is sent, and since when. */
+export interface Stall {
+  /** Unsent bytes when the session was told that the socket is full. */
+  readonly fullBytes: number;
+  /** The socket's progress when it was last seen to change, and when that was (monotonic ms). */
+  progress: number;
+  progressMs: number;
+}
+
+/** Bits of {@link Flow}. */
+const Bit = { opened: 1, knownToHub: 2, dirty: 4, readPaused: 8 } as const;
+
 export class Flow implements FlowReceiver {
   readonly id: FlowId;
   readonly owner: FlowOwner;
   readonly socket: FlowSocket;
   readonly session: FlowSession;
-  /** The device was let in. */
-  isOpened = false;
-  /** The hub heard `open` and no end of the flow yet: it is owed a `close`. */
-  isKnownToHub = false;
+  #bits = 0;
   /** The session was told that the socket is full. */
-  isFull = false;
-  /** Unsent bytes at that moment. */
-  fullBytes = 0;
-  /** The session said `close`, or failed: nothing is given to it any more. */
-  isEnding = false;
-  /** The session was given something in this turn and has not been drained yet. */
-  isDirty = false;
-  /** The session does not want to read, and the socket was told. */
-  isReadPaused = false;
+  stall: Stall | undefined = undefined;
+  /**
+   * Monotonic ms at which the session said `close`, or failed: nothing is given to it any more. 0: it goes on. A whole
+   * number takes no memory of its own.
+   */
+  endingSinceMs = 0;
   /** What arrived while reading is paused, oldest first. */
   held: Uint8Array[] | undefined = undefined;
-  /** The socket's progress when it was last seen to change, and when that was (monotonic ms). */
-  progress = 0;
-  progressMs = 0;
 
   constructor(id: FlowId, owner: FlowOwner, socket: FlowSocket, session: FlowSession) {
     this.id = id;
     this.owner = owner;
     this.socket = socket;
     this.session = session;
+  }
+
+  get isEnding(): boolean {
+    return this.endingSinceMs !== 0;
+  }
+
+  /** The device was let in. */
+  get isOpened(): boolean {
+    return (this.#bits & Bit.opened) !== 0;
+  }
+
+  set isOpened(value: boolean) {
+    this.#set(Bit.opened, value);
+  }
+
+  /** The hub heard `open` and no end of the flow yet: it is owed a `close`. */
+  get isKnownToHub(): boolean {
+    return (this.#bits & Bit.knownToHub) !== 0;
+  }
+
+  set isKnownToHub(value: boolean) {
+    this.#set(Bit.knownToHub, value);
+  }
+
+  /** The session was given something in this turn and has not been drained yet. */
+  get isDirty(): boolean {
+    return (this.#bits & Bit.dirty) !== 0;
+  }
+
+  set isDirty(value: boolean) {
+    this.#set(Bit.dirty, value);
+  }
+
+  /** The session does not want to read, and the socket was told. */
+  get isReadPaused(): boolean {
+    return (this.#bits & Bit.readPaused) !== 0;
+  }
+
+  set isReadPaused(value: boolean) {
+    this.#set(Bit.readPaused, value);
+  }
+
+  #set(bit: number, value: boolean): void {
+    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
   }
 
   handleSocketBytes(chunk: Uint8Array): void {
@@ -60,7 +108,7 @@ export class Flow implements FlowReceiver {
 /** Live flows by number. Numbers are never given twice within the life of the process. */
 export class FlowTable {
   #last: FlowId = 0;
-  readonly #flows = new Map<FlowId, Flow>();
+  readonly #flows = new PagedTable<Flow>();
 
   get size(): number {
     return this.#flows.size;
@@ -84,6 +132,6 @@ export class FlowTable {
 
   /** In order of arrival; flows may be deleted meanwhile. */
   [Symbol.iterator](): Iterator<Flow> {
-    return this.#flows.values();
+    return this.#flows.values()[Symbol.iterator]();
   }
 }

@@ -16,7 +16,7 @@ import type { Decision, Credentials } from './authenticator.js';
 import type { Clock } from './clock.js';
 import { CommandBatches } from './command-batches.js';
 import { FlowTable } from './flow.js';
-import type { Flow, FlowOwner } from './flow.js';
+import type { Flow, FlowOwner, Stall } from './flow.js';
 import type { FlowSocket } from './flow-socket.js';
 import type { HubClient, HubPort } from './hub-port.js';
 import type { RuntimeLimits } from './limits.js';
@@ -152,8 +152,8 @@ export class Pump implements FlowOwner, HubClient {
   }
 
   handleFlowDrained(flow: Flow): void {
-    if (!flow.isFull || this.#isStopped) return;
-    flow.isFull = false;
+    if (flow.stall === undefined || this.#isStopped) return;
+    flow.stall = undefined;
     if (flow.isEnding) return;
     const now = this.#options.clock();
     this.#giveSession(now, flow, drainedInput);
@@ -171,7 +171,7 @@ export class Pump implements FlowOwner, HubClient {
       this.#giveSession(now, flow, closedInput);
       this.#drainSession(now, flow);
     }
-    flow.isEnding = true;
+    flow.endingSinceMs = Math.ceil(now.monotonic);
     flow.held = undefined;
     this.#closeAtHub(now, flow);
     this.#hub.scheduleTurn();
@@ -184,10 +184,10 @@ export class Pump implements FlowOwner, HubClient {
     for (const flow of this.#flows) {
       if (this.#isStopped) return;
       if (flow.isEnding) {
-        if (now.monotonic - flow.progressMs >= this.#limits.lingerMs) flow.socket.destroy();
+        if (now.monotonic - flow.endingSinceMs >= this.#limits.lingerMs) flow.socket.destroy();
         continue;
       }
-      if (flow.isFull && this.#isStalled(now, flow)) continue;
+      if (flow.stall !== undefined && this.#isStalled(now, flow, flow.stall)) continue;
       this.#checkDeadline(now, flow);
     }
     this.#hub.scheduleTurn();
@@ -205,14 +205,14 @@ export class Pump implements FlowOwner, HubClient {
   }
 
   /** Ends the flow if its peer took nothing for too long. */
-  #isStalled(now: InstantMs, flow: Flow): boolean {
+  #isStalled(now: InstantMs, flow: Flow, stall: Stall): boolean {
     const progress = flow.socket.progressMark();
-    if (progress !== flow.progress) {
-      flow.progress = progress;
-      flow.progressMs = now.monotonic;
+    if (progress !== stall.progress) {
+      stall.progress = progress;
+      stall.progressMs = now.monotonic;
       return false;
     }
-    if (now.monotonic - flow.progressMs < this.#limits.stallMs) return false;
+    if (now.monotonic - stall.progressMs < this.#limits.stallMs) return false;
     this.counters.flowsStalled += 1;
     this.#options.log.debug({ peer: flow.socket.peer, unsentBytes: flow.socket.unsentBytes }, 'flow stalled');
     flow.socket.destroy();
@@ -362,17 +362,14 @@ export class Pump implements FlowOwner, HubClient {
     const unsentBytes = socket.unsentBytes;
     if (unsentBytes < this.#limits.unsentBytesMax) return;
     // Only what came on top counts: the burst that filled the socket is not the peer's fault.
-    if (flow.isFull && unsentBytes - flow.fullBytes >= this.#limits.unsentBytesFatal) {
+    if (flow.stall !== undefined && unsentBytes - flow.stall.fullBytes >= this.#limits.unsentBytesFatal) {
       this.counters.flowsStalled += 1;
       this.#options.log.debug({ peer: socket.peer, unsentBytes }, 'flow ended: too much unsent');
       socket.destroy();
       return;
     }
-    if (flow.isFull) return;
-    flow.isFull = true;
-    flow.fullBytes = unsentBytes;
-    flow.progress = socket.progressMark();
-    flow.progressMs = now.monotonic;
+    if (flow.stall !== undefined) return;
+    flow.stall = { fullBytes: unsentBytes, progress: socket.progressMark(), progressMs: now.monotonic };
     this.#giveSession(now, flow, fullInput);
   }
 
@@ -404,8 +401,7 @@ export class Pump implements FlowOwner, HubClient {
 
   /** After this nothing is given to the session; the sweep destroys the socket if it lingers. */
   #beginEnd(now: InstantMs, flow: Flow): void {
-    flow.isEnding = true;
-    flow.progressMs = now.monotonic;
+    flow.endingSinceMs = Math.ceil(now.monotonic);
     // Read on, so that the peer's farewell is seen.
     if (flow.held !== undefined || flow.isReadPaused) flow.socket.resume();
     flow.held = undefined;
