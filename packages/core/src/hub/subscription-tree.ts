@@ -1,9 +1,15 @@
-/** Which sessions want a topic: a tree of topic levels with `+` and `#`, and the answers it gave lately. */
+/**
+ * Which sessions want a topic. Filters without wildcards are found by their text, the others in a tree of levels;
+ * answers are kept for topics that were used lately.
+ */
 import { limits } from '../base/limits.js';
 import { encodeUtf8 } from '../base/utf8.js';
 import type { Qos } from '../domain/message.js';
-import { TopicLevels } from './topic-levels.js';
-import type { LevelNode } from './topic-levels.js';
+import { MatchCache } from './match-cache.js';
+import { bagAdd, bagDelete, bagInto } from './subscriber-bag.js';
+import type { SubscriberBag } from './subscriber-bag.js';
+import { hasWildcard } from './topic-filter.js';
+import { WildcardTree } from './wildcard-tree.js';
 
 /** A subscription as the tree sees it. `holder` is whose it is; the tree does not look inside. */
 export interface Subscription<Holder> {
@@ -33,11 +39,10 @@ export interface TopicMatch<Holder> {
   readonly targets: readonly Target<Holder>[];
 }
 
-type Node<Holder> = LevelNode<Subscription<Holder>[]>;
-
 export class SubscriptionTree<Holder> {
-  readonly #levels = new TopicLevels<Subscription<Holder>[]>();
-  readonly #matches = new Map<string, TopicMatch<Holder>>();
+  readonly #exact = new Map<string, SubscriberBag<Subscription<Holder>>>();
+  readonly #wildcards = new WildcardTree<SubscriberBag<Subscription<Holder>>>();
+  readonly #cache = new MatchCache<TopicMatch<Holder>>(limits.topicCacheMax);
   #count = 0;
 
   get count(): number {
@@ -45,74 +50,47 @@ export class SubscriptionTree<Holder> {
   }
 
   add(subscription: Subscription<Holder>): void {
-    const node = this.#levels.make(subscription.filter);
-    (node.value ??= []).push(subscription);
+    const { filter } = subscription;
+    this.#put(filter, bagAdd(this.#bagOf(filter), subscription));
     this.#count++;
-    this.#matches.clear();
   }
 
   /** Takes out exactly this subscription; does nothing when it is not there. */
   remove(subscription: Subscription<Holder>): void {
-    const node = this.#levels.find(subscription.filter);
-    const index = node?.value?.indexOf(subscription) ?? -1;
-    if (index < 0) return;
-    node!.value!.splice(index, 1);
-    if (node!.value!.length === 0) {
-      node!.value = null;
-      this.#levels.prune(subscription.filter);
-    }
+    const { filter } = subscription;
+    const { bag, isFound } = bagDelete(this.#bagOf(filter), subscription);
+    if (!isFound) return;
+    this.#put(filter, bag);
     this.#count--;
-    this.#matches.clear();
   }
 
   /** Everybody who wants the topic, each once. The answer is shared: do not change it. */
   match(topic: string): TopicMatch<Holder> {
-    const known = this.#matches.get(topic);
+    const known = this.#cache.get(topic);
     if (known !== undefined) return known;
     const found: Subscription<Holder>[] = [];
-    const levels = topic.split('/');
-    // [MQTT-4.7.2-1] a filter that begins with a wildcard does not match a topic that begins with $.
-    collect(this.#levels.root, levels, 0, topic.startsWith('$'), found);
+    bagInto(this.#exact.get(topic), found);
+    this.#wildcards.match(topic, (bag) => bagInto(bag, found));
     const match = { topicBytes: encodeUtf8(topic), targets: targetsOf(found) };
-    if (this.#matches.size >= limits.topicCacheMax) {
-      for (const oldest of this.#matches.keys()) {
-        this.#matches.delete(oldest);
-        break;
-      }
-    }
-    this.#matches.set(topic, match);
+    this.#cache.set(topic, match);
     return match;
   }
-}
 
-function collect<Holder>(
-  node: Node<Holder>,
-  levels: readonly string[],
-  depth: number,
-  isSystem: boolean,
-  found: Subscription<Holder>[],
-): void {
-  const { children } = node;
-  if (depth === levels.length) {
-    take(node, found);
-    // `a/#` matches `a` too [MQTT-4.7.1-2].
-    const parent = children?.get('#');
-    take(parent, found);
-    return;
+  #bagOf(filter: string): SubscriberBag<Subscription<Holder>> | undefined {
+    return hasWildcard(filter) ? this.#wildcards.get(filter) : this.#exact.get(filter);
   }
-  if (children === null) return;
-  const exact = children.get(levels[depth]);
-  if (exact !== undefined) collect(exact, levels, depth + 1, false, found);
-  if (isSystem) return;
-  const single = children.get('+');
-  if (single !== undefined) collect(single, levels, depth + 1, false, found);
-  const rest = children.get('#');
-  take(rest, found);
-}
 
-/** One by one: a list of arguments has a limit, a list of subscribers has not. */
-function take<Holder>(node: Node<Holder> | undefined, found: Subscription<Holder>[]): void {
-  for (const subscription of node?.value ?? []) found.push(subscription);
+  #put(filter: string, bag: SubscriberBag<Subscription<Holder>> | undefined): void {
+    if (hasWildcard(filter)) {
+      if (bag === undefined) this.#wildcards.delete(filter);
+      else this.#wildcards.set(filter, bag);
+      this.#cache.forgetMatching(filter);
+      return;
+    }
+    if (bag === undefined) this.#exact.delete(filter);
+    else this.#exact.set(filter, bag);
+    this.#cache.forgetTopic(filter);
+  }
 }
 
 function targetsOf<Holder>(found: readonly Subscription<Holder>[]): Target<Holder>[] {
@@ -137,9 +115,14 @@ function merge<Holder>(holder: Holder, list: readonly Subscription<Holder>[]): T
     if (subscription.subscriptionId !== 0) subscriptionIds.push(subscription.subscriptionId);
   }
   const foreign = list.filter((subscription) => !subscription.noLocal);
-  const target = { holder, qos, retainAsPublished, subscriptionIds };
-  if (foreign.length < list.length) {
-    return { ...target, local: foreign.length === 0 ? undefined : merge(holder, foreign) };
-  }
-  return { ...target, local: { ...target, local: undefined } };
+  const target: { -readonly [Key in keyof Target<Holder>]: Target<Holder>[Key] } = {
+    holder,
+    qos,
+    retainAsPublished,
+    local: undefined,
+    subscriptionIds,
+  };
+  if (foreign.length === list.length) target.local = target;
+  else if (foreign.length > 0) target.local = merge(holder, foreign);
+  return target;
 }

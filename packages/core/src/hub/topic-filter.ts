@@ -23,6 +23,10 @@ export function isTopicFilter(filter: string): boolean {
   return isWithinLimits(filter);
 }
 
+export function hasWildcard(filter: string): boolean {
+  return filter.includes('+') || filter.includes('#');
+}
+
 function isWithinLimits(text: string): boolean {
   if (text.length > limits.topicBytesMax || utf8Bytes(text) > limits.topicBytesMax) return false;
   let depth = 1;
@@ -34,7 +38,42 @@ function isWithinLimits(text: string): boolean {
 export function filterMatches(filter: string, topic: string): boolean {
   if (filter === topic) return true;
   if (topic.startsWith('$') && (filter.startsWith('#') || filter.startsWith('+'))) return false;
-  return coversLevels(filter.split('/'), topic.split('/'));
+  return levelsMatch(filter, 0, topic, 0);
+}
+
+const HASH = 0x23;
+const PLUS = 0x2b;
+const SLASH = 0x2f;
+
+/**
+ * Whether the levels of a filter from `at` on match those of a topic from `topicAt` on. Levels begin there; behind the
+ * length of a text there are none left. Compared as text: nothing is parted.
+ */
+export function levelsMatch(filter: string, at: number, topic: string, topicAt: number): boolean {
+  const end = filter.length;
+  const topicEnd = topic.length;
+  while (at <= end) {
+    const first = at < end ? filter.charCodeAt(at) : SLASH;
+    // `a/#` matches `a` too [MQTT-4.7.1-2].
+    if (first === HASH) return true;
+    if (topicAt > topicEnd) return false;
+    if (first === PLUS) {
+      at += 2;
+      while (topicAt < topicEnd && topic.charCodeAt(topicAt) !== SLASH) topicAt++;
+      topicAt++;
+      continue;
+    }
+    for (;;) {
+      // The end of a text ends a level as a slash does.
+      const unit = at < end ? filter.charCodeAt(at) : SLASH;
+      const topicUnit = topicAt < topicEnd ? topic.charCodeAt(topicAt) : SLASH;
+      if (unit !== topicUnit) return false;
+      at++;
+      topicAt++;
+      if (unit === SLASH) break;
+    }
+  }
+  return topicAt > topicEnd;
 }
 
 /** Whether every topic that `narrow` matches is matched by `wide`, too. Both are filters. */
