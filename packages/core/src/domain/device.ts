@@ -34,6 +34,8 @@ export const refusals = {
   'device-id-taken': 'the client id belongs to a device with another credential',
   draining: 'the server is shutting down',
   'filter-invalid': 'the topic filter is malformed',
+  'hub-away':
+    'the process that keeps the messages is being started again; whether the request took effect is not known',
   'inbox-full': 'the device has as many waiting messages as it may; the newest is refused',
   'message-too-large': 'the message is larger than the server or the store takes',
   'not-authorized': 'the access rules do not allow it',
@@ -44,6 +46,7 @@ export const refusals = {
   'quota-exceeded': 'a limit of the server was reached; docs/limits.md names it',
   'receive-maximum-exceeded': 'more QoS 1 and 2 messages in flight than was agreed',
   'retained-full': 'the server keeps as many retained messages as it may',
+  'session-lost': 'the session of the connection is not there any more',
   'session-taken-over': 'the same device connected anew',
   'shared-unsupported': 'shared subscriptions are not offered yet',
   'storage-failed': 'the store could not make the change durable; nothing of it is kept',

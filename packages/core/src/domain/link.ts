@@ -46,6 +46,30 @@ export type LinkCommand =
     }
   | {
       /**
+       * A connection that outlived the hub it was opened at is taken up again. Not answered, because the device must
+       * not notice; or by `end`, when its session is not there any more. First command of the flow, as `open` is.
+       */
+      readonly kind: 'resume';
+      readonly link: 'mqtt';
+      readonly peer: string;
+      readonly identity: Identity;
+      readonly deviceId: string;
+      /** As `opened` told it: under another one the numbers below mean nothing. */
+      readonly epoch: Uint8Array;
+      readonly receiveMaximum: number;
+      /** Highest sequence number sent on the connection; 0: none. */
+      readonly lastSequence: number;
+      /** Sent on the connection and not acknowledged: not to be sent again on it. */
+      readonly sent: readonly number[];
+      /** QoS 2 deliveries whose PUBREL was sent and not answered. */
+      readonly released: readonly number[];
+      /** Acknowledged lately: a hub that fell may not have written it. */
+      readonly acknowledged: readonly number[];
+      /** QoS 2 deliveries completed lately. */
+      readonly completed: readonly number[];
+    }
+  | {
+      /**
        * A message from the device. QoS 0 is never answered; QoS 1 and 2 by `accepted` with the same packet id.
        * A QoS 2 id that is already held is answered again without being stored again.
        */
@@ -94,8 +118,11 @@ export type LinkCommand =
   | {
       /** The flow is gone, with or without a farewell. Last command of every flow. */
       readonly kind: 'close';
-      /** False after a clean DISCONNECT: the will is discarded. */
-      readonly publishWill: boolean;
+      /**
+       * False after a clean DISCONNECT: the will is discarded. `after-grace`: the server itself lost the connection, and
+       * the device has `limits.willGraceMs` to come back.
+       */
+      readonly publishWill: boolean | 'after-grace';
       /** A new session expiry given with DISCONNECT; undefined: as agreed. */
       readonly sessionExpirySeconds: number | undefined;
     };
@@ -105,6 +132,8 @@ export type LinkEvent =
   | {
       readonly kind: 'opened';
       readonly deviceId: string;
+      /** Of its inbox, 8 bytes: what its sequence numbers belong to. */
+      readonly epoch: Uint8Array;
       /** The hub made the id up (MQTT 5.0 Assigned Client Identifier). */
       readonly assigned: boolean;
       readonly sessionPresent: boolean;

@@ -21,6 +21,7 @@ import type { HubInput, HubOutput } from './machine.js';
 import { Publisher } from './publisher.js';
 import { recover } from './recovery.js';
 import { Requests } from './requests.js';
+import { resumeFlow } from './resume.js';
 import { Sessions } from './sessions.js';
 
 /** How often old receipts and idempotency keys are looked for, ms. */
@@ -183,9 +184,11 @@ export class Hub implements Machine<HubInput, HubOutput> {
       if (flow !== undefined && commands.length > 1) this.#handleCommands(flow, commands.slice(1));
       return;
     }
+    if (first?.kind === 'resume') resumeFlow(this.#core, this.#sessions, flowId, first);
     // A flow that was refused or ended may still have sent commands: they crossed the end on the way.
     const flow = this.#core.flows.get(flowId);
-    if (flow !== undefined) this.#handleCommands(flow, commands);
+    if (flow !== undefined)
+      this.#handleCommands(flow, first?.kind === 'resume' ? commands.slice(1) : commands);
   }
 
   #handleCommands(flow: Flow, commands: readonly LinkCommand[]): void {
@@ -218,6 +221,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       case 'close':
         return this.#sessions.handleClose(flow, command);
       case 'open':
+      case 'resume':
         // A session opens once; a second one is a fault of the link, not of the peer.
         return this.#core.endFlow(flow, 'protocol-error');
       default:

@@ -130,7 +130,15 @@ export class Sessions {
       device.inbox.sentFirst = released[0];
       device.inbox.sentLast = released[released.length - 1];
     }
-    core.outbox.push(flow, { kind: 'opened', deviceId: device.id, assigned, sessionPresent, released });
+    const { epoch } = device.inboxView;
+    core.outbox.push(flow, {
+      kind: 'opened',
+      deviceId: device.id,
+      epoch,
+      assigned,
+      sessionPresent,
+      released,
+    });
     const { held } = flow;
     flow.held = null;
     if (held !== null) this.#resume(flow, held);
@@ -322,12 +330,12 @@ export class Sessions {
         this.#core.options.sessionExpirySecondsMax,
       );
     }
-    if (!close.publishWill) session.will = undefined;
-    this.#endAbsence(device, false);
+    if (close.publishWill === false) session.will = undefined;
+    this.#endAbsence(device, false, close.publishWill === 'after-grace' ? this.#core.limits.willGraceMs : 0);
   }
 
   /** The device has no flow any more. Its will and its session take their course. */
-  #endAbsence(device: Device, isTakenOver: boolean): void {
+  #endAbsence(device: Device, isTakenOver: boolean, graceMs = 0): void {
     const core = this.#core;
     const session = device.session;
     if (session === null) return;
@@ -337,11 +345,9 @@ export class Sessions {
     const isHeldBack = core.isDraining && session.isDurable;
     if (will !== undefined && !isHeldBack) {
       // [MQTT-3.1.3-9] the will is published when its delay is over or the session ends, whichever comes first.
-      const delaySeconds = Math.min(will.delaySeconds, session.expirySeconds);
-      if (delaySeconds === 0) this.#publishWill(device, session);
-      else {
-        this.watchWill(device, session.absence, core.now.monotonic + delaySeconds * 1000);
-      }
+      const delayMs = Math.max(graceMs, Math.min(will.delaySeconds, session.expirySeconds) * 1000);
+      if (delayMs === 0) this.#publishWill(device, session);
+      else this.watchWill(device, session.absence, core.now.monotonic + delayMs);
     }
     if (!session.isDurable) {
       this.#endSession(device, 'session ended with its connection');

@@ -31,6 +31,9 @@ export interface OpenOptions {
   readonly will?: (LinkCommand & { kind: 'open' })['will'];
 }
 
+type Resume = LinkCommand & { kind: 'resume' };
+export type ResumeOptions = Pick<Resume, 'deviceId' | 'epoch'> & Partial<Resume>;
+
 type PublicationOptions = Partial<Omit<Publication, 'topic' | 'body'>>;
 
 export function publication(topic: string, body: string, options: PublicationOptions = {}): Publication {
@@ -213,6 +216,24 @@ export class World {
       this.advance(1_000);
       await this.sync();
     }
+  }
+
+  /** A line process takes its connection up again at this hub: what `flow` saw until now is told by `resume`. */
+  resume(flow: TestFlow, resume: ResumeOptions): void {
+    this.#flows.set(flow.id, flow);
+    flow.send({
+      kind: 'resume',
+      link: 'mqtt',
+      peer: '127.0.0.1:1',
+      identity: { kind: 'anonymous' },
+      receiveMaximum: 65_535,
+      lastSequence: Math.max(0, ...(resume.sent ?? []), ...(resume.acknowledged ?? [])),
+      sent: [],
+      released: [],
+      acknowledged: [],
+      completed: [],
+      ...resume,
+    });
   }
 
   open(clientId: string, options: OpenOptions = {}): TestFlow {

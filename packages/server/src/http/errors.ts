@@ -47,6 +47,13 @@ export const httpErrors = {
     meaning: 'the API is open, and the Host header names something other than this machine',
     hint: 'use http://127.0.0.1:PORT or a bearer token',
   },
+  'hub-away': {
+    status: 503,
+    meaning:
+      'the process that keeps the messages is being started again; whether the request took effect is not known',
+    retryAfterSeconds: 1,
+    hint: 'repeat the request with the same Idempotency-Key',
+  },
   'idempotency-key-invalid': {
     status: 400,
     meaning: 'the Idempotency-Key is empty, too long or not printable',

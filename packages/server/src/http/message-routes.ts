@@ -40,6 +40,7 @@ const sendErrors: readonly HttpErrorCode[] = [
   'inbox-full',
   'storage-failed',
   'draining',
+  'hub-away',
   'storage-full',
 ];
 

@@ -244,6 +244,7 @@ export const openCommand: LinkCommand = {
 export const openedEvent: LinkEvent = {
   kind: 'opened',
   deviceId: 'd',
+  epoch: new Uint8Array(8),
   assigned: false,
   sessionPresent: false,
   released: [],

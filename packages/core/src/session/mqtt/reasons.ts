@@ -56,6 +56,12 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     code: ReasonCode.topicFilterInvalid,
     text: 'malformed topic filter: # only last and alone in its level, + alone in its level, at most 1,024 bytes and 64 levels',
   },
+  'hub-away': {
+    code: ReasonCode.serverShuttingDown,
+    connackCode: ReasonCode.serverUnavailable,
+    returnCode: serverUnavailable,
+    text: 'a part of the server is being started again: connect again and repeat what was not answered',
+  },
   'inbox-full': {
     code: ReasonCode.quotaExceeded,
     returnCode: serverUnavailable,
@@ -98,6 +104,10 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
   'retained-full': {
     code: ReasonCode.quotaExceeded,
     text: 'the server keeps as many retained messages as it may: clear some or publish without retain',
+  },
+  'session-lost': {
+    code: ReasonCode.implementationSpecificError,
+    text: 'the session is not there any more: connect and subscribe again',
   },
   'session-taken-over': {
     code: ReasonCode.sessionTakenOver,

@@ -132,6 +132,7 @@ export function connectPacket(version: ProtocolVersion, fields: Partial<ConnectP
 export const opened: Extract<LinkEvent, { kind: 'opened' }> = {
   kind: 'opened',
   deviceId: 'd1',
+  epoch: new Uint8Array(8),
   assigned: false,
   sessionPresent: false,
   released: [],
