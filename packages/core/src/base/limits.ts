@@ -65,6 +65,10 @@ export const limits = {
   topicCacheMax: 10_000,
   /** Messages held in memory for sessions that end with their connection, bytes over all of them. */
   volatileBytesMax: 256 * 1024 * 1024,
+  /** How long a device counts as awake after a wake or a packet of its own, if it says nothing else, ms. */
+  wakeWindowMs: 10_000,
+  /** Longest window that a device may name, ms. */
+  wakeWindowMsMax: 600_000,
   /** After a start, how long devices have to come back before their wills are published, ms. */
   willGraceMs: 30_000,
   /** Bytes of deliveries handed out in one turn: a full socket is noticed between turns. */

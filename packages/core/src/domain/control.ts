@@ -2,7 +2,7 @@
  * What the HTTP API and the command line ask of the hub, and what it answers. Every request carries a ticket
  * chosen by the asker; exactly one reply with the same ticket comes back, after its cause is synced.
  */
-import type { AccessRules, Refusal } from './device.js';
+import type { AccessRules, Activity, Refusal } from './device.js';
 import type { Stage, Urgency } from './message.js';
 
 /** What a bearer token may do. `admin` includes the others. */
@@ -115,6 +115,11 @@ export interface DeviceDetail extends DeviceSummary {
   readonly peer: string | undefined;
   /** Wall-clock ms of the current flow's start. */
   readonly connectedMs: number | undefined;
+  /** What it says it is doing; undefined: it is not connected. */
+  readonly activity: Activity | undefined;
+  /** As it named them on this connection. */
+  readonly windowMs: number | undefined;
+  readonly network: string | undefined;
   readonly sessionExpirySeconds: number | undefined;
   readonly subscriptions: readonly { readonly filter: string; readonly qos: number }[];
   readonly access: AccessRules | undefined;
@@ -157,6 +162,11 @@ export interface Statistics {
   readonly endedDropped: number;
   /** QoS 0 deliveries not made because the device could not take them at once. */
   readonly qos0Dropped: number;
+  /** Wakes sent to devices that said they are asleep, by the urgency of the message that was the cause. */
+  readonly wakesSentNormal: number;
+  readonly wakesSentHigh: number;
+  /** Times that such a device sent something by itself while messages waited for it. */
+  readonly wakesNatural: number;
   readonly commits: number;
   readonly commitFailures: number;
 }

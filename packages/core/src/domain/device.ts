@@ -23,6 +23,19 @@ export type Identity =
   | { readonly kind: 'token'; readonly sha256: string }
   | { readonly kind: 'user'; readonly name: string; readonly access: AccessRules };
 
+/** What a device says it is doing. Who says nothing is active. */
+export const activities = ['active', 'background', 'asleep'] as const;
+export type Activity = (typeof activities)[number];
+
+/** What a device told of itself. Holds for the connection on which it was told. */
+export interface DeviceState {
+  readonly activity: Activity;
+  /** How long it runs when it is woken, ms; undefined: `limits.wakeWindowMs`. */
+  readonly windowMs: number | undefined;
+  /** A name for the network that it is on, in its own words. */
+  readonly network: string | undefined;
+}
+
 /** Session expiry interval that means "never" (MQTT 5.0 §3.1.2.11.2). */
 export const SESSION_NEVER_EXPIRES = 0xffff_ffff;
 
@@ -41,6 +54,7 @@ export const refusals = {
   'not-authorized': 'the access rules do not allow it',
   'packet-malformed': 'the bytes are not a packet of the protocol',
   'packet-too-large': 'the packet is larger than the server takes',
+  'payload-invalid': 'the message is not what is to be published on this topic',
   'protocol-error': 'the packet is not allowed here',
   'qos-too-low': 'the device inbox is delivered with QoS 1 or 2 only',
   'quota-exceeded': 'a limit of the server was reached; docs/limits.md names it',

@@ -2,7 +2,7 @@
  * What a link's session and the hub say to each other. Sessions and hub never meet: the pump carries these
  * values, in batches, in one process or between a line process and the hub process.
  */
-import type { Identity, Refusal } from './device.js';
+import type { DeviceState, Identity, Refusal } from './device.js';
 import type { Delivery, Publication, Qos } from './message.js';
 
 /** A flow is one live connection. Numbers are never reused within one life of the hub. */
@@ -77,6 +77,21 @@ export type LinkCommand =
       readonly publication: Publication;
       /** 1 … 65,535; 0 with QoS 0. */
       readonly packetId: number;
+    }
+  | {
+      /** The device says what it is doing. Answered as a `publish` of this QoS. */
+      readonly kind: 'state';
+      readonly state: DeviceState;
+      readonly qos: Qos;
+      /** 1 … 65,535; 0 with QoS 0. */
+      readonly packetId: number;
+    }
+  | {
+      /**
+       * A device that said it is asleep has sent something that is no acknowledgement: it is awake. Precedes the
+       * command of what it sent, if there is one.
+       */
+      readonly kind: 'awake';
     }
   | {
       /** The sender gives a QoS 2 id back (PUBREL). Answered by `completed`. */

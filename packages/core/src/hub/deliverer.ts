@@ -6,6 +6,7 @@
  */
 import type { Limits } from '../base/limits.js';
 import type { InstantMs } from '../base/time.js';
+import { Urgency } from '../domain/message.js';
 import type { Delivery } from '../domain/message.js';
 import { decodeUtf8 } from '../base/utf8.js';
 import type { Device, Flow } from './device-state.js';
@@ -15,6 +16,7 @@ import type { Inbox } from './inbox.js';
 import type { Lane } from './lane.js';
 import type { InboxLog } from './inbox-log.js';
 import type { Outbox } from './outbox.js';
+import type { Presence } from './presence.js';
 import { RecordView } from './record.js';
 import { filterMatches } from './topic-filter.js';
 
@@ -42,6 +44,8 @@ export class Deliverer {
   #countLeft = 0;
   #bytesLeft = 0;
   sent = 0;
+  wakesSentNormal = 0;
+  wakesSentHigh = 0;
 
   constructor(options: DelivererOptions) {
     this.#options = options;
@@ -96,11 +100,63 @@ export class Deliverer {
     let count = 0;
     while (count < share && this.#bytesLeft > 0 && flow.isWritable && inbox.unfinished < window) {
       const entry = this.#nextEntry(now, device);
-      if (entry === 0 || !this.#maySend(inbox, this.#log.entries.sequence[entry])) break;
+      if (entry === 0) break;
+      const sequence = this.#log.entries.sequence[entry];
+      if (
+        flow.presence?.isReleased(now, sequence) === false &&
+        !this.#isWorthWake(now, device, flow.presence)
+      )
+        break;
+      if (!this.#maySend(inbox, sequence)) break;
       this.#send(now, flow, entry);
       count++;
     }
     return count;
+  }
+
+  /** Whether what waits is to wake a sleeping device, with everything that waits before it and beside it. */
+  #isWorthWake(now: InstantMs, device: Device, presence: Presence): boolean {
+    const { inbox } = device;
+    const urgency = this.#highestUrgency(now, device, presence);
+    presence.lookedThrough = inbox.committed;
+    if (urgency < Urgency.normal) return false;
+    this.countWake(now, device, presence, urgency);
+    return true;
+  }
+
+  /** A wake is sent, of which this is the most urgent cause. */
+  countWake(now: InstantMs, device: Device, presence: Presence, urgency: Urgency): void {
+    presence.open(now, device.inboxView.lastSequence);
+    if (urgency === Urgency.high) this.wakesSentHigh++;
+    else this.wakesSentNormal++;
+  }
+
+  /** Of what was synced since it was last looked at, and could be sent. */
+  #highestUrgency(now: InstantMs, device: Device, presence: Presence): Urgency {
+    const { entries } = this.#log;
+    const { inbox } = device;
+    const filters = device.session?.inboxFilters ?? null;
+    let highest: number = Urgency.veryLow;
+    for (const lane of [inbox.topics, filters === null ? null : inbox.addressedIfAny]) {
+      let entry = lane?.tail ?? 0;
+      for (
+        ;
+        entry !== 0 && entries.sequence[entry] > presence.lookedThrough;
+        entry = entries.previous[entry]
+      ) {
+        const urgency = entries.urgency[entry];
+        if (urgency <= highest || entries.sequence[entry] > inbox.committed) continue;
+        if (entries.flags[entry] & EntryFlag.inflight || this.#isExpired(now, entry)) continue;
+        if (lane === inbox.topics || this.#isWanted(entry, filters!)) highest = urgency;
+      }
+    }
+    return highest as Urgency;
+  }
+
+  #isExpired(now: InstantMs, entry: number): boolean {
+    const { expirySeconds, flags } = this.#log.entries;
+    const seconds = expirySeconds[entry];
+    return seconds !== 0 && !(flags[entry] & EntryFlag.sent) && seconds * 1000 <= now.wall;
   }
 
   /**
@@ -134,10 +190,8 @@ export class Deliverer {
     for (;;) {
       const entry = lane.scanned === 0 ? lane.head : entries.next[lane.scanned];
       if (entry === 0 || entries.sequence[entry] > inbox.committed) return 0;
-      const flags = entries.flags[entry];
-      const expirySeconds = entries.expirySeconds[entry];
-      if (flags & EntryFlag.inflight) lane.scanned = entry;
-      else if (expirySeconds !== 0 && !(flags & EntryFlag.sent) && expirySeconds * 1000 <= now.wall) {
+      if (entries.flags[entry] & EntryFlag.inflight) lane.scanned = entry;
+      else if (this.#isExpired(now, entry)) {
         this.#options.onExpired(device, entry);
       } else if (filters === null || this.#isWanted(entry, filters)) return entry;
       else lane.scanned = entry;

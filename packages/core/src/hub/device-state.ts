@@ -9,6 +9,7 @@ import type { AccessRules } from '../domain/device.js';
 import type { FlowId, LinkCommand, LinkEvent, Will } from '../domain/link.js';
 import type { Access } from './access.js';
 import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
+import type { Presence } from './presence.js';
 import { SubscriptionSet } from './subscription-set.js';
 
 export class Device {
@@ -50,6 +51,11 @@ export class Device {
   /** Messages that wait for it. */
   get waiting(): number {
     return this.#inbox?.waiting ?? 0;
+  }
+
+  /** Whether something waits that is not on its way to it. */
+  get hasUnsent(): boolean {
+    return this.#inbox !== null && this.#inbox.waiting > this.#inbox.inflight;
   }
 
   /** Puts the inbox away if nothing waits, is under way or is out of date. Nobody may hold on to it. */
@@ -209,6 +215,8 @@ export class Flow {
   events: FlowEvents | null = null;
   /** Commands that came before `opened` left; null: none. */
   held: LinkCommand[] | null = null;
+  /** What the device said it is doing; null: nothing, it is active. */
+  presence: Presence | null = null;
   /** Answers that wait for a commit: later ones must queue behind them. */
   pendingAnswers = 0;
 

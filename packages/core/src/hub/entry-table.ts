@@ -1,5 +1,5 @@
 /**
- * The waiting messages of all inboxes, in memory: 27 bytes each, in typed arrays, nothing for the collector.
+ * The waiting messages of all inboxes, in memory: 28 bytes each, in typed arrays, nothing for the collector.
  *
  * An entry says where a message lies (chunk slot and offset), its place in the inbox (sequence), until when it may
  * wait, and links it to its neighbours in the inbox. Entry 0 is nobody.
@@ -31,6 +31,8 @@ export class EntryTable {
   /** Offset of the record in its chunk: at most 16 KiB, since a larger chunk holds one record only. */
   offset: Uint16Array = new Uint16Array(FIRST_CAPACITY);
   flags: Uint8Array = new Uint8Array(FIRST_CAPACITY);
+  /** Urgency of the message, 0 … 3. */
+  urgency: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   /** Wall-clock seconds, rounded up, at which the message expires; 0: never. */
   expirySeconds: Uint32Array = new Uint32Array(FIRST_CAPACITY);
   /** Bytes of topic, properties and body. */
@@ -71,6 +73,7 @@ export class EntryTable {
     this.sequence = grown(this.sequence, new Uint32Array(capacity));
     this.offset = grown(this.offset, new Uint16Array(capacity));
     this.flags = grown(this.flags, new Uint8Array(capacity));
+    this.urgency = grown(this.urgency, new Uint8Array(capacity));
     this.expirySeconds = grown(this.expirySeconds, new Uint32Array(capacity));
     this.size = grown(this.size, new Uint32Array(capacity));
   }

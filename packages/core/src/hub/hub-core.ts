@@ -80,6 +80,8 @@ export class HubCore {
   endedReplaced = 0;
   endedDropped = 0;
   qos0Dropped = 0;
+  /** Times that a sleeping device sent something by itself while messages waited. */
+  wakesNatural = 0;
   readonly #view = new RecordView();
   /** Numbers of devices that {@link putInboxesAway} is to look at. */
   readonly #quiet = new Set<number>();

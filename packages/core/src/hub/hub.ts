@@ -203,6 +203,10 @@ export class Hub implements Machine<HubInput, HubOutput> {
     switch (command.kind) {
       case 'publish':
         return this.#publisher.handlePublish(flow, command);
+      case 'state':
+        return this.#publisher.handleState(flow, command);
+      case 'awake':
+        return this.#noteAwake(flow, false);
       case 'acknowledge':
         return this.#handleAcknowledge(flow, command.sequence);
       case 'received':
@@ -229,8 +233,24 @@ export class Hub implements Machine<HubInput, HubOutput> {
     }
   }
 
+  /**
+   * A device that said it is asleep has sent something. Acknowledgements within its window do not prolong it: else
+   * messages that may wait, coming one by one, would keep it awake for ever.
+   */
+  #noteAwake(flow: Flow, isAcknowledgement: boolean): void {
+    const core = this.#core;
+    const { presence, device } = flow;
+    if (presence === null || presence.activity !== 'asleep') return;
+    const wasSleeping = presence.isSleeping(core.now);
+    if (isAcknowledgement && !wasSleeping) return;
+    if (wasSleeping && device.hasUnsent) core.wakesNatural++;
+    presence.open(core.now, device.inboxView.lastSequence);
+    core.deliverer.wake(device);
+  }
+
   /** The device has the message: it is done. */
   #handleAcknowledge(flow: Flow, sequence: number): void {
+    this.#noteAwake(flow, true);
     const core = this.#core;
     const { device } = flow;
     const { inbox } = device;
@@ -245,6 +265,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   /** QoS 2, first half: the device has it; from here on only its id is in use. */
   #handleReceived(flow: Flow, sequence: number): void {
+    this.#noteAwake(flow, true);
     const core = this.#core;
     const { device } = flow;
     const { inbox } = device;
@@ -263,6 +284,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   /** QoS 2, second half: the id is free. */
   #handleComplete(flow: Flow, sequence: number): void {
+    this.#noteAwake(flow, true);
     const { device } = flow;
     const { inbox } = device;
     if (!inbox.released?.delete(sequence)) return;

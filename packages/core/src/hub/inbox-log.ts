@@ -22,6 +22,8 @@ import { endInflight, findSequence, sortLane } from './lane.js';
 import type { Lane } from './lane.js';
 import type { Inbox } from './inbox.js';
 import { KeyIndex, SEQUENCE_MAX } from './inbox.js';
+import { UrgencyIndex } from './urgency-index.js';
+import { Urgency } from '../domain/message.js';
 import {
   RecipientCursor,
   RecipientFlag,
@@ -152,7 +154,7 @@ export class InboxLog {
         recipient.flags,
         recipient.subscriptionIds,
       );
-      this.#link(inbox, chunk, offset, sequence, flags | contentFlags, size, expirySeconds);
+      this.#link(inbox, chunk, offset, sequence, flags | contentFlags, content.urgency, size, expirySeconds);
       if (isDurable) {
         if (inbox.touch === null) {
           inbox.touch = { inbox, through: sequence };
@@ -375,6 +377,7 @@ export class InboxLog {
             offset,
             sequence,
             flags | contentFlags | sent,
+            view.urgency,
             size,
             expirySecondsOf(view.expiryMs),
           );
@@ -529,6 +532,7 @@ export class InboxLog {
     offset: number,
     sequence: number,
     flags: number,
+    urgency: number,
     size: number,
     expirySeconds: number,
   ): void {
@@ -539,6 +543,7 @@ export class InboxLog {
     entries.offset[entry] = offset;
     entries.sequence[entry] = sequence;
     entries.flags[entry] = flags;
+    entries.urgency[entry] = urgency;
     entries.size[entry] = size;
     entries.expirySeconds[entry] = expirySeconds;
     entries.next[entry] = 0;
@@ -547,6 +552,9 @@ export class InboxLog {
     else entries.next[lane.tail] = entry;
     lane.tail = entry;
     lane.count++;
+    if (lane === inbox.topics && (inbox.urgencies !== null || urgency !== Urgency.normal)) {
+      (inbox.urgencies ??= new UrgencyIndex()).added(urgency as Urgency);
+    }
     chunk.live++;
     inbox.waitingBytes += size;
     if (chunk.isDurable) this.#liveBytes += size;
@@ -558,6 +566,7 @@ export class InboxLog {
   #unlink(inbox: Inbox, entry: number): void {
     const { entries } = this;
     const lane = this.laneOf(inbox, entry);
+    if (lane === inbox.topics) inbox.urgencies?.removing(entries, entry);
     const next = entries.next[entry];
     const previous = entries.previous[entry];
     if (previous === 0) lane.head = next;

@@ -6,6 +6,7 @@
  */
 import { SequenceSet } from '../base/sequence-set.js';
 import { Lane } from './lane.js';
+import type { UrgencyIndex } from './urgency-index.js';
 
 /** Device numbers from here on belong to inboxes that live in memory only. */
 export const VOLATILE_NUMBER_BASE = 0x8000_0000;
@@ -79,6 +80,8 @@ export class Inbox {
   released: Set<number> | null = null;
   /** Replace keys of waiting entries. null: none has carried one. */
   keys: KeyIndex | null = null;
+  /** Of the messages by topic. null: all of them are of normal urgency. */
+  urgencies: UrgencyIndex | null = null;
   cursorDirty = false;
   touch: Touch | null = null;
 

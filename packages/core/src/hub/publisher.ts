@@ -2,6 +2,7 @@
 import { encodeUtf8, utf8Bytes } from '../base/utf8.js';
 import type { Refusal } from '../domain/device.js';
 import type { LinkCommand } from '../domain/link.js';
+import { Urgency } from '../domain/message.js';
 import type { Delivery, Publication, Qos } from '../domain/message.js';
 import type { Device, Flow } from './device-state.js';
 import { FlowState } from './device-state.js';
@@ -10,6 +11,7 @@ import type { HubCore } from './hub-core.js';
 import type { Inbox } from './inbox.js';
 import { expirySecondsOf, replaceKeyText } from './inbox-log.js';
 import type { Recipient } from './inbox-log.js';
+import { Presence } from './presence.js';
 import { RecipientFlag, RecordView } from './record.js';
 import type { RecordContent } from './record.js';
 import { RetainedMessage, encodeRetained } from './retained.js';
@@ -64,17 +66,41 @@ export class Publisher {
           : this.publish(publication, device, null);
     if (qos === 0) return;
     let { needsSync } = published;
-    if (qos === 2 && published.refusal === undefined) {
-      const { inbox } = device;
-      (inbox.inboundIds ??= new Set()).add(packetId);
-      if (this.#keepsIds(device)) {
-        this.#core.queue.putCursor(inbox);
-        needsSync = true;
-      }
-      this.#core.queue.after({ committed() {}, undo: () => inbox.releaseInbound(packetId) });
-    }
+    if (qos === 2 && published.refusal === undefined && this.#holdId(device, packetId)) needsSync = true;
     const matched = published.recipients.length > 0;
     this.#accept(flow, packetId, qos, published.refusal, matched, needsSync);
+  }
+
+  /** The device holds a QoS 2 id. True if that is to be synced before it is told so. */
+  #holdId(device: Device, packetId: number): boolean {
+    const { inbox } = device;
+    const isKept = this.#keepsIds(device);
+    (inbox.inboundIds ??= new Set()).add(packetId);
+    if (isKept) this.#core.queue.putCursor(inbox);
+    this.#core.queue.after({ committed() {}, undo: () => inbox.releaseInbound(packetId) });
+    return isKept;
+  }
+
+  /** What the device says it is doing. Kept in memory; only a QoS 2 id is stored. */
+  handleState(flow: Flow, command: LinkCommand & { kind: 'state' }): void {
+    const core = this.#core;
+    const { state, qos, packetId } = command;
+    const { device } = flow;
+    if (qos === 2 && device.inbox.inboundIds?.has(packetId)) {
+      const isUnsynced = core.queue.isCommitting || core.queue.hasOpen;
+      return this.#accept(flow, packetId, qos, undefined, true, isUnsynced);
+    }
+    if (qos === 2 && (device.inbox.inboundIds?.size ?? 0) >= core.limits.inboundQos2Max) {
+      return this.#accept(flow, packetId, qos, 'quota-exceeded', false, false);
+    }
+    const wasSleeping = flow.presence?.isSleeping(core.now) === true;
+    if (wasSleeping && device.hasUnsent) core.wakesNatural++;
+    flow.presence ??= new Presence(core.limits.wakeWindowMs);
+    flow.presence.report(core.now, state, device.inboxView.lastSequence);
+    core.deliverer.wake(device);
+    if (qos === 0) return;
+    const needsSync = qos === 2 && this.#holdId(device, packetId);
+    this.#accept(flow, packetId, qos, undefined, true, needsSync);
   }
 
   /** PUBREL: the sender's id is free again once that is synced. */
@@ -215,7 +241,7 @@ export class Publisher {
     const full: Device[] = [];
     for (const { inbox } of recipients) {
       const device = core.byNumber.get(inbox.number)!;
-      if (!this.#makeRoom(device)) full.push(device);
+      if (!this.#makeRoom(device, content.urgency as Urgency)) full.push(device);
       if (key !== null) this.#replace(device, key);
       if (expirySeconds !== 0 && expirySeconds < inbox.earliestExpirySeconds) expiring.push(device);
     }
@@ -241,21 +267,28 @@ export class Publisher {
     if (!isFixed) this.#core.endEntry(device, old, 'replaced', 'a newer message has its key');
   }
 
-  /** Makes room in a full inbox at the expense of its oldest unsent message by topic. False: there is none. */
-  #makeRoom(device: Device): boolean {
+  /**
+   * Makes room in a full inbox at the expense of the oldest unsent message by topic of the lowest urgency that waits,
+   * which is not higher than the newcomer's. False: there is none.
+   */
+  #makeRoom(device: Device, urgency: Urgency): boolean {
     const core = this.#core;
     const { inbox } = device;
     if (!device.isDurable && core.queue.log.volatileBytes >= core.limits.volatileBytesMax) return false;
     while (core.isFull(inbox)) {
-      const oldest = this.#oldestUnsent(inbox);
+      const oldest = this.#oldestUnsent(inbox, urgency);
       if (oldest === 0) return false;
       core.endEntry(device, oldest, 'dropped', 'inbox full');
     }
     return true;
   }
 
-  #oldestUnsent(inbox: Inbox): number {
+  #oldestUnsent(inbox: Inbox, urgency: Urgency): number {
     const { entries } = this.#core.queue.log;
+    if (inbox.urgencies !== null) {
+      return inbox.urgencies.oldestUnsent(entries, inbox.topics, inbox.committed, urgency);
+    }
+    if (urgency < Urgency.normal) return 0;
     let entry = inbox.topics.head;
     while (entry !== 0 && entries.flags[entry] & EntryFlag.sent) entry = entries.next[entry];
     return entry !== 0 && entries.sequence[entry] <= inbox.committed ? entry : 0;
@@ -278,6 +311,16 @@ export class Publisher {
     if (!isTakingMore) {
       this.#core.qos0Dropped++;
       return;
+    }
+    const { presence } = flow;
+    if (presence?.isSleeping(this.#core.now) === true) {
+      // It cannot wait: QoS 0 never enters the inbox.
+      if (content.urgency < Urgency.normal) {
+        this.#core.qos0Dropped++;
+        return;
+      }
+      this.#core.deliverer.countWake(this.#core.now, device, presence, content.urgency as Urgency);
+      this.#core.deliverer.wake(device);
     }
     const { topic, properties, body } = content;
     const delivery: Delivery = {

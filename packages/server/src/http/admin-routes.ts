@@ -229,6 +229,9 @@ function detailJson({ deviceId, connectedMs, ...device }: DeviceDetail): object 
     link: device.link ?? null,
     peer: device.peer ?? null,
     connectedAt: connectedMs === undefined ? null : new Date(connectedMs).toISOString(),
+    activity: device.activity ?? null,
+    windowMs: device.windowMs ?? null,
+    network: device.network ?? null,
     sessionExpirySeconds: device.sessionExpirySeconds ?? null,
     access: device.access ?? null,
   };

@@ -1,5 +1,5 @@
 /** The JSON schemas of requests and answers: they validate, serialize and make /openapi.json. */
-import { scopes, stages, urgencyNames } from '@wakeline/core/domain';
+import { activities, scopes, stages, urgencyNames } from '@wakeline/core/domain';
 import { durationPattern } from '../config/index.js';
 import { httpErrors } from './errors.js';
 import type { HttpErrorCode } from './errors.js';
@@ -140,6 +140,11 @@ const device = closed({
   link: nullable(text('protocol of the current connection')),
   peer: nullable(text('its address')),
   connectedAt: nullable(time('its start')),
+  activity: nullable(
+    text('what it says it is doing; active if it says nothing', { enum: [...activities, null] }),
+  ),
+  windowMs: nullable(count('how long it runs when it is woken, as it says')),
+  network: nullable(text('the network that it is on, as it says')),
   sessionExpirySeconds: nullable({ type: 'integer' }),
   subscriptions: { type: 'array', items: closed({ filter: text('topic filter'), qos: { type: 'integer' } }) },
   access: { ...accessRules, type: ['object', 'null'] },

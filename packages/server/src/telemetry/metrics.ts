@@ -39,6 +39,15 @@ export const metricNames = {
   wakeline_ended_replaced_total: counter('endedReplaced', 'messages replaced by a newer one undelivered'),
   wakeline_ended_dropped_total: counter('endedDropped', 'messages dropped undelivered, with a reason'),
   wakeline_qos0_dropped_total: counter('qos0Dropped', 'QoS 0 deliveries not made to a slow or absent device'),
+  wakeline_wakes_sent_normal_total: counter(
+    'wakesSentNormal',
+    'wakes sent to sleeping devices for normal urgency',
+  ),
+  wakeline_wakes_sent_high_total: counter('wakesSentHigh', 'wakes sent to sleeping devices for high urgency'),
+  wakeline_wakes_natural_total: counter(
+    'wakesNatural',
+    'times that a sleeping device woke by itself while messages waited',
+  ),
   wakeline_commits_total: counter('commits', 'commits of the store'),
   wakeline_commit_failures_total: counter('commitFailures', 'commits that the store could not make'),
   wakeline_tcp_keep_alive_listeners: { type: 'gauge', help: 'MQTT listeners that send TCP keepalives' },

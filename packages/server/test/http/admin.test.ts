@@ -33,6 +33,9 @@ const detail: DeviceDetail = {
   link: 'mqtt',
   peer: '127.0.0.1:1',
   connectedMs: 0,
+  activity: 'asleep',
+  windowMs: 5_000,
+  network: undefined,
   sessionExpirySeconds: undefined,
   subscriptions: [{ filter: 'a/#', qos: 1 }],
   access: openAccess,
@@ -59,6 +62,7 @@ describe('devices', () => {
       id: 'd',
       ...rest,
       connectedAt: '1970-01-01T00:00:00.000Z',
+      network: null,
       sessionExpirySeconds: null,
     });
   });

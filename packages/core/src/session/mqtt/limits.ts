@@ -12,6 +12,10 @@ export const mqttLimits = {
   partialRequestsMax: 100,
   /** A client with a smaller maximum packet size gets reason codes without reason strings, bytes. */
   reasonStringPacketBytesMin: 512,
+  /** A publication to `$line/state`, bytes; a larger one is refused with `payload-invalid`. */
+  stateBytesMax: 512,
+  /** The network's name in it, bytes of UTF-8. */
+  stateNetworkBytesMax: 128,
   /** Topic aliases that a 5.0 client may set; told as Topic Alias Maximum. Beyond: disconnected. */
   topicAliasesInMax: 32,
   /** Topic aliases set for one client, whatever more it takes; further topics are written out. */

@@ -84,6 +84,10 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     code: ReasonCode.packetTooLarge,
     text: 'larger than the Maximum Packet Size of CONNACK: send smaller packets',
   },
+  'payload-invalid': {
+    code: ReasonCode.payloadFormatInvalid,
+    text: 'not what is published here: {"state":"active|background|asleep","window":ms,"network":"name"}',
+  },
   'protocol-error': {
     code: ReasonCode.protocolError,
     text: 'this packet is not allowed here',

@@ -29,6 +29,7 @@ import {
   type UnsubscribePacket,
 } from '../../wire/mqtt/index.js';
 import { decoders } from './decoder-pool.js';
+import { writeDisconnect, writeSuback, writeUnsuback } from './answers.js';
 import {
   acceptingConnack,
   clientPacketBytesMax,
@@ -44,6 +45,7 @@ import { Outbox } from './outbox.js';
 import { packetIdOf, sequenceOf } from './packet-ids.js';
 import { toPublication } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
+import { awakeCommand, isOwnAct, readState, STATE_TOPIC } from './reported-state.js';
 import type { MqttSessionOptions } from './session-options.js';
 import { State } from './session-state.js';
 import {
@@ -51,18 +53,14 @@ import {
   PartialRequests,
   sortSubscribe,
   sortUnsubscribe,
-  subackCodes,
-  unsubackCodes,
   type SubscribeResults,
   type UnsubscribeResults,
   type Verdicts,
+  UNSUBSCRIBE_KEY,
 } from './subscription-requests.js';
 import { TopicAliases } from './topic-aliases.js';
 import { checkTopicName } from './topics.js';
 import { writeDelivery } from './write-delivery.js';
-
-/** UNSUBSCRIBE and SUBSCRIBE share their packet ids, but not their place among the partial requests. */
-const UNSUBSCRIBE_KEY = 0x1_0000;
 
 const PINGRESP = 0xd000;
 
@@ -86,6 +84,8 @@ export class MqttSession extends Outbox implements FlowSession {
   #clientPacketBytesMax = PACKET_BYTES_UNLIMITED;
   #wantsProblemInformation = true;
   #isWritable = true;
+  /** The device said so. */
+  #isAsleep = false;
   /** Highest sequence number this flow has sent or owes a PUBREL for. */
   #lastSequence = 0;
   /** Once a 5.0 client has published with QoS 1 or 2. */
@@ -286,6 +286,7 @@ export class MqttSession extends Outbox implements FlowSession {
   // Packets of an open flow.
 
   #handlePacket(packet: Packet): void {
+    if (this.#isAsleep && isOwnAct(packet)) this.putCommand(awakeCommand);
     switch (packet.type) {
       case 'publish':
         return this.#handlePublish(packet);
@@ -342,11 +343,19 @@ export class MqttSession extends Outbox implements FlowSession {
       // [MQTT-3.3.4-7], MQTT 5.0 §4.9
       return this.#fail('receive-maximum-exceeded');
     }
+    if (topic === STATE_TOPIC) return this.#handleState(packet);
     const isTooLarge = packet.payload.length > this.#options.messageBytesMax;
     const refusal = checkTopicName(topic) ?? (isTooLarge ? 'message-too-large' : undefined);
     if (refusal === undefined) {
       this.putCommand({ kind: 'publish', publication: toPublication(packet, topic), packetId });
     } else this.#refusePublish(qos, packetId, refusal);
+  }
+
+  #handleState({ payload, qos, packetId }: PublishPacket): void {
+    const state = readState(payload);
+    if (state === undefined) return this.#refusePublish(qos, packetId, 'payload-invalid');
+    this.#isAsleep = state.activity === 'asleep';
+    this.putCommand({ kind: 'state', state, qos, packetId });
   }
 
   /** Undefined: the alias is none that may be used here, and the flow is ended. */
@@ -370,7 +379,7 @@ export class MqttSession extends Outbox implements FlowSession {
     if (this.#version === 4) {
       // 3.1.1 has no negative answer: without any, the client keeps the message. But what is not allowed today is
       // not allowed tomorrow; closing would have the client send it again for ever. [MQTT-3.3.5-2] leaves both ways.
-      if (reason !== 'not-authorized') return this.#fail(reason);
+      if (reason !== 'not-authorized' && reason !== 'payload-invalid') return this.#fail(reason);
       encodeAck(writer, 4, qos === 1 ? 'puback' : 'pubrec', packetId);
       return;
     }
@@ -514,17 +523,11 @@ export class MqttSession extends Outbox implements FlowSession {
   }
 
   #sendSuback(packetId: number, results: SubscribeResults): void {
-    const version = this.#version;
-    const properties = this.#problem(firstRefusal(results));
-    const reasonCodes = subackCodes(version, results);
-    encodePacket(writer, { type: 'suback', packetId, reasonCodes, properties }, version);
+    writeSuback(writer, this.#version, packetId, results, this.#problem(firstRefusal(results)));
   }
 
   #sendUnsuback(packetId: number, results: UnsubscribeResults): void {
-    const version = this.#version;
-    const properties = this.#problem(firstRefusal(results));
-    const reasonCodes = unsubackCodes(results);
-    encodePacket(writer, { type: 'unsuback', packetId, reasonCodes, properties }, version);
+    writeUnsuback(writer, this.#version, packetId, results, this.#problem(firstRefusal(results)));
   }
 
   /** [MQTT-3.1.2-29]: outside CONNACK and DISCONNECT a reason string only for who wants it. */
@@ -563,9 +566,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #disconnect(reason: Refusal | undefined, code: number, text?: string): void {
     if (this.#version === 5) {
       const reasonString = text ?? (reason === undefined ? undefined : reasons[reason].text);
-      const properties =
-        reasonString !== undefined && this.#canTakeReasonString() ? { reasonString } : noProperties;
-      encodePacket(writer, { type: 'disconnect', reasonCode: code, properties }, 5);
+      writeDisconnect(writer, code, this.#canTakeReasonString() ? reasonString : undefined);
     }
     this.#end(reason);
   }

@@ -14,6 +14,9 @@ import { mqttLimits } from './limits.js';
 import { reasonCodeIn } from './reasons.js';
 import { checkFilter, isFilterValid, isSharedFilter } from './topics.js';
 
+/** UNSUBSCRIBE and SUBSCRIBE share their packet ids, but not their place among the partial requests. */
+export const UNSUBSCRIBE_KEY = 0x1_0000;
+
 /** For each filter why it is refused at once; undefined: the hub decides. */
 export type Verdicts = readonly (Refusal | undefined)[];
 

@@ -131,7 +131,7 @@ describe('PUBLISH from the client', () => {
     for (const topic of [
       '/'.repeat(limits.topicDepthMax - 1),
       'x'.repeat(limits.topicBytesMax),
-      '$line/state',
+      '$line/canary',
       'a$',
     ]) {
       assert.equal(harness.send(publishPacket({ topic })).commands.length, 1, topic);
