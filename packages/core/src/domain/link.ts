@@ -67,6 +67,8 @@ export type LinkCommand =
       readonly acknowledged: readonly number[];
       /** QoS 2 deliveries completed lately. */
       readonly completed: readonly number[];
+      /** What the device last said it is doing on the connection; undefined: nothing. */
+      readonly state?: DeviceState | undefined;
     }
   | {
       /**

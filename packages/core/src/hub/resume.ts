@@ -13,6 +13,7 @@ import type { Device } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
 import type { HubCore } from './hub-core.js';
 import { findSequence } from './lane.js';
+import { Presence } from './presence.js';
 import type { Sessions } from './sessions.js';
 
 type Resume = LinkCommand & { readonly kind: 'resume' };
@@ -36,6 +37,10 @@ export function resumeFlow(core: HubCore, sessions: Sessions, flowId: number, re
   const connectedSeconds = Math.floor(core.now.wall / 1000);
   const flow = new Flow(flowId, device, link, peer, connectedSeconds, window);
   flow.state = FlowState.open;
+  if (resume.state !== undefined) {
+    flow.presence = new Presence(core.limits.wakeWindowMs);
+    flow.presence.report(core.now, resume.state, 0);
+  }
   device.flow = flow;
   core.flows.set(flowId, flow);
   const { waiting, released } = device.inboxView;

@@ -256,4 +256,19 @@ describe('flows that outlive their hub', () => {
     await world.sync();
     assert.deepEqual(watcher.bodies, ['gone']);
   });
+
+  test('[LI-1] a device that said it is asleep is still asleep', async () => {
+    const world = new World();
+    const flow = await world.subscriber('d', 't/#', 1);
+    const state = { activity: 'asleep', windowMs: undefined, network: 'home' } as const;
+    flow.send({ kind: 'state', state, qos: 0, packetId: 0 });
+    await crashAndResume(world, flow, { state });
+    const sender = await world.connect('s');
+    sender.publish('t/x', 'low', { urgency: 1 }, 1);
+    await world.sync();
+    assert.deepEqual(flow.bodies, []);
+    sender.publish('t/x', 'normal', {}, 2);
+    await world.sync();
+    assert.deepEqual(flow.bodies, ['low', 'normal']);
+  });
 });
