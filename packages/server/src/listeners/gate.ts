@@ -48,12 +48,10 @@ interface AdmittedSocket extends Socket {
 export class Admission {
   readonly #gate: Gate;
   readonly socket: Socket;
-  /** Address by which the connection is counted; undefined until it is known (a proxy's connection). */
-  address: string | undefined = undefined;
+  /** Address by which the connection is counted; empty until it is known (a proxy's connection). */
+  address = '';
   /** Begin of the handshake under way, monotonic ms. */
   handshakeSinceMs = 0;
-  /** Told when the socket is closed, after the connection is no longer counted. */
-  onClosed: { handleClosed(): void } | undefined = undefined;
 
   constructor(gate: Gate, socket: Socket) {
     this.#gate = gate;
@@ -75,8 +73,8 @@ export class Admission {
     this.#gate.finishHandshake(this);
   }
 
-  /** The socket is closed. */
-  release(): void {
+  /** The socket is closed: the connection is no longer counted. */
+  handleClosed(): void {
     this.#gate.release(this);
   }
 }
@@ -112,19 +110,19 @@ export class Gate {
     return this.#handshakes.size;
   }
 
-  /** Takes a socket just accepted; undefined: there are too many, and it has been destroyed. */
-  admit(socket: Socket): Admission | undefined {
+  /** Takes a socket just accepted; false: there are too many, and it has been destroyed. */
+  admit(admission: Admission): boolean {
+    const { socket } = admission;
     if (this.#connections >= this.#options.connectionsMax) {
       this.counters.refusedConnectionsMax += 1;
       socket.destroy();
-      return undefined;
+      return false;
     }
     this.#connections += 1;
     this.counters.accepted += 1;
-    const admission = new Admission(this, socket);
     (socket as AdmittedSocket)[admissionKey] = admission;
     socket.on('close', handleAdmittedClose);
-    return admission;
+    return true;
   }
 
   claim(admission: Admission, address: string): boolean {
@@ -192,8 +190,8 @@ export class Gate {
 
   #unclaim(admission: Admission): void {
     const key = admission.address;
-    if (key === undefined) return;
-    admission.address = undefined;
+    if (key === '') return;
+    admission.address = '';
     const count = this.#present.get(key);
     if (count === undefined) return;
     count.connections -= 1;
@@ -229,8 +227,7 @@ function handleAdmittedClose(this: AdmittedSocket): void {
   const admission = this[admissionKey];
   if (admission === undefined) return;
   this[admissionKey] = undefined;
-  admission.release();
-  admission.onClosed?.handleClosed();
+  admission.handleClosed();
 }
 
 /** The admission of an accepted socket, e.g. when its HTTP connection becomes a WebSocket. */

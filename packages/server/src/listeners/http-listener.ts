@@ -18,8 +18,7 @@ import { plainAddress } from './addresses.js';
 import type { AddressList } from './addresses.js';
 import { isLocalRequest } from './browser-guard.js';
 import { connectionKey } from './connection-key.js';
-import { admissionOf } from './gate.js';
-import type { Admission } from './gate.js';
+import { Admission, admissionOf } from './gate.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
 import { readTlsFiles } from './tls-files.js';
@@ -128,8 +127,8 @@ class HttpFront {
   }
 
   #accept(socket: Socket): void {
-    const admission = this.#context.gate.admit(socket);
-    if (admission === undefined) return;
+    const admission = new Admission(this.#context.gate, socket);
+    if (!this.#context.gate.admit(admission)) return;
     socket.on('error', ignoreError);
     const address = plainAddress(socket.remoteAddress ?? '');
     if (address === '') {

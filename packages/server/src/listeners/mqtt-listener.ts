@@ -9,11 +9,9 @@ import type { Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { ListenerConfig } from '../config/config.js';
-import { formatAddress } from '../config/listener-url.js';
 import { peerOf } from './addresses.js';
 import type { Peer } from './addresses.js';
 import { connectionKey } from './connection-key.js';
-import type { Admission } from './gate.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
 import { readProxyHeader } from './proxy-reader.js';
@@ -53,7 +51,7 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
 
 /** A connection in its TLS handshake. */
 interface Securing {
-  readonly admission: Admission;
+  readonly flowSocket: TcpFlowSocket;
   readonly peer: Peer;
   /** Listener of the socket's close, taken off again so that no device keeps a closure. */
   readonly forget: () => void;
@@ -101,24 +99,23 @@ class MqttAcceptor {
 
   accept(socket: Socket): void {
     const { gate, proxies, limits } = this.#context;
-    const admission = gate.admit(socket);
-    if (admission === undefined) return;
+    const flowSocket = new TcpFlowSocket(gate, socket, this.isProbing);
+    if (!gate.admit(flowSocket)) return;
     const { address, port } = peerOf(socket);
     if (address === '') {
       socket.destroy();
       return;
     }
-    socket.on('error', ignoreError);
     this.#keepAlive?.apply(socket);
-    admission.beginHandshake();
+    flowSocket.beginHandshake();
     if (!proxies.has(address)) {
       if (this.#isProxyRequired) socket.destroy();
-      else this.#proceed(socket, admission, { address, port });
+      else this.#proceed(flowSocket, { address, port });
       return;
     }
     readProxyHeader(socket, limits.proxyHeaderBytesMax, (header) => {
       if (header === undefined) socket.destroy();
-      else this.#proceed(socket, admission, header.source ?? { address, port });
+      else this.#proceed(flowSocket, header.source ?? { address, port });
     });
   }
 
@@ -128,19 +125,20 @@ class MqttAcceptor {
 
   close(): void {
     this.#reloader?.stop();
-    for (const { admission } of this.#securing.values()) admission.socket.destroy();
+    for (const { flowSocket } of this.#securing.values()) flowSocket.socket.destroy();
   }
 
-  #proceed(socket: Socket, admission: Admission, peer: Peer): void {
+  #proceed(flowSocket: TcpFlowSocket, peer: Peer): void {
     // A proxy's own health check says whose connection it is: nobody's. It is not counted.
-    if (!this.#context.proxies.has(peer.address) && !admission.claim(peer.address)) return;
+    if (!this.#context.proxies.has(peer.address) && !flowSocket.claim(peer.address)) return;
+    const { socket } = flowSocket;
     if (this.#tls === undefined) {
-      this.#attach(socket, admission, peer);
+      this.#attach(flowSocket, socket, peer);
       return;
     }
     const key = connectionKey(socket);
     const forget = (): void => void this.#securing.delete(key);
-    this.#securing.set(key, { admission, peer, forget });
+    this.#securing.set(key, { flowSocket, peer, forget });
     socket.once('close', forget);
     this.#tls.emit('connection', socket);
   }
@@ -153,24 +151,16 @@ class MqttAcceptor {
       return;
     }
     entry.forget();
-    entry.admission.socket.off('close', entry.forget);
-    this.#attach(socket, entry.admission, entry.peer);
+    entry.flowSocket.socket.off('close', entry.forget);
+    this.#attach(entry.flowSocket, socket, entry.peer);
   }
 
-  #attach(socket: Socket, admission: Admission, peer: Peer): void {
-    const flowSocket = new TcpFlowSocket(
-      socket,
-      admission,
-      formatAddress(peer.address, peer.port),
-      this.isProbing,
-    );
+  #attach(flowSocket: TcpFlowSocket, stream: Socket, peer: Peer): void {
+    flowSocket.open(stream, peer);
     this.#context.attachMqtt(flowSocket);
-    socket.resume();
+    stream.resume();
   }
 }
 
 const tcpKeepAliveMissing =
   'no TCP keepalives: neither perl nor python3 is there to set them, and this Node cannot; devices keep their own';
-
-/** The socket closes by itself; a client that speaks no TLS is not worth a line in the log. */
-function ignoreError(): void {}

@@ -1,11 +1,14 @@
 /**
- * A TCP or TLS connection as a {@link FlowSocket}. Handlers are shared; the socket points back at its flow socket.
- *
- * A sleeping line keeps one listener per event at most: a second one makes Node keep a list.
+ * A TCP or TLS connection as a {@link FlowSocket}, from the accepted socket on. It is its own place in the gate's
+ * counts, and handlers are shared: beside its socket a sleeping line is this one object, and keeps one listener per
+ * event, since a second one makes Node keep a list.
  */
 import type { Socket } from 'node:net';
 import type { FlowReceiver, FlowSocket } from '../runtime/flow-socket.js';
-import type { Admission } from './gate.js';
+import type { Peer } from './addresses.js';
+import { formatAddress } from '../config/listener-url.js';
+import { Admission } from './gate.js';
+import type { Gate } from './gate.js';
 import { progressOf } from './socket-progress.js';
 
 const flowSocketKey = Symbol('flow socket');
@@ -13,71 +16,78 @@ interface OwnedSocket extends Socket {
   [flowSocketKey]?: TcpFlowSocket;
 }
 
-export class TcpFlowSocket implements FlowSocket {
-  readonly peer: string;
-  readonly isPathProbed: boolean;
+export class TcpFlowSocket extends Admission implements FlowSocket {
+  peer = '';
   receiver: FlowReceiver | undefined = undefined;
-  readonly #socket: Socket;
-  readonly #admission: Admission;
+  readonly isPathProbed: boolean;
+  /** What is read and written: the accepted socket, or TLS over it. */
+  #stream: Socket;
 
-  /** Takes the socket over; its bytes flow once the caller resumes it or returns to the event loop. */
-  constructor(socket: Socket, admission: Admission, peer: string, isPathProbed: boolean) {
-    this.peer = peer;
+  /** Nothing is read before {@link open}. */
+  constructor(gate: Gate, socket: Socket, isPathProbed: boolean) {
+    super(gate, socket);
     this.isPathProbed = isPathProbed;
-    this.#socket = socket;
-    this.#admission = admission;
-    const owned: OwnedSocket = socket;
-    owned[flowSocketKey] = this;
-    owned.on('data', handleData);
-    // Node's own listener only forbids to write from then on, and ours destroys.
-    owned.removeAllListeners('end');
-    owned.on('end', handleEnd);
-    if (socket === admission.socket) admission.onClosed = this;
-    else owned.on('close', handleClose);
-    owned.removeAllListeners('error');
-    owned.on('error', handleError);
+    this.#stream = socket;
+    socket.on('error', ignoreError);
   }
 
-  get address(): string {
-    return this.#admission.address ?? '';
+  /** Its bytes flow from here on, once the caller has set {@link receiver} and resumed it. */
+  open(stream: Socket, peer: Peer): void {
+    const text = formatAddress(peer.address, peer.port);
+    // Looking into a text that was put together makes it one piece, which is smaller.
+    text.charCodeAt(0);
+    this.peer = text;
+    this.#stream = stream;
+    const owned: OwnedSocket = stream;
+    owned[flowSocketKey] = this;
+    owned.on('data', handleData);
+    owned.on('end', handleEnd);
+    if (stream === this.socket) return;
+    owned.on('close', handleClose);
+    owned.on('error', ignoreError);
   }
 
   get unsentBytes(): number {
-    return this.#socket.writableLength;
+    return this.#stream.writableLength;
   }
 
   write(bytes: Uint8Array): void {
-    const socket = this.#socket;
-    if (!socket.writable) return;
-    if (!socket.write(bytes) && socket.listenerCount('drain') === 0) socket.on('drain', handleDrain);
+    const stream = this.#stream;
+    if (!stream.writable) return;
+    if (!stream.write(bytes) && stream.listenerCount('drain') === 0) stream.on('drain', handleDrain);
   }
 
   progressMark(): number {
-    return progressOf(this.#socket);
+    return progressOf(this.#stream);
   }
 
   handleOpened(): void {
-    this.#admission.finishHandshake();
+    this.finishHandshake();
   }
 
   pause(): void {
-    this.#socket.pause();
+    this.#stream.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#stream.resume();
   }
 
   end(): void {
-    this.#socket.end();
+    this.#stream.end();
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    this.#stream.destroy();
   }
 
-  /** The connection is gone. */
-  handleClosed(): void {
+  override handleClosed(): void {
+    super.handleClosed();
+    this.tellClosed();
+  }
+
+  /** The flow hears it once, whichever of the two sockets is closed first. */
+  tellClosed(): void {
     const { receiver } = this;
     this.receiver = undefined;
     receiver?.handleSocketClosed();
@@ -98,8 +108,8 @@ function handleEnd(this: OwnedSocket): void {
 }
 
 function handleClose(this: OwnedSocket): void {
-  this[flowSocketKey]?.handleClosed();
+  this[flowSocketKey]?.tellClosed();
 }
 
 /** `close` follows and says all that matters: a broken connection is nobody's fault. */
-function handleError(): void {}
+function ignoreError(): void {}

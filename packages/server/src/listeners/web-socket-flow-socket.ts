@@ -55,7 +55,7 @@ export class WebSocketFlowSocket implements FlowSocket {
   }
 
   get address(): string {
-    return this.#admission.address ?? '';
+    return this.#admission.address;
   }
 
   get unsentBytes(): number {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import { Gate } from '../../src/listeners/gate.js';
+import { Admission, Gate } from '../../src/listeners/gate.js';
 import type { GateOptions } from '../../src/listeners/gate.js';
 import { ManualClock } from '../runtime/fakes.js';
 
@@ -30,7 +30,8 @@ function makeGate(options: Partial<GateOptions> = {}) {
   });
   const arrive = (address: string): { socket: DoorSocket; finish: () => void } => {
     const socket = new DoorSocket();
-    const admission = gate.admit(socket as unknown as Socket);
+    const made = new Admission(gate, socket as unknown as Socket);
+    const admission = gate.admit(made) ? made : undefined;
     if (admission?.claim(address) === true) admission.beginHandshake();
     return { socket, finish: () => admission?.finishHandshake() };
   };
