@@ -40,7 +40,7 @@ Options of all modes but null
   --protocol 3.1.1 | 5           --receive-maximum N (MQTT 5)
   --prefix load                  begins client ids and topics; another one for each run on one server
   --payload 200                  bytes of a message, at least 24
-  --connects-in-flight 200
+  --connects-in-flight 100
   --sources 16                   on loopback: connections come from so many addresses (0: from one, the kernel's)
   --timeout 60                   seconds without progress after which a run has failed
   --server-pid PID[,PID...]      tells the CPU seconds and the resident memory of these processes as well
@@ -73,7 +73,7 @@ Common::Common(Options& options) : server(options.text("server-pid", "")) {
   if (protocol != "3.1.1" && protocol != "5") fail("--protocol is 3.1.1 or 5");
   version = protocol == "5" ? mqtt::kV5 : mqtt::kV311;
   prefix = options.text("prefix", "load");
-  connectsInFlight = options.number("connects-in-flight", 200);
+  connectsInFlight = options.number("connects-in-flight", 100);
   payloadBytes = options.number("payload", 200);
   if (payloadBytes < sizeof(mqtt::Stamp)) fail("--payload is at least " + std::to_string(sizeof(mqtt::Stamp)));
   timeoutNs = static_cast<int64_t>(options.real("timeout", 60) * 1e9);

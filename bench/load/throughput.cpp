@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <unordered_set>
 #include <vector>
 
 #include "modes.hpp"
@@ -85,7 +86,7 @@ class Publisher final : public Client {
 class Subscriber final : public Client {
  public:
   Subscriber(Loop& loop, ClientOptions options, Traffic& traffic, size_t publishers, size_t publisherStep)
-      : Client(loop, std::move(options)), traffic_(traffic), step_(publisherStep), expected_(publishers, 0) {}
+      : Client(loop, std::move(options)), traffic_(traffic), step_(publisherStep), streams_(publishers) {}
 
   /** Answered when the server has read all acknowledgements before it. */
   void ping() {
@@ -94,23 +95,34 @@ class Subscriber final : public Client {
   }
 
  private:
+  struct Stream {
+    uint64_t expected = 0;
+    /** Missing below `expected`: lost, or still to come out of order. */
+    std::unordered_set<uint64_t> overtaken;
+  };
+
   void onPublish(const mqtt::Publish& publish) override {
     if (publish.qos == 1) {
       mqtt::appendPuback(out, publish.id);
       touch();
     }
     mqtt::Stamp stamp;
-    if (!publish.stamp(stamp) || stamp.publisher / step_ >= expected_.size()) {
+    if (!publish.stamp(stamp) || stamp.publisher / step_ >= streams_.size()) {
       traffic_.foreign++;
       return;
     }
-    uint64_t& expected = expected_[stamp.publisher / step_];
-    if (stamp.sequence < expected) {
-      traffic_.duplicates++;
-      return;
+    Stream& stream = streams_[stamp.publisher / step_];
+    if (stamp.sequence < stream.expected) {
+      // One that was overtaken and comes late, or one that came before.
+      if (stream.overtaken.erase(stamp.sequence) == 0) {
+        traffic_.duplicates++;
+        return;
+      }
+    } else {
+      if (stamp.sequence > stream.expected) traffic_.outOfOrder++;
+      for (; stream.expected < stamp.sequence; stream.expected++) stream.overtaken.insert(stream.expected);
+      stream.expected++;
     }
-    if (stamp.sequence > expected) traffic_.outOfOrder++;
-    expected = stamp.sequence + 1;
     traffic_.delivered++;
     if (traffic_.isSampling) traffic_.latenciesNs.push_back(loop_.turnNs() - stamp.sentNs);
   }
@@ -120,8 +132,8 @@ class Subscriber final : public Client {
   Traffic& traffic_;
   /** Publisher `p` sends to subscriber `p mod step`, so `p / step` numbers those of one subscriber. */
   const size_t step_;
-  /** The next sequence number of each of its publishers. */
-  std::vector<uint64_t> expected_;
+  /** One for each of its publishers. */
+  std::vector<Stream> streams_;
 };
 
 /** Sends one message when told, and counts the acknowledgements. */
@@ -169,8 +181,11 @@ struct Amount {
   uint64_t messages;
 };
 
-/** Publishes and waits until all is acknowledged and, if there are subscribers, delivered. */
-void runPhase(Common& common, Traffic& traffic, Publishers& publishers, const Amount& amount, bool areDelivered) {
+/**
+ * Publishes and waits until all is acknowledged and, if there are subscribers, delivered. Returns the moment of the
+ * last progress: the caller tells what is still missing then.
+ */
+int64_t runPhase(Common& common, Traffic& traffic, Publishers& publishers, const Amount& amount, bool areDelivered) {
   traffic.round++;
   traffic.isPublishing = true;
   traffic.budget = amount.messages;
@@ -191,10 +206,11 @@ void runPhase(Common& common, Traffic& traffic, Publishers& publishers, const Am
     progress.tell("%llu sent, %llu acknowledged, %llu delivered", static_cast<unsigned long long>(traffic.sent),
                   static_cast<unsigned long long>(traffic.acknowledged),
                   static_cast<unsigned long long>(traffic.delivered));
-    if (now - lastProgressNs > common.timeoutNs) break;  // the caller tells what is missing
+    if (now - lastProgressNs > common.timeoutNs) break;
   }
   traffic.isPublishing = false;
   if (traffic.sent == sentBefore) fail("nothing was sent");
+  return lastProgressNs;
 }
 
 Amount amountOf(Options& options) {
@@ -247,12 +263,16 @@ int runPairs(Options& options) {
   traffic.isSampling = true;
   Measurement measurement(common.server);
   measurement.begin();
-  runPhase(common, traffic, publishers, amount, true);
-  for (const auto& subscriber : subscribers) subscriber->ping();
-  const int64_t deadlineNs = clockNs() + common.timeoutNs;
-  while (traffic.pongs < subscribers.size() && common.loop.turnNs() < deadlineNs) common.loop.turn(10'000'000);
-  measurement.end();
-  if (traffic.pongs < subscribers.size()) fail("not all subscribers got their PINGRESP");
+  const int64_t lastNs = runPhase(common, traffic, publishers, amount, true);
+  if (traffic.isSettled(true)) {
+    for (const auto& subscriber : subscribers) subscriber->ping();
+    const int64_t deadlineNs = clockNs() + common.timeoutNs;
+    while (traffic.pongs < subscribers.size() && common.loop.turnNs() < deadlineNs) common.loop.turn(10'000'000);
+    if (traffic.pongs < subscribers.size()) fail("not all subscribers got their PINGRESP");
+    measurement.end();
+  } else {
+    measurement.endAt(lastNs);
+  }
 
   Report report("pairs");
   report.addCount("publishers", publisherCount);
@@ -293,8 +313,7 @@ int runAbsent(Options& options) {
   const uint64_t before = traffic.acknowledged;
   Measurement measurement(common.server);
   measurement.begin();
-  runPhase(common, traffic, publishers, amount, false);
-  measurement.end();
+  measurement.endAt(runPhase(common, traffic, publishers, amount, false));
 
   Report report("absent");
   report.addCount("devices", devices);

@@ -1,0 +1,262 @@
+#!/usr/bin/env node
+/**
+ * The MQTT link beside what a user would pick instead: Wakeline, mosquitto, aedes with and without a disk, and bare
+ * Node sockets, in turn, on the same work, in one run. See bench/README.md. Needs a build (`npm run build`).
+ *
+ *     node bench/mqtt.mjs [--only CASE,...] [--servers NAME,...] [--rounds 3] [--quick] [--json]
+ */
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { cases } from './mqtt/cases.mjs';
+import { measureDisk } from './mqtt/disk.mjs';
+import { Generator } from './mqtt/generator.mjs';
+import { plot } from './mqtt/plot.mjs';
+import { buildGenerator, makeDirectory, removeDirectory, runToEnd } from './mqtt/processes.mjs';
+import { formatCeiling, formatFigure, formatReport, median, summarize } from './mqtt/report.mjs';
+import { RunningServer, servers, whyMissing } from './mqtt/servers.mjs';
+
+const bench = fileURLToPath(new URL('.', import.meta.url));
+const HELP = `node bench/mqtt.mjs [option]...
+
+  --only CASE,...      only these cases, or groups of them
+  --servers NAME,...   only these servers
+  --rounds N           rounds of each case; medians are told (3)
+  --in-flight N        messages that a server may have under way to one subscriber (1000)
+  --up FLAGS           more flags for wakeline up, as one argument
+  --quick              short cases, to see that all works; figures are not to be quoted
+  --directory DIR      where servers keep their data: a real disk (${tmpdir()})
+  --results DIR        where a JSON line is added and the plot is written (bench/results)
+  --plot               only draws the plot again, from the last line
+  --json               the JSON line on stdout instead of the table
+  --list               cases and servers
+
+Servers: ${Object.keys(servers).join(', ')}.
+`;
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    servers: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    'in-flight': { type: 'string', default: '1000' },
+    up: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false },
+    directory: { type: 'string', default: tmpdir() },
+    results: { type: 'string', default: join(bench, 'results') },
+    plot: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const isTerminal = process.stderr.isTTY === true;
+
+function log(line) {
+  process.stderr.write(isTerminal ? `\r\x1b[K${line}\n` : `${line}\n`);
+}
+
+/** The generator's own progress: shown in passing. */
+function logPassing(line) {
+  if (isTerminal) process.stderr.write(`\r\x1b[K  ${line.slice(0, 100)}`);
+}
+
+function chosen(list, all, what) {
+  if (list === undefined) return all;
+  const names = list.split(',');
+  const known = new Set(all.flatMap((item) => (typeof item === 'string' ? [item] : [item.name, item.group])));
+  const unknown = names.find((name) => !known.has(name));
+  if (unknown !== undefined) throw new Error(`unknown ${what} '${unknown}'; --list shows them`);
+  return all.filter((item) =>
+    typeof item === 'string' ? names.includes(item) : names.includes(item.name) || names.includes(item.group),
+  );
+}
+
+/** Servers that are there; packages of peers are installed when they are missing. */
+async function availableServers(names) {
+  const present = [];
+  for (const name of names) {
+    if (servers[name].needsPackages && (await whyMissing(name)) !== undefined) {
+      log('installing the packages of bench/package.json');
+      await runToEnd('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: bench });
+    }
+    const why = await whyMissing(name);
+    if (why === undefined) present.push(name);
+    else log(`left out: ${servers[name].title}: ${why}`);
+  }
+  return present;
+}
+
+/** A certificate for this run, of a key type that mosquitto and Node both take. */
+async function makeCertificate(directory) {
+  const tls = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') };
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', tls.key];
+  const result = await runToEnd('openssl', [
+    'req',
+    '-x509',
+    '-days',
+    '2',
+    ...subject,
+    ...key,
+    '-out',
+    tls.cert,
+  ]);
+  if (result.code !== 0) throw new Error(`openssl made no certificate: ${result.stderr}`);
+  return tls;
+}
+
+/** One case, one server, one round: figures, or `failed` with the reason. */
+async function runOne(item, name, round, setting) {
+  const { generator, base, tls, inFlight, isQuick, upFlags } = setting;
+  const directory = await makeDirectory(base);
+  let server;
+  try {
+    const serverSetup = { name, directory, inFlight, upFlags, tls: item.isTls ? tls : undefined };
+    server = await RunningServer.start(serverSetup);
+    const load = async (mode, more, tolerance) => {
+      const pids = (await server.pids()).join(',');
+      return generator.run(mode, { port: server.port, 'server-pid': pids, ...more }, tolerance);
+    };
+    const idle = (connections) =>
+      generator.idle({ port: server.port, connections }, item.isTls ? tls : undefined);
+    const seconds = (full) => (isQuick ? Math.min(full, 2) : full);
+    return await item.run({ server, generator, load, idle, seconds, isQuick });
+  } catch (error) {
+    return { failed: `round ${round + 1}: ${error.message} ${server?.errors ?? ''}`.trim().slice(0, 500) };
+  } finally {
+    await server?.kill();
+    await removeDirectory(directory);
+  }
+}
+
+/** The generator's ceiling in the cases whose rates it might bound. */
+async function measureCeiling(generator, items, isQuick) {
+  const ceiling = {};
+  for (const item of items.filter(({ group }) => group === 'throughput' || group === 'connects')) {
+    const server = await generator.startNull();
+    try {
+      const load = (mode, more) =>
+        generator.run(mode, { port: server.port, 'server-pid': String(server.pid), ...more });
+      let raw;
+      const figures = await item.run({
+        load: async (mode, more) => (raw = await load(mode, more)),
+        seconds: (full) => (isQuick ? 1 : full),
+        isQuick,
+      });
+      ceiling[item.name] = { ...figures, generatorCpuUsPerMessage: raw.generatorCpuUsPerMessage };
+      log(`null server · ${item.title} · ${formatFigure(item.figure, figures[item.figure])}`);
+    } finally {
+      await server.end();
+    }
+  }
+  return ceiling;
+}
+
+async function measure() {
+  const items = chosen(options.only, cases, 'case');
+  const names = await availableServers(chosen(options.servers, Object.keys(servers), 'server'));
+  const rounds = Number(options.rounds);
+  const inFlight = Number(options['in-flight']);
+  const isQuick = options.quick;
+  const upFlags = options.up.split(' ').filter((flag) => flag !== '');
+  const generator = new Generator(await buildGenerator(log), logPassing);
+  const base = await makeDirectory(options.directory);
+  try {
+    const tls = items.some(({ isTls }) => isTls) ? await makeCertificate(base) : undefined;
+    const setting = { generator, base, tls, inFlight, isQuick, upFlags };
+    const at = new Date().toISOString();
+    const ceiling = await measureCeiling(generator, items, isQuick);
+    const tasks = [];
+    for (let round = 0; round < rounds; round++) {
+      for (const item of items.filter((candidate) => round < (candidate.rounds ?? rounds))) {
+        const taking = names.filter((name) => item.servers?.includes(name) ?? servers[name].isBroker);
+        // Each round begins with another server: none has always the colder machine.
+        for (let index = 0; index < taking.length; index++)
+          tasks.push({ item, round, name: taking[(index + round) % taking.length] });
+      }
+    }
+    const disks = [measureDisk(base)];
+    const all = {};
+    const beginMs = performance.now();
+    for (const [index, { item, round, name }] of tasks.entries()) {
+      const figures = await runOne(item, name, round, setting);
+      ((all[item.name] ??= {})[name] ??= []).push(figures);
+      const leftMin = (((performance.now() - beginMs) / (index + 1)) * (tasks.length - index - 1)) / 60_000;
+      const told = figures.failed ?? formatFigure(item.figure, figures[item.figure]);
+      const place = `[${index + 1}/${tasks.length}, ${leftMin.toFixed(0)} min left]`;
+      log(`${place} round ${round + 1} · ${item.title} · ${servers[name].title}: ${told}`);
+      if (index === tasks.length - 1 || tasks[index + 1].round !== round) disks.push(measureDisk(base));
+    }
+    const results = {};
+    for (const [caseName, byServer] of Object.entries(all)) {
+      results[caseName] = {};
+      for (const name of names)
+        if (byServer[name] !== undefined) results[caseName][name] = summarize(byServer[name]);
+    }
+    const versions = {};
+    for (const name of names) versions[name] = await servers[name].version();
+    const disk = {};
+    for (const figure of Object.keys(disks[0])) disk[figure] = median(disks.map((one) => one[figure]));
+    const machine = {
+      cores: cpus().length,
+      processor: cpus()[0]?.model.trim() ?? '',
+      memoryBytes: totalmem(),
+      kernel: release(),
+      node: process.version,
+    };
+    const setup = { rounds, inFlight, upFlags, isQuick, only: options.only ?? null };
+    return { bench: 'mqtt', at, ...setup, machine, servers: names, versions, disk, ceiling, results };
+  } finally {
+    await removeDirectory(base);
+  }
+}
+
+async function writePlot(run) {
+  const path = join(options.results, 'mqtt.svg');
+  await writeFile(path, plot(run, servers));
+  log(`wrote ${path}`);
+}
+
+async function main() {
+  if (options.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  if (options.list) {
+    for (const { name, group, title } of cases) console.log(`${group.padEnd(12)}${name.padEnd(22)}${title}`);
+    for (const [name, { title }] of Object.entries(servers))
+      console.log(`server      ${name.padEnd(22)}${title}`);
+    return;
+  }
+  const lines = join(options.results, 'mqtt.jsonl');
+  if (options.plot) {
+    const last = (await readFile(lines, 'utf8')).trim().split('\n').at(-1);
+    await writePlot(JSON.parse(last));
+    return;
+  }
+  const run = await measure();
+  await mkdir(options.results, { recursive: true });
+  const line = JSON.stringify(run);
+  await appendFile(lines, `${line}\n`);
+  // A part of the cases is no picture of the whole.
+  if (options.only === undefined && !options.quick) await writePlot(run);
+  if (options.json) {
+    console.log(line);
+    return;
+  }
+  if (Object.keys(run.ceiling).length > 0) console.log(`${formatCeiling(run, cases)}\n`);
+  console.log(formatReport(run, cases, servers));
+  const { fdatasyncMsP50, fdatasyncMsP99 } = run.disk;
+  console.log(
+    `\nThe disk itself: fdatasync of 4 KiB p50 ${formatFigure('Ms', fdatasyncMsP50)}, p99 ${formatFigure('Ms', fdatasyncMsP99)}`,
+  );
+}
+
+await main().catch((error) => {
+  log(`bench/mqtt: ${error.message}`);
+  process.exitCode = 1;
+});
