@@ -5,6 +5,7 @@
  * and the inbox of a device to which nothing happens is put away as a few numbers.
  */
 import { getI32, putU32 } from '../base/u32.js';
+import { SESSION_NEVER_EXPIRES } from '../domain/device.js';
 import type { AccessRules } from '../domain/device.js';
 import type { FlowId, LinkCommand, LinkEvent, Will } from '../domain/link.js';
 import type { Access } from './access.js';
@@ -171,7 +172,8 @@ export interface Absence {
 
 /** A base class and not a part, to spare each sleeping device one more object. */
 export class Session extends SubscriptionSet<Device> {
-  expirySeconds: number;
+  /** -1 stands for never: a small number, where the protocol's own value would take memory of its own. */
+  #expirySeconds = 0;
   /** Filters below `$line/inbox/`; null: none. */
   inboxFilters: string[] | null = null;
   will: Will | undefined;
@@ -183,14 +185,26 @@ export class Session extends SubscriptionSet<Device> {
     this.expirySeconds = expirySeconds;
   }
 
+  get expirySeconds(): number {
+    return this.#expirySeconds < 0 ? SESSION_NEVER_EXPIRES : this.#expirySeconds;
+  }
+
+  set expirySeconds(value: number) {
+    this.#expirySeconds = value === SESSION_NEVER_EXPIRES ? -1 : value;
+  }
+
   /** Whether it outlives its connection, and so the server. */
   get isDurable(): boolean {
-    return this.expirySeconds > 0;
+    return this.#expirySeconds !== 0;
   }
 }
 
 export const FlowState = { opening: 0, open: 1, ended: 2 } as const;
 export type FlowState = (typeof FlowState)[keyof typeof FlowState];
+
+const STATE_MASK = 3;
+const WRITABLE = 4;
+const READY = 8;
 
 /** What a turn collects for one flow. */
 export interface FlowEvents {
@@ -208,9 +222,6 @@ export class Flow {
   readonly connectedSeconds: number;
   /** Unacknowledged deliveries it takes at once. */
   readonly window: number;
-  state: FlowState = FlowState.opening;
-  isWritable = true;
-  isReady = false;
   /** Events of this turn; null: none. */
   events: FlowEvents | null = null;
   /** Commands that came before `opened` left; null: none. */
@@ -219,6 +230,8 @@ export class Flow {
   presence: Presence | null = null;
   /** Answers that wait for a commit: later ones must queue behind them. */
   pendingAnswers = 0;
+  /** State, and the flags below: a field each would cost every sleeping device eight bytes. */
+  #bits = FlowState.opening | WRITABLE;
 
   constructor(
     id: FlowId,
@@ -234,5 +247,30 @@ export class Flow {
     this.peer = peer;
     this.connectedSeconds = connectedSeconds;
     this.window = window;
+  }
+  get state(): FlowState {
+    return (this.#bits & STATE_MASK) as FlowState;
+  }
+
+  set state(value: FlowState) {
+    this.#bits = (this.#bits & ~STATE_MASK) | value;
+  }
+
+  /** Its socket takes more. */
+  get isWritable(): boolean {
+    return (this.#bits & WRITABLE) !== 0;
+  }
+
+  set isWritable(value: boolean) {
+    this.#bits = value ? this.#bits | WRITABLE : this.#bits & ~WRITABLE;
+  }
+
+  /** The deliverer is to look at it. */
+  get isReady(): boolean {
+    return (this.#bits & READY) !== 0;
+  }
+
+  set isReady(value: boolean) {
+    this.#bits = value ? this.#bits | READY : this.#bits & ~READY;
   }
 }

@@ -5,62 +5,72 @@
 import type { ByteWriter } from '../../base/index.js';
 import type { LinkCommand, Refusal, SessionOutput } from '../../domain/index.js';
 
-export abstract class Outbox {
+/** What is to be polled. */
+interface Pending {
   /** `authenticate` or `close`: never both. */
-  #control: SessionOutput | null = null;
-  #commands: LinkCommand[] | null = null;
-  #unsent: Uint8Array | null = null;
+  control: SessionOutput | null;
+  commands: LinkCommand[] | null;
+  unsent: Uint8Array | null;
+}
+
+export abstract class Outbox {
+  /** null: nothing, as with every sleeping line. */
+  #pending: Pending | null = null;
 
   /** The next output; undefined when there is none. Drain after each `handle*`. */
   pollOutput(): SessionOutput | undefined {
-    if (this.#control?.kind === 'authenticate') return this.#takeControl();
-    if (this.#commands !== null) {
-      const commands = this.#commands;
-      this.#commands = null;
+    const pending = this.#pending;
+    if (pending === null) return undefined;
+    const { control, commands, unsent } = pending;
+    if (control?.kind === 'authenticate') {
+      pending.control = null;
+      return control;
+    }
+    if (commands !== null) {
+      pending.commands = null;
       return { kind: 'commands', commands };
     }
-    if (this.#unsent !== null) {
-      const bytes = this.#unsent;
-      this.#unsent = null;
-      return { kind: 'write', bytes };
+    if (unsent !== null) {
+      pending.unsent = null;
+      return { kind: 'write', bytes: unsent };
     }
-    return this.#takeControl();
+    this.#pending = null;
+    return control ?? undefined;
   }
 
-  #takeControl(): SessionOutput | undefined {
-    const output = this.#control ?? undefined;
-    this.#control = null;
-    return output;
+  get #begun(): Pending {
+    return (this.#pending ??= { control: null, commands: null, unsent: null });
   }
 
   protected putAuthenticate(output: SessionOutput): void {
-    this.#control = output;
+    this.#begun.control = output;
   }
 
   protected putCommand(command: LinkCommand): void {
-    (this.#commands ??= []).push(command);
+    (this.#begun.commands ??= []).push(command);
   }
 
   /** Nobody waits for the answer any more. */
   protected takeBackAuthenticate(): void {
-    if (this.#control?.kind === 'authenticate') this.#control = null;
+    if (this.#pending?.control?.kind === 'authenticate') this.#pending.control = null;
   }
 
   /** Takes out what a turn wrote. A driver that gives several inputs before it polls gets one write all the same. */
   protected putWritten(writer: ByteWriter): void {
     if (writer.length === 0) return;
     const bytes = writer.take();
-    if (this.#unsent === null) {
-      this.#unsent = bytes;
+    const pending = this.#begun;
+    if (pending.unsent === null) {
+      pending.unsent = bytes;
       return;
     }
-    const joined = new Uint8Array(this.#unsent.length + bytes.length);
-    joined.set(this.#unsent);
-    joined.set(bytes, this.#unsent.length);
-    this.#unsent = joined;
+    const joined = new Uint8Array(pending.unsent.length + bytes.length);
+    joined.set(pending.unsent);
+    joined.set(bytes, pending.unsent.length);
+    pending.unsent = joined;
   }
 
   protected putClose(reason: Refusal | undefined): void {
-    this.#control = { kind: 'close', reason };
+    this.#begun.control = { kind: 'close', reason };
   }
 }

@@ -1,3 +1,13 @@
+/**
+ * The parts of a session's state that need no field of their own: yes or no, and what few connections ever have. A
+ * field costs every sleeping line eight bytes.
+ */
+import type { ProtocolVersion } from '../../wire/mqtt/index.js';
+import type { InboundWindow } from './inbound-window.js';
+import { Outbox } from './outbox.js';
+import type { PartialRequests } from './subscription-requests.js';
+import type { TopicAliases } from './topic-aliases.js';
+
 /** Where an MQTT connection is between its first byte and its close. */
 export const State = {
   /** Nothing is known of the peer. */
@@ -10,3 +20,78 @@ export const State = {
   closed: 4,
 } as const;
 export type State = (typeof State)[keyof typeof State];
+
+const Flag = { version5: 1, durable: 2, wantsProblemInformation: 4, full: 8, asleep: 16 } as const;
+
+/** What only some connections have. */
+export interface RareParts {
+  /** Once a 5.0 client has published with QoS 1 or 2. */
+  inbound: InboundWindow | null;
+  partialRequests: PartialRequests | null;
+  /** Once a 5.0 client uses or takes topic aliases. */
+  aliases: TopicAliases | null;
+}
+
+/** A base class and not a part, as {@link Outbox}. */
+export abstract class SessionState extends Outbox {
+  #flags: number = Flag.wantsProblemInformation;
+  /** null: none of them. */
+  protected rare: RareParts | null = null;
+
+  /** To be written to. */
+  protected get rareParts(): RareParts {
+    return (this.rare ??= { inbound: null, partialRequests: null, aliases: null });
+  }
+
+  /** The version of CONNECT, even of one that was refused: that in which to answer. */
+  protected get version(): ProtocolVersion {
+    return this.#has(Flag.version5) ? 5 : 4;
+  }
+
+  protected set version(value: ProtocolVersion) {
+    this.#put(Flag.version5, value === 5);
+  }
+
+  /** The session is to outlive the connection: CONNECT gave an expiry other than 0. */
+  protected get isDurable(): boolean {
+    return this.#has(Flag.durable);
+  }
+
+  protected set isDurable(value: boolean) {
+    this.#put(Flag.durable, value);
+  }
+
+  protected get wantsProblemInformation(): boolean {
+    return this.#has(Flag.wantsProblemInformation);
+  }
+
+  protected set wantsProblemInformation(value: boolean) {
+    this.#put(Flag.wantsProblemInformation, value);
+  }
+
+  /** The socket takes more. */
+  protected get isWritable(): boolean {
+    return !this.#has(Flag.full);
+  }
+
+  protected set isWritable(value: boolean) {
+    this.#put(Flag.full, !value);
+  }
+
+  /** The device said so. */
+  protected get isAsleep(): boolean {
+    return this.#has(Flag.asleep);
+  }
+
+  protected set isAsleep(value: boolean) {
+    this.#put(Flag.asleep, value);
+  }
+
+  #has(flag: number): boolean {
+    return (this.#flags & flag) !== 0;
+  }
+
+  #put(flag: number, value: boolean): void {
+    this.#flags = value ? this.#flags | flag : this.#flags & ~flag;
+  }
+}

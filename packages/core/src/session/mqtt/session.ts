@@ -23,7 +23,6 @@ import {
   type Malformed,
   type Packet,
   type Properties,
-  type ProtocolVersion,
   type PublishPacket,
   type SubscribePacket,
   type UnsubscribePacket,
@@ -41,13 +40,12 @@ import {
 } from './handshake.js';
 import { InboundWindow } from './inbound-window.js';
 import { mqttLimits } from './limits.js';
-import { Outbox } from './outbox.js';
 import { packetIdOf, sequenceOf } from './packet-ids.js';
 import { toPublication } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
 import { awakeCommand, isOwnAct, readState, STATE_TOPIC } from './reported-state.js';
 import type { MqttSessionOptions } from './session-options.js';
-import { State } from './session-state.js';
+import { SessionState, State } from './session-state.js';
 import {
   firstRefusal,
   PartialRequests,
@@ -67,32 +65,20 @@ const PINGRESP = 0xd000;
 /** Shared by all sessions. Reset at the start of each input: an assertion must not leave bytes to the next flow. */
 const writer = new ByteWriter(16 * 1024);
 
-export class MqttSession extends Outbox implements FlowSession {
+export class MqttSession extends SessionState implements FlowSession {
   readonly #options: MqttSessionOptions;
   /** Until CONNACK. */
   #opening: Opening | null;
   /** Until CONNACK, and while a packet has begun to arrive; else one that all sessions share is taken for a read. */
   #decoder: MqttDecoder | null;
-  #version: ProtocolVersion = 4;
   #state: State = State.awaitingConnect;
   /** Monotonic ms: the start, later the last sign of life. A whole number takes no memory of its own. */
   #lastSeenMs: number;
   /** 0: without a keep alive. */
   #silenceMsMax = 0;
-  /** The session is to outlive the connection: CONNECT gave an expiry other than 0. */
-  #isDurable = false;
   #clientPacketBytesMax = PACKET_BYTES_UNLIMITED;
-  #wantsProblemInformation = true;
-  #isWritable = true;
-  /** The device said so. */
-  #isAsleep = false;
   /** Highest sequence number this flow has sent or owes a PUBREL for. */
   #lastSequence = 0;
-  /** Once a 5.0 client has published with QoS 1 or 2. */
-  #inbound: InboundWindow | null = null;
-  #partialRequests: PartialRequests | null = null;
-  /** Once a 5.0 client uses or takes topic aliases. */
-  #aliases: TopicAliases | null = null;
 
   /**
    * @param now when the connection was accepted: the time for CONNECT runs from here.
@@ -112,7 +98,7 @@ export class MqttSession extends Outbox implements FlowSession {
    * not read what it is sent: what is not read costs the peer's memory, not ours.
    */
   get wantsInput(): boolean {
-    return this.#isWritable && (this.#state === State.awaitingConnect || this.#state === State.open);
+    return this.isWritable && (this.#state === State.awaitingConnect || this.#state === State.open);
   }
 
   /** Whether nothing more will come out, apart from outputs not polled yet. */
@@ -135,7 +121,7 @@ export class MqttSession extends Outbox implements FlowSession {
         if (this.#state !== State.authenticating) break;
         this.#state = State.opening;
         this.putCommand(openCommand(this.#opening!.handshake!, this.#opening!.peer, input.identity));
-        if (!this.#isWritable) this.putCommand({ kind: 'writable', writable: false });
+        if (!this.isWritable) this.putCommand({ kind: 'writable', writable: false });
         break;
       case 'denied':
         if (this.#state === State.authenticating) this.#refuseConnect(input.reason);
@@ -179,7 +165,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #handleBytes(now: InstantMs, chunk: Uint8Array): void {
     const opening = this.#opening;
     if (opening !== null && opening.handshake !== null) return this.#keepEarly(opening, chunk);
-    const decoder = (this.#decoder ??= decoders.take(this.#version, this.#options.maxPacketBytes));
+    const decoder = (this.#decoder ??= decoders.take(this.version, this.#options.maxPacketBytes));
     decoder.push(chunk);
     this.#readPackets(now, decoder, chunk.length);
     if (this.#state !== State.open || decoder.partialBytes > 0) return;
@@ -192,7 +178,7 @@ export class MqttSession extends Outbox implements FlowSession {
     for (let packet = decoder.next(); packet !== undefined; packet = decoder.next()) {
       isAlive = true;
       // Set by CONNECT, even by one that is refused: the version in which to answer.
-      this.#version = decoder.protocolVersion;
+      this.version = decoder.protocolVersion;
       if (packet.type === 'malformed') {
         this.#handleMalformed(packet);
         return;
@@ -229,7 +215,7 @@ export class MqttSession extends Outbox implements FlowSession {
       // A second CONNECT may be of a version that is not spoken, which DISCONNECT has no code for.
       const isAllowed = isReasonCodeAllowed('disconnect', bad.reasonCode);
       this.#fail(bad.reason, isAllowed ? bad.reasonCode : undefined, bad.detail);
-    } else if (this.#version === 5 || bad.reason === 'unsupported-version') {
+    } else if (this.version === 5 || bad.reason === 'unsupported-version') {
       // [MQTT-3.1.4-1] of 5.0 allows a CONNACK; [MQTT-3.1.2-2] of 3.1.1 demands one for the version.
       this.#refuseConnect(bad.reason, bad.reasonCode);
     } else this.#end(bad.reason);
@@ -262,10 +248,10 @@ export class MqttSession extends Outbox implements FlowSession {
     this.#lastSeenMs = Math.ceil(now.monotonic);
     this.#decoder = null;
     this.#silenceMsMax = handshake.silenceMsMax;
-    this.#isDurable = handshake.sessionExpirySeconds > 0;
-    this.#wantsProblemInformation = handshake.wantsProblemInformation;
+    this.isDurable = handshake.sessionExpirySeconds > 0;
+    this.wantsProblemInformation = handshake.wantsProblemInformation;
     const { topicAliasMaximum } = handshake;
-    if (topicAliasMaximum > 0) this.#aliases = new TopicAliases(topicAliasMaximum);
+    if (topicAliasMaximum > 0) this.rareParts.aliases = new TopicAliases(topicAliasMaximum);
     const assignedId = event.assigned ? event.deviceId : undefined;
     const connack = acceptingConnack(handshake, this.#options, event.sessionPresent, assignedId);
     encodePacket(writer, connack, handshake.version);
@@ -277,7 +263,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #refuseConnect(reason: Refusal, code = reasonCodeIn('connack', reason)): void {
     // The hub was told of a flow that will not be.
     this.#leaveHub();
-    const protocolVersion = this.#version;
+    const protocolVersion = this.version;
     const connack = refusingConnack(protocolVersion, reason, code, this.#canTakeReasonString());
     if (connack !== undefined) encodePacket(writer, connack, protocolVersion);
     this.#end(reason);
@@ -286,7 +272,7 @@ export class MqttSession extends Outbox implements FlowSession {
   // Packets of an open flow.
 
   #handlePacket(packet: Packet): void {
-    if (this.#isAsleep && isOwnAct(packet)) this.putCommand(awakeCommand);
+    if (this.isAsleep && isOwnAct(packet)) this.putCommand(awakeCommand);
     switch (packet.type) {
       case 'publish':
         return this.#handlePublish(packet);
@@ -337,8 +323,8 @@ export class MqttSession extends Outbox implements FlowSession {
     }
     if (
       qos > 0 &&
-      this.#version === 5 &&
-      !(this.#inbound ??= new InboundWindow()).add(qos, packetId, this.#options.maxInflightInbound)
+      this.version === 5 &&
+      !(this.rareParts.inbound ??= new InboundWindow()).add(qos, packetId, this.#options.maxInflightInbound)
     ) {
       // [MQTT-3.3.4-7], MQTT 5.0 §4.9
       return this.#fail('receive-maximum-exceeded');
@@ -354,7 +340,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #handleState({ payload, qos, packetId }: PublishPacket): void {
     const state = readState(payload);
     if (state === undefined) return this.#refusePublish(qos, packetId, 'payload-invalid');
-    this.#isAsleep = state.activity === 'asleep';
+    this.isAsleep = state.activity === 'asleep';
     this.putCommand({ kind: 'state', state, qos, packetId });
   }
 
@@ -365,7 +351,7 @@ export class MqttSession extends Outbox implements FlowSession {
       this.#fail('protocol-error', ReasonCode.topicAliasInvalid, 'the topic alias is beyond the maximum');
       return undefined;
     }
-    const known = (this.#aliases ??= new TopicAliases(0)).resolve(topicAlias, topic);
+    const known = (this.rareParts.aliases ??= new TopicAliases(0)).resolve(topicAlias, topic);
     // MQTT 5.0 §3.3.4
     if (known === undefined) {
       this.#fail('protocol-error', ReasonCode.protocolError, 'the topic alias was never set');
@@ -376,14 +362,14 @@ export class MqttSession extends Outbox implements FlowSession {
   #refusePublish(qos: Qos, packetId: number, reason: Refusal): void {
     // QoS 0 has no answer: the message is dropped.
     if (qos === 0) return;
-    if (this.#version === 4) {
+    if (this.version === 4) {
       // 3.1.1 has no negative answer: without any, the client keeps the message. But what is not allowed today is
       // not allowed tomorrow; closing would have the client send it again for ever. [MQTT-3.3.5-2] leaves both ways.
       if (reason !== 'not-authorized' && reason !== 'payload-invalid') return this.#fail(reason);
       encodeAck(writer, 4, qos === 1 ? 'puback' : 'pubrec', packetId);
       return;
     }
-    this.#inbound?.remove(qos, packetId);
+    this.rare?.inbound?.remove(qos, packetId);
     const type = qos === 1 ? 'puback' : 'pubrec';
     encodeAck(writer, 5, type, packetId, reasonCodeIn(type, reason), this.#problem(reason));
   }
@@ -391,7 +377,7 @@ export class MqttSession extends Outbox implements FlowSession {
   #handlePubrec(packetId: number, reasonCode: number): void {
     // MQTT 5.0 §4.3.3: refused by the client, which frees the id without a PUBREL.
     if (reasonCode >= 0x80) this.#acknowledge('acknowledge', packetId);
-    else if (!this.#acknowledge('received', packetId) && this.#version === 5) {
+    else if (!this.#acknowledge('received', packetId) && this.version === 5) {
       encodeAck(writer, 5, 'pubrel', packetId, ReasonCode.packetIdentifierNotFound);
     }
   }
@@ -427,23 +413,20 @@ export class MqttSession extends Outbox implements FlowSession {
   /** Where the hub is asked about some filters only. False when too many wait; the flow is then ended. */
   #rememberVerdicts(key: number, askedCount: number, verdicts: Verdicts): boolean {
     if (askedCount === verdicts.length) return true;
-    this.#partialRequests ??= new PartialRequests();
-    if (this.#partialRequests.add(key, verdicts)) return true;
+    const waiting = (this.rareParts.partialRequests ??= new PartialRequests());
+    if (waiting.add(key, verdicts)) return true;
     this.#fail('quota-exceeded');
     return false;
   }
 
   #mergeVerdicts<Result>(key: number, results: readonly Result[]): readonly (Result | Refusal)[] {
-    if (this.#partialRequests === null) return results;
-    const merged = this.#partialRequests.complete(key, results);
-    if (this.#partialRequests.count === 0) this.#partialRequests = null;
-    return merged;
+    return this.rare?.partialRequests?.complete(key, results) ?? results;
   }
 
   #handleDisconnect({ reasonCode, properties }: DisconnectPacket): void {
     const expiry = properties.sessionExpirySeconds;
     // MQTT 5.0 §3.14.2.2.2: a session that was to end with the connection cannot be made to stay.
-    if (expiry !== undefined && expiry > 0 && !this.#isDurable) {
+    if (expiry !== undefined && expiry > 0 && !this.isDurable) {
       return this.#fail('protocol-error', ReasonCode.protocolError, 'the session expiry was 0 in CONNECT');
     }
     // [MQTT-3.14.4-3]: only a normal disconnection discards the will.
@@ -472,11 +455,11 @@ export class MqttSession extends Outbox implements FlowSession {
       case 'accepted':
         return this.#handleAccepted(event.qos, event.packetId, event.reason, event.matched);
       case 'completed':
-        this.#inbound?.remove(2, event.packetId);
+        this.rare?.inbound?.remove(2, event.packetId);
         // The reason is not for 3.1.1, where it is not written.
         return encodeAck(
           writer,
-          this.#version,
+          this.version,
           'pubcomp',
           event.packetId,
           event.found ? ReasonCode.success : ReasonCode.packetIdentifierNotFound,
@@ -499,8 +482,8 @@ export class MqttSession extends Outbox implements FlowSession {
 
   #deliver(delivery: Delivery): void {
     const { sequence } = delivery;
-    const version = this.#version;
-    if (writeDelivery(writer, version, delivery, this.#clientPacketBytesMax, this.#aliases)) {
+    const version = this.version;
+    if (writeDelivery(writer, version, delivery, this.#clientPacketBytesMax, this.rare?.aliases ?? null)) {
       if (sequence > this.#lastSequence) this.#lastSequence = sequence;
       return;
     }
@@ -510,29 +493,29 @@ export class MqttSession extends Outbox implements FlowSession {
 
   #sendPubrel(sequence: number): void {
     if (sequence > this.#lastSequence) this.#lastSequence = sequence;
-    encodeAck(writer, this.#version, 'pubrel', packetIdOf(sequence));
+    encodeAck(writer, this.version, 'pubrel', packetIdOf(sequence));
   }
 
   #handleAccepted(qos: Qos, packetId: number, reason: Refusal | undefined, matched: boolean): void {
     if (qos === 0) return;
     if (reason !== undefined) return this.#refusePublish(qos, packetId, reason);
     // A QoS 2 message counts until its PUBCOMP (MQTT 5.0 §4.9).
-    if (qos === 1) this.#inbound?.remove(qos, packetId);
+    if (qos === 1) this.rare?.inbound?.remove(qos, packetId);
     const code = matched ? ReasonCode.success : ReasonCode.noMatchingSubscribers;
-    encodeAck(writer, this.#version, qos === 1 ? 'puback' : 'pubrec', packetId, code);
+    encodeAck(writer, this.version, qos === 1 ? 'puback' : 'pubrec', packetId, code);
   }
 
   #sendSuback(packetId: number, results: SubscribeResults): void {
-    writeSuback(writer, this.#version, packetId, results, this.#problem(firstRefusal(results)));
+    writeSuback(writer, this.version, packetId, results, this.#problem(firstRefusal(results)));
   }
 
   #sendUnsuback(packetId: number, results: UnsubscribeResults): void {
-    writeUnsuback(writer, this.#version, packetId, results, this.#problem(firstRefusal(results)));
+    writeUnsuback(writer, this.version, packetId, results, this.#problem(firstRefusal(results)));
   }
 
   /** [MQTT-3.1.2-29]: outside CONNACK and DISCONNECT a reason string only for who wants it. */
   #problem(reason: Refusal | undefined): Properties {
-    return reason !== undefined && this.#wantsProblemInformation && this.#canTakeReasonString()
+    return reason !== undefined && this.wantsProblemInformation && this.#canTakeReasonString()
       ? { reasonString: reasons[reason].text }
       : noProperties;
   }
@@ -545,8 +528,8 @@ export class MqttSession extends Outbox implements FlowSession {
   // The ways to end.
 
   #handleWritable(writable: boolean): void {
-    if (writable === this.#isWritable) return;
-    this.#isWritable = writable;
+    if (writable === this.isWritable) return;
+    this.isWritable = writable;
     if (this.#state >= State.opening) this.putCommand({ kind: 'writable', writable });
   }
 
@@ -564,7 +547,7 @@ export class MqttSession extends Outbox implements FlowSession {
 
   /** [MQTT-4.13.1-1]: DISCONNECT with a reason in 5.0; 3.1.1 knows none from a server. */
   #disconnect(reason: Refusal | undefined, code: number, text?: string): void {
-    if (this.#version === 5) {
+    if (this.version === 5) {
       const reasonString = text ?? (reason === undefined ? undefined : reasons[reason].text);
       writeDisconnect(writer, code, this.#canTakeReasonString() ? reasonString : undefined);
     }
@@ -591,8 +574,6 @@ export class MqttSession extends Outbox implements FlowSession {
     this.#decoder?.stop();
     this.#opening = null;
     this.takeBackAuthenticate();
-    this.#inbound = null;
-    this.#partialRequests = null;
-    this.#aliases = null;
+    this.rare = null;
   }
 }
