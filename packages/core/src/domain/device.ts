@@ -62,7 +62,6 @@ export const refusals = {
   'retained-full': 'the server keeps as many retained messages as it may',
   'session-lost': 'the session of the connection is not there any more',
   'session-taken-over': 'the same device connected anew',
-  'shared-unsupported': 'shared subscriptions are not offered yet',
   'storage-failed': 'the store could not make the change durable; nothing of it is kept',
   'storage-full': 'free space is below the floor; new messages are refused, reading and acknowledging go on',
   'subscriptions-full': 'the session has as many subscriptions as it may',

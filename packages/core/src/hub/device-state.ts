@@ -12,6 +12,7 @@ import type { Access } from './access.js';
 import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
 import type { Presence } from './presence.js';
 import { SubscriptionSet } from './subscription-set.js';
+import type { Subscription } from './subscription-tree.js';
 
 export class Device {
   readonly id: string;
@@ -174,6 +175,8 @@ export interface Absence {
 export class Session extends SubscriptionSet<Device> {
   /** -1 stands for never: a small number, where the protocol's own value would take memory of its own. */
   #expirySeconds = 0;
+  /** Those of its subscriptions that are shared; null: none. */
+  shared: Subscription<Device>[] | null = null;
   /** Filters below `$line/inbox/`; null: none. */
   inboxFilters: string[] | null = null;
   will: Will | undefined;

@@ -272,7 +272,15 @@ export class HubCore {
     const { device } = flow;
     if (device.flow !== flow) return;
     device.flow = null;
+    this.notePresence(device);
     this.queue.log.endFlow(device.inbox);
+  }
+
+  /** The device has come or gone: of its shared subscriptions, members that are connected go first. */
+  notePresence(device: Device): void {
+    for (const subscription of device.session?.shared ?? []) {
+      this.tree.groupOf(subscription.filter)?.setPresent(subscription, device.flow !== null);
+    }
   }
 
   // ---- entries ---------------------------------------------------------------------------------------------
@@ -280,6 +288,15 @@ export class HubCore {
   /** An entry ends without having been acknowledged. */
   endEntry(device: Device, entry: number, stage: 'expired' | 'replaced' | 'dropped', reason: string): void {
     this.#noteEnd(device, entry, stage, reason);
+    this.queue.log.finish(device.inbox, entry);
+  }
+
+  /** What one device did not get, another one of the same shared subscription gets. */
+  endHandedOver(device: Device, entry: number): void {
+    if (this.options.onTimeline !== undefined) {
+      this.queue.log.read(entry, this.#view);
+      this.#tell('dropped', device, entry, this.#view, HANDED_OVER);
+    }
     this.queue.log.finish(device.inbox, entry);
   }
 
@@ -333,6 +350,9 @@ export class HubCore {
 
 /** Inboxes looked at after one commit. */
 const PUT_AWAY_MAX = 1_000;
+
+/** Why a message ended for one member of a shared subscription, and did not for another. */
+export const HANDED_OVER = 'given to another member of the shared subscription';
 
 /** An event for a flow that waits for a commit. */
 class Answer {

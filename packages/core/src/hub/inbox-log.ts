@@ -9,12 +9,11 @@
  * Must not: know sessions, subscriptions or flows; decide when to commit.
  */
 import { assert } from '../base/assert.js';
-import { decodeUtf8 } from '../base/utf8.js';
 import { limits } from '../base/limits.js';
 import type { Store, StoreChange } from '../ports/store.js';
 import { logKey, logPosition } from './chunk.js';
 import { emptyBatch } from './log-batch.js';
-import type { LogBatch, Move } from './log-batch.js';
+import type { LogBatch, Move, Survivor } from './log-batch.js';
 import type { Chunk } from './chunk.js';
 import { ChunkTable, corruptChunk } from './chunk-table.js';
 import { EntryFlag, EntryTable } from './entry-table.js';
@@ -28,8 +27,10 @@ import {
   RecipientCursor,
   RecipientFlag,
   RecordView,
+  expirySecondsOf,
   recipientBytes,
   recordBytes,
+  replaceKeyText,
   writeRecipient,
   writeRecord,
 } from './record.js';
@@ -41,6 +42,8 @@ export interface Recipient {
   /** {@link RecipientFlag} bits, without `subscriptionIds`. */
   readonly flags: number;
   readonly subscriptionIds: readonly number[];
+  /** `groupHash` of the shared subscription by which it gets the publication; 0: by none. */
+  readonly group: number;
 }
 
 export interface InboxLogOptions {
@@ -128,7 +131,9 @@ export class InboxLog {
 
   #appendRecord(content: RecordContent, recipients: readonly Recipient[], isDurable: boolean): void {
     let recipientsBytes = 0;
-    for (const recipient of recipients) recipientsBytes += recipientBytes(recipient.subscriptionIds.length);
+    for (const { subscriptionIds, group } of recipients) {
+      recipientsBytes += recipientBytes(subscriptionIds.length, group);
+    }
     const chunk = this.#room(recordBytes(content, recipientsBytes), isDurable);
     const offset = chunk.used;
     const bytes = chunk.bytes!;
@@ -142,10 +147,8 @@ export class InboxLog {
       const { inbox } = recipient;
       assert(inbox.lastSequence < SEQUENCE_MAX, 'an inbox gives out at most 2^32 - 1 numbers');
       const sequence = ++inbox.lastSequence;
-      const flags =
-        recipient.subscriptionIds.length === 0
-          ? recipient.flags
-          : recipient.flags | RecipientFlag.subscriptionIds;
+      const idsFlag = recipient.subscriptionIds.length === 0 ? 0 : RecipientFlag.subscriptionIds;
+      const flags = recipient.flags | idsFlag;
       position = writeRecipient(
         bytes,
         position,
@@ -153,6 +156,7 @@ export class InboxLog {
         sequence,
         recipient.flags,
         recipient.subscriptionIds,
+        recipient.group,
       );
       this.#link(inbox, chunk, offset, sequence, flags | contentFlags, content.urgency, size, expirySeconds);
       if (isDurable) {
@@ -189,15 +193,22 @@ export class InboxLog {
 
   /** The subscription identifiers stored for an entry. */
   subscriptionIds(entry: number, inbox: Inbox, view: RecordView): readonly number[] {
-    if (!(this.entries.flags[entry] & EntryFlag.subscriptionIds)) return noIds;
+    const hasIds = (this.entries.flags[entry] & EntryFlag.subscriptionIds) !== 0;
+    return hasIds && this.#findRecipient(entry, inbox, view) ? this.#recipient.subscriptionIds() : [];
+  }
+
+  /** `groupHash` of the shared subscription by which an entry came; 0: by none. */
+  groupOf(entry: number, inbox: Inbox, view: RecordView): number {
+    return this.#findRecipient(entry, inbox, view) ? this.#recipient.group : 0;
+  }
+
+  #findRecipient(entry: number, inbox: Inbox, view: RecordView): boolean {
     const sequence = this.entries.sequence[entry];
     this.#recipient.begin(view);
     while (this.#recipient.next()) {
-      if (this.#recipient.deviceNumber === inbox.number && this.#recipient.sequence === sequence) {
-        return this.#recipient.subscriptionIds();
-      }
+      if (this.#recipient.deviceNumber === inbox.number && this.#recipient.sequence === sequence) return true;
     }
-    return noIds;
+    return false;
   }
 
   /** The entry with this number among those sent on the current flow; 0: there is none. */
@@ -431,8 +442,7 @@ export class InboxLog {
     view: RecordView,
     inboxByNumber: (number: number) => Inbox | undefined,
   ): void {
-    const live: { inbox: Inbox; entry: number; sequence: number; flags: number; ids: readonly number[] }[] =
-      [];
+    const live: Survivor[] = [];
     const recipient = this.#recipient;
     recipient.begin(view);
     while (recipient.next()) {
@@ -450,16 +460,17 @@ export class InboxLog {
         sequence: recipient.sequence,
         flags: recipient.flags & ~RecipientFlag.subscriptionIds,
         ids,
+        group: recipient.group,
       });
     }
     if (live.length === 0) return;
     const content = view.content();
     let recipientsBytes = 0;
-    for (const { ids } of live) recipientsBytes += recipientBytes(ids.length);
+    for (const { ids, group } of live) recipientsBytes += recipientBytes(ids.length, group);
     const to = this.#room(recordBytes(content, recipientsBytes), true);
     let position = writeRecord(to.bytes!, to.used, content, recipientsBytes);
-    for (const { inbox, entry, sequence, flags, ids } of live) {
-      position = writeRecipient(to.bytes!, position, inbox.number, sequence, flags, ids);
+    for (const { inbox, entry, sequence, flags, ids, group } of live) {
+      position = writeRecipient(to.bytes!, position, inbox.number, sequence, flags, ids, group);
       this.#batch.moves.push({ inbox, entry, sequence, from: chunk, to, offset: to.used });
     }
     to.used += recordBytes(content, recipientsBytes);
@@ -585,16 +596,4 @@ export class InboxLog {
     entries.release(entry);
     this.#wantOneLess(chunk);
   }
-}
-
-const noIds: readonly number[] = [];
-
-/** Replace keys are kept apart by channel, as `key, line break, topic`. */
-export function replaceKeyText(topic: Uint8Array, key: Uint8Array): string {
-  return `${decodeUtf8(key, 0, key.length) ?? ''}\n${decodeUtf8(topic, 0, topic.length) ?? ''}`;
-}
-
-/** Wall-clock seconds, rounded up; 0: never. */
-export function expirySecondsOf(expiryMs: number): number {
-  return expiryMs === 0 ? 0 : Math.ceil(expiryMs / 1000);
 }

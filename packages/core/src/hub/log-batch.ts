@@ -23,3 +23,13 @@ export interface LogBatch {
 export function emptyBatch(): LogBatch {
   return { chunks: [], touches: [], deleted: [], moves: [] };
 }
+
+/** A recipient that still waits for a record which is copied forward. */
+export interface Survivor {
+  readonly inbox: Inbox;
+  readonly entry: number;
+  readonly sequence: number;
+  readonly flags: number;
+  readonly ids: readonly number[];
+  readonly group: number;
+}

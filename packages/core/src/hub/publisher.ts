@@ -9,12 +9,12 @@ import { FlowState } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
 import type { HubCore } from './hub-core.js';
 import type { Inbox } from './inbox.js';
-import { expirySecondsOf, replaceKeyText } from './inbox-log.js';
 import type { Recipient } from './inbox-log.js';
 import { Presence } from './presence.js';
-import { RecipientFlag, RecordView } from './record.js';
+import { RecipientFlag, RecordView, expirySecondsOf, replaceKeyText } from './record.js';
 import type { RecordContent } from './record.js';
 import { RetainedMessage, encodeRetained } from './retained.js';
+import { groupHash } from './shared-group.js';
 import type { Subscription } from './subscription-tree.js';
 import { INBOX_PREFIX, isTopicName } from './topic-filter.js';
 
@@ -177,8 +177,21 @@ export class Publisher {
         continue;
       }
       const flags = (qos === 2 ? RecipientFlag.qos2 : 0) | (retain ? RecipientFlag.retain : 0);
-      const recipient = { inbox: device.inbox, flags, subscriptionIds: target.subscriptionIds };
+      const recipient = { inbox: device.inbox, flags, subscriptionIds: target.subscriptionIds, group: 0 };
       (device.isDurable ? durable : volatile).push(recipient);
+      numbered.push(device);
+    }
+    for (const group of match.groups) {
+      const member = group.pick(this.#hasRoom);
+      const device = member.holder;
+      recipients.push(device);
+      const qos = Math.min(publication.qos, member.qos) as Qos;
+      const retain = publication.retain && member.retainAsPublished;
+      if (qos === 0) {
+        this.#sendNow(device, content, retain, idsOf(member), publication.expirySeconds);
+        continue;
+      }
+      (device.isDurable ? durable : volatile).push(sharedRecipient(member, qos, retain));
       numbered.push(device);
     }
     core.publicationsAccepted++;
@@ -190,7 +203,7 @@ export class Publisher {
   /** Appends a message to a device's own inbox. The device must be durable and have room. */
   address(device: Device, publication: Publication, messageId: Uint8Array | null): void {
     const content = this.#contentOf(publication, encodeUtf8(publication.topic), messageId);
-    const recipient = { inbox: device.inbox, flags: RecipientFlag.addressed, subscriptionIds: [] };
+    const recipient = { inbox: device.inbox, flags: RecipientFlag.addressed, subscriptionIds: [], group: 0 };
     this.#core.publicationsAccepted++;
     this.#append(content, [recipient], true);
   }
@@ -206,16 +219,60 @@ export class Publisher {
         continue;
       }
       const qos = Math.min(message.qos, subscription.qos) as Qos;
-      const ids = subscription.subscriptionId === 0 ? [] : [subscription.subscriptionId];
+      const ids = idsOf(subscription);
       if (qos === 0) {
-        const left =
-          content.expiryMs === 0 ? undefined : Math.ceil((content.expiryMs - core.now.wall) / 1000);
-        this.#sendNow(device, content, true, ids, left);
+        this.#sendNow(device, content, true, ids, secondsLeft(content, core.now.wall));
         continue;
       }
       const flags = RecipientFlag.retain | (qos === 2 ? RecipientFlag.qos2 : 0);
-      const recipient = { inbox: device.inbox, flags, subscriptionIds: ids };
+      const recipient = { inbox: device.inbox, flags, subscriptionIds: ids, group: 0 };
       this.#append({ ...content, messageId: null }, [recipient], device.isDurable);
+    }
+  }
+
+  /** A member of a shared subscription that could get a message at once. */
+  readonly #hasRoom = ({ flow, waiting }: Device): boolean =>
+    flow !== null &&
+    flow.state === FlowState.open &&
+    flow.isWritable &&
+    waiting < Math.min(flow.window, this.#core.limits.inflightMax);
+
+  /**
+   * The session of a device has ended, with its shared subscriptions: what waits by them and was never sent goes to
+   * other members. Where there are none it stays, to end with the rest. MQTT 5.0 §4.8.2.
+   */
+  handOver(device: Device, shared: readonly Subscription<Device>[]): void {
+    const core = this.#core;
+    const { log } = core.queue;
+    const { entries } = log;
+    const { inbox } = device;
+    const groups = new Map(shared.map(({ filter }) => [groupHash(filter), core.tree.groupOf(filter)]));
+    let next: number;
+    for (let entry = inbox.topics.head; entry !== 0; entry = next) {
+      next = entries.next[entry];
+      if (entries.flags[entry] & EntryFlag.sent) continue;
+      log.read(entry, this.#view);
+      const group = groups.get(log.groupOf(entry, inbox, this.#view));
+      if (group === undefined) continue;
+      const member = group.pick(this.#hasRoom);
+      const to = member.holder;
+      const content = this.#view.content();
+      const flags = entries.flags[entry];
+      const qos = Math.min(flags & EntryFlag.qos2 ? 2 : 1, member.qos) as Qos;
+      const retain = (flags & EntryFlag.retain) !== 0 && member.retainAsPublished;
+      if (qos === 0) this.#sendNow(to, content, retain, idsOf(member), secondsLeft(content, core.now.wall));
+      else {
+        this.#append(content, [sharedRecipient(member, qos, retain)], to.isDurable);
+        if (content.messageId !== null) {
+          const { lastSequence: sequence } = to.inbox;
+          core.receipts.handOver(content.messageId, device.id, inbox.number, entries.sequence[entry], {
+            deviceId: to.id,
+            number: to.number,
+            sequence,
+          });
+        }
+      }
+      core.endHandedOver(device, entry);
     }
   }
 
@@ -358,6 +415,23 @@ export class Publisher {
     this.#core.queue.put('retained', encodeUtf8(topic), undefined);
     this.#core.retained.delete(topic);
   }
+}
+
+function idsOf({ subscriptionId }: Subscription<Device>): readonly number[] {
+  return subscriptionId === 0 ? [] : [subscriptionId];
+}
+
+function sharedRecipient(member: Subscription<Device>, qos: 1 | 2, retain: boolean): Recipient {
+  return {
+    inbox: member.holder.inbox,
+    flags: (qos === 2 ? RecipientFlag.qos2 : 0) | (retain ? RecipientFlag.retain : 0),
+    subscriptionIds: idsOf(member),
+    group: groupHash(member.filter),
+  };
+}
+
+function secondsLeft(content: RecordContent, wallMs: number): number | undefined {
+  return content.expiryMs === 0 ? undefined : Math.max(0, Math.ceil((content.expiryMs - wallMs) / 1000));
 }
 
 /** The topic on which a message addressed to a device arrives. */

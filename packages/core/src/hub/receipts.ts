@@ -97,6 +97,28 @@ export class Receipts {
     this.#queue.put('receipt', endKey(messageId, deviceId), encodeJson(row));
   }
 
+  /**
+   * One recipient of a message stands in for another. A receipt that is not synced yet is left as it is: it then shows
+   * the message as ended for the first.
+   */
+  handOver(
+    messageId: Uint8Array,
+    deviceId: string,
+    number: number,
+    sequence: number,
+    to: ReceiptRow['recipients'][number],
+  ): void {
+    const bytes = this.#store.get('receipt', messageId);
+    if (bytes === undefined) return;
+    const row = parseJson(bytes) as ReceiptRow;
+    const recipients = row.recipients.map((recipient) => {
+      const isIt =
+        recipient.deviceId === deviceId && recipient.number === number && recipient.sequence === sequence;
+      return isIt ? to : recipient;
+    });
+    this.#queue.put('receipt', messageId.slice(), encodeJson({ ...row, recipients }));
+  }
+
   /** undefined: not a message id, or no longer kept. */
   get(messageId: string): { id: Uint8Array; row: ReceiptRow } | undefined {
     const id = fromHex(messageId);

@@ -13,10 +13,12 @@
  *     16  u32  recipients bytes
  *     20  [f64 expiry, wall-clock ms] [16 message id] [u8 n, n bytes replace key]
  *         recipients: u32 device number, u32 sequence, u8 recipient flags [, u8 n, n × u32 subscription id]
+ *         [, u32 shared subscription]
  *         topic, properties, body
  */
 
 import { getU32, putU32 } from '../base/u32.js';
+import { decodeUtf8 } from '../base/utf8.js';
 
 const HEADER_BYTES = 20;
 const RECIPIENT_BYTES = 9;
@@ -36,6 +38,9 @@ export const RecipientFlag = {
   /** Subscription identifiers follow. */
   subscriptionIds: 8,
 } as const;
+
+/** A flag of the record only: the hash of a shared subscription follows, by which the message came. */
+const HAS_GROUP = 16;
 
 /** What is stored of a publication. */
 export interface RecordContent {
@@ -143,7 +148,10 @@ export class RecordView {
 export class RecipientCursor {
   deviceNumber = 0;
   sequence = 0;
+  /** {@link RecipientFlag} bits. */
   flags = 0;
+  /** `groupHash` of the shared subscription by which the message came; 0: by none. */
+  group = 0;
   #bytes: Uint8Array = new Uint8Array(0);
   #position = 0;
   #end = 0;
@@ -161,13 +169,19 @@ export class RecipientCursor {
     const bytes = this.#bytes;
     this.deviceNumber = getU32(bytes, this.#position);
     this.sequence = getU32(bytes, this.#position + 4);
-    this.flags = bytes[this.#position + 8];
+    const flags = bytes[this.#position + 8];
+    this.flags = flags & ~HAS_GROUP;
     this.#position += RECIPIENT_BYTES;
     this.#idCount = 0;
     if (this.flags & RecipientFlag.subscriptionIds) {
       this.#idCount = bytes[this.#position];
       this.#idsStart = this.#position + 1;
       this.#position = this.#idsStart + this.#idCount * 4;
+    }
+    this.group = 0;
+    if (flags & HAS_GROUP) {
+      this.group = getU32(bytes, this.#position);
+      this.#position += 4;
     }
     return true;
   }
@@ -184,8 +198,9 @@ export class RecipientCursor {
 /** At most this many subscription identifiers of one recipient are kept (they are counted in one byte). */
 export const SUBSCRIPTION_IDS_MAX = 255;
 
-export function recipientBytes(idCount: number): number {
-  return idCount === 0 ? RECIPIENT_BYTES : RECIPIENT_BYTES + 1 + idCount * 4;
+export function recipientBytes(idCount: number, group: number): number {
+  const ids = Math.min(idCount, SUBSCRIPTION_IDS_MAX);
+  return RECIPIENT_BYTES + (ids === 0 ? 0 : 1 + ids * 4) + (group === 0 ? 0 : 4);
 }
 
 export function recordBytes(content: RecordContent, recipientsBytes: number): number {
@@ -252,17 +267,28 @@ export function writeRecipient(
   sequence: number,
   flags: number,
   subscriptionIds: readonly number[],
+  group: number,
 ): number {
   putU32(bytes, offset, deviceNumber);
   putU32(bytes, offset + 4, sequence);
   const count = Math.min(subscriptionIds.length, SUBSCRIPTION_IDS_MAX);
-  bytes[offset + 8] = count === 0 ? flags : flags | RecipientFlag.subscriptionIds;
+  bytes[offset + 8] =
+    flags | (count === 0 ? 0 : RecipientFlag.subscriptionIds) | (group === 0 ? 0 : HAS_GROUP);
   let position = offset + RECIPIENT_BYTES;
-  if (count === 0) return position;
-  bytes[position++] = count;
+  if (count > 0) bytes[position++] = count;
   for (let index = 0; index < count; index++) {
     putU32(bytes, position, subscriptionIds[index]);
     position += 4;
   }
-  return position;
+  return group === 0 ? position : putU32(bytes, position, group);
+}
+
+/** Replace keys are kept apart by channel, as `key, line break, topic`. */
+export function replaceKeyText(topic: Uint8Array, key: Uint8Array): string {
+  return `${decodeUtf8(key, 0, key.length) ?? ''}\n${decodeUtf8(topic, 0, topic.length) ?? ''}`;
+}
+
+/** Wall-clock seconds, rounded up; 0: never. */
+export function expirySecondsOf(expiryMs: number): number {
+  return expiryMs === 0 ? 0 : Math.ceil(expiryMs / 1000);
 }

@@ -168,11 +168,7 @@ export class Requests {
       acceptedMs: wall,
       expiresMs: expirySeconds === undefined ? undefined : wall + expirySeconds * 1000,
       recipientCount,
-      recipients: devices.slice(0, this.#core.limits.receiptRecipientsMax).map((device) => ({
-        deviceId: device.id,
-        number: device.number,
-        sequence: device.inboxView.lastSequence,
-      })),
+      recipients: numbersOf(devices).slice(0, this.#core.limits.receiptRecipientsMax),
     };
   }
 
@@ -324,6 +320,7 @@ export class Requests {
     const device = core.devices.get(deviceId);
     if (device === undefined) return this.#refuse(ticket, 'unknown-device');
     if (device.flow !== null) core.endFlow(device.flow, 'bad-credentials');
+    this.#sessions.handOver(device);
     core.removeDevice(device, 'device removed');
     this.#replyWhenSynced(ticket, () => ({ kind: 'done', ticket }));
   }
@@ -350,6 +347,17 @@ export class Requests {
       () => void core.apiTokens.set(token.sha256, token),
     );
   }
+}
+
+/** Who was just given numbers, and which: a device twice among them has two, the later of which is its last. */
+function numbersOf(devices: readonly Device[]): ReceiptRow['recipients'] {
+  const later = new Map<Device, number>();
+  const numbers = devices.toReversed().map((device) => {
+    const count = later.get(device) ?? 0;
+    later.set(device, count + 1);
+    return { deviceId: device.id, number: device.number, sequence: device.inboxView.lastSequence - count };
+  });
+  return numbers.reverse();
 }
 
 function publicationOf(topic: string, message: OutgoingMessage, retain: boolean): Publication {

@@ -42,6 +42,7 @@ export function resumeFlow(core: HubCore, sessions: Sessions, flowId: number, re
     flow.presence.report(core.now, resume.state, 0);
   }
   device.flow = flow;
+  core.notePresence(device);
   core.flows.set(flowId, flow);
   const { waiting, released } = device.inboxView;
   // Of most devices there is nothing more to know, and their inboxes stay put away.

@@ -12,7 +12,14 @@ import type { HubCore } from './hub-core.js';
 import type { Publisher } from './publisher.js';
 import { encodeSubscriptionRow, subscriptionKey } from './rows.js';
 import type { Subscription } from './subscription-tree.js';
-import { INBOX_PREFIX, LINE_PREFIX, filterCovers, isTopicFilter } from './topic-filter.js';
+import {
+  INBOX_PREFIX,
+  LINE_PREFIX,
+  filterCovers,
+  isSharedFilter,
+  isTopicFilter,
+  parseSharedFilter,
+} from './topic-filter.js';
 
 type Open = LinkCommand & { readonly kind: 'open' };
 
@@ -71,6 +78,7 @@ export class Sessions {
     const window = Math.max(1, open.receiveMaximum);
     const flow = new Flow(flowId, device, open.link, open.peer, Math.floor(core.now.wall / 1000), window);
     device.flow = flow;
+    core.notePresence(device);
     core.flows.set(flowId, flow);
     const finish = (): void => this.#finishOpen(flow, assigned, isPresent);
     if (!needsSync) finish();
@@ -208,7 +216,7 @@ export class Sessions {
             !device.isRemoved &&
             device.session === session &&
             session.findSubscription(subscription.filter) === subscription;
-          if (sendsRetained && isInForce && !isLineFilter(subscription.filter)) {
+          if (sendsRetained && isInForce && !isPrivateFilter(subscription.filter)) {
             this.#publisher.sendRetained(device, subscription);
           }
         }
@@ -229,12 +237,13 @@ export class Sessions {
 
   #subscribeRefusal(device: Device, session: Session, request: SubscriptionRequest): Refusal | undefined {
     const { filter } = request;
-    if (filter.startsWith('$share/')) return 'shared-unsupported';
-    if (!isTopicFilter(filter)) return 'filter-invalid';
+    const topics = topicsOf(filter);
+    if (topics === undefined || !isTopicFilter(filter) || !isTopicFilter(topics)) return 'filter-invalid';
+    if (topics !== filter && topics.startsWith('$')) return 'not-authorized';
     if (filter.startsWith(LINE_PREFIX)) {
       if (!filterCovers(`${INBOX_PREFIX}#`, filter)) return 'not-authorized';
       if (request.qos === 0) return 'qos-too-low';
-    } else if (!device.access.maySubscribe(filter)) return 'not-authorized';
+    } else if (!device.access.maySubscribe(topics)) return 'not-authorized';
     const isNew = session.findSubscription(filter) === undefined;
     if (isNew && session.subscriptionCount >= this.#core.limits.subscriptionsPerSessionMax)
       return 'subscriptions-full';
@@ -282,20 +291,27 @@ export class Sessions {
       this.#core.deliverer.wake(device);
       return;
     }
-    if (old !== undefined) this.#core.tree.remove(old);
-    this.#core.tree.add(subscription);
+    if (old !== undefined) this.#takeOut(session, old);
+    if (isSharedFilter(filter)) (session.shared ??= []).push(subscription);
+    this.#core.tree.add(subscription, device.flow !== null);
   }
 
   #dropSubscription(device: Device, session: Session, subscription: Subscription<Device>): void {
     const { filter } = subscription;
     session.deleteSubscription(filter);
     if (!isLineFilter(filter)) {
-      this.#core.tree.remove(subscription);
+      this.#takeOut(session, subscription);
       return;
     }
     const rest = (session.inboxFilters ?? []).filter((other) => other !== filter);
     session.inboxFilters = rest.length === 0 ? null : rest;
     this.#core.queue.log.rescan(device.inbox.addressed);
+  }
+
+  #takeOut(session: Session, subscription: Subscription<Device>): void {
+    this.#core.tree.remove(subscription);
+    const rest = session.shared?.filter((other) => other !== subscription) ?? [];
+    session.shared = rest.length === 0 ? null : rest;
   }
 
   /** Ends the subscriptions that the device's rules no longer allow. */
@@ -304,7 +320,7 @@ export class Sessions {
     if (session === null) return;
     for (const subscription of session.listSubscriptions()) {
       const { filter } = subscription;
-      if (isLineFilter(filter) || device.access.maySubscribe(filter)) continue;
+      if (isLineFilter(filter) || device.access.maySubscribe(topicsOf(filter) ?? filter)) continue;
       this.#dropSubscription(device, session, subscription);
       if (device.isDurable && session.isDurable) (device.endedFilters ??= new Set()).add(filter);
     }
@@ -409,6 +425,13 @@ export class Sessions {
     this.#publisher.publish(will.publication, null, null);
   }
 
+  /** Ends the shared subscriptions of a device that is to be removed: others get what it was not sent. */
+  handOver(device: Device): void {
+    const shared = device.session?.shared ?? [];
+    for (const subscription of shared) this.#core.tree.remove(subscription);
+    this.#publisher.handOver(device, shared);
+  }
+
   /** Subscriptions end, and with them what waits by topic; what is addressed to the device stays. */
   #endSession(device: Device, reason: string): void {
     const core = this.#core;
@@ -417,11 +440,13 @@ export class Sessions {
     if (session.will !== undefined) this.#publishWill(device, session);
     device.session = null;
     const isOnDisk = device.isDurable && session.isDurable;
+    const { shared } = session;
     for (const subscription of session.listSubscriptions()) {
       if (!isLineFilter(subscription.filter)) core.tree.remove(subscription);
       if (isOnDisk) (device.endedFilters ??= new Set()).add(subscription.filter);
     }
     this.#core.putEndedFilters(device);
+    if (shared !== null) this.#publisher.handOver(device, shared);
     core.endLane(device, inbox.topics, reason);
     inbox.topicsDroppedThrough = inbox.lastSequence;
     inbox.inboundIds = null;
@@ -429,6 +454,16 @@ export class Sessions {
     if (!device.isDurable) return;
     core.queue.putCursor(inbox);
   }
+}
+
+/** What of a filter says which topics: of a shared subscription the part that follows its name. undefined: malformed. */
+function topicsOf(filter: string): string | undefined {
+  return isSharedFilter(filter) ? parseSharedFilter(filter)?.filter : filter;
+}
+
+/** Retained messages are not for these: MQTT 5.0 §4.8.2. */
+function isPrivateFilter(filter: string): boolean {
+  return isLineFilter(filter) || isSharedFilter(filter);
 }
 
 function isLineFilter(filter: string): boolean {

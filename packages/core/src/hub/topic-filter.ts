@@ -7,6 +7,8 @@ export const LINE_PREFIX = '$line/';
 /** Messages addressed to the device itself arrive on this prefix plus the channel. */
 export const INBOX_PREFIX = '$line/inbox/';
 
+const SHARE_PREFIX = '$share/';
+
 export function isTopicName(topic: string): boolean {
   if (topic.length === 0 || topic.includes('\0') || topic.includes('+') || topic.includes('#')) return false;
   return isWithinLimits(topic);
@@ -21,6 +23,22 @@ export function isTopicFilter(filter: string): boolean {
     if (level.includes('+') && level !== '+') return false;
   }
   return isWithinLimits(filter);
+}
+
+/** What a shared subscription is about, and who shares it; undefined: the filter is not one, or malformed. */
+export function parseSharedFilter(
+  text: string,
+): { readonly name: string; readonly filter: string } | undefined {
+  if (!isSharedFilter(text)) return undefined;
+  const end = text.indexOf('/', SHARE_PREFIX.length);
+  if (end <= SHARE_PREFIX.length || end === text.length - 1) return undefined;
+  const name = text.slice(SHARE_PREFIX.length, end);
+  return hasWildcard(name) ? undefined : { name, filter: text.slice(end + 1) };
+}
+
+/** Whether this asks for a shared subscription. */
+export function isSharedFilter(filter: string): boolean {
+  return filter.startsWith(SHARE_PREFIX);
 }
 
 export function hasWildcard(filter: string): boolean {

@@ -377,12 +377,11 @@ describe('delivery', () => {
     const device = await world.connect('d');
     device.subscribe('$line/inbox/#', 0);
     device.subscribe('$line/other', 1);
-    device.subscribe('$share/g/t', 1);
     device.subscribe('a/#/b', 1);
     await world.sync();
     assert.deepEqual(
       device.all('subscribed').map(({ results }) => results[0]),
-      ['qos-too-low', 'not-authorized', 'shared-unsupported', 'filter-invalid'],
+      ['qos-too-low', 'not-authorized', 'filter-invalid'],
     );
   });
 });

@@ -166,7 +166,7 @@ export function acceptingConnack(
           topicAliasMaximum: mqttLimits.topicAliasesInMax,
           wildcardSubscriptionAvailable: 1,
           subscriptionIdentifierAvailable: 1,
-          sharedSubscriptionAvailable: 0,
+          sharedSubscriptionAvailable: 1,
           ...(handshake.isKeepAliveChanged && { serverKeepAliveSeconds: handshake.keepAliveSeconds }),
         };
   return { type: 'connack', sessionPresent, reasonCode: 0, properties };

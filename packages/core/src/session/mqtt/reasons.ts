@@ -117,10 +117,6 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     code: ReasonCode.sessionTakenOver,
     text: 'the same client id connected anew: give each device an id of its own',
   },
-  'shared-unsupported': {
-    code: ReasonCode.sharedSubscriptionsNotSupported,
-    text: 'shared subscriptions are not offered: subscribe without $share',
-  },
   'storage-failed': {
     code: ReasonCode.implementationSpecificError,
     connackCode: ReasonCode.serverUnavailable,

@@ -46,7 +46,6 @@ export function sortSubscribe(packet: SubscribePacket): SortedRequests<Subscript
 
 export function sortUnsubscribe(packet: UnsubscribePacket): SortedRequests<string> {
   const verdicts = packet.filters.map((filter) => {
-    // There is no shared subscription to end: the hub will say so.
     return isFilterValid(filter) ? undefined : ('filter-invalid' as const);
   });
   return { requests: packet.filters.filter((_, index) => verdicts[index] === undefined), verdicts };

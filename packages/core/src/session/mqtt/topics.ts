@@ -21,7 +21,6 @@ export function checkTopicName(topic: string): Refusal | undefined {
 
 /** What is wrong with a filter to subscribe to. */
 export function checkFilter(filter: string): Refusal | undefined {
-  if (isSharedFilter(filter)) return 'shared-unsupported';
   return isFilterValid(filter) ? undefined : 'filter-invalid';
 }
 
@@ -32,6 +31,15 @@ export function isSharedFilter(filter: string): boolean {
 
 /** Whether the wildcards stand where they may, and length and depth are within the limits. */
 export function isFilterValid(filter: string): boolean {
+  if (!isSharedFilter(filter)) return isPlainFilterValid(filter);
+  // [MQTT-4.8.2-1], [MQTT-4.8.2-2]: a name of at least one character, without wildcards, and a filter behind it.
+  const end = filter.indexOf('/', SHARED_PREFIX.length);
+  if (end <= SHARED_PREFIX.length || isTooLong(filter)) return false;
+  const name = filter.slice(SHARED_PREFIX.length, end);
+  return !name.includes('+') && !name.includes('#') && isPlainFilterValid(filter.slice(end + 1));
+}
+
+function isPlainFilterValid(filter: string): boolean {
   const length = filter.length;
   if (length === 0 || isTooLong(filter)) return false;
   for (let index = 0; index < length; index += 1) {

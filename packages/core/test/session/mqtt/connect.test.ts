@@ -79,7 +79,7 @@ describe('CONNECT to CONNACK', () => {
           topicAliasMaximum: mqttLimits.topicAliasesInMax,
           wildcardSubscriptionAvailable: 1,
           subscriptionIdentifierAvailable: 1,
-          sharedSubscriptionAvailable: 0,
+          sharedSubscriptionAvailable: 1,
           serverKeepAliveSeconds: 30,
         },
       },
@@ -313,7 +313,6 @@ describe('CONNECT refused', () => {
     assert.equal(reasonCodeIn('disconnect', 'packet-too-large'), 0x95);
     assert.equal(reasonCodeIn('connack', 'draining'), 0x88);
     assert.equal(reasonCodeIn('disconnect', 'draining'), 0x8b);
-    assert.equal(reasonCodeIn('suback', 'shared-unsupported'), 0x9e);
   });
 });
 

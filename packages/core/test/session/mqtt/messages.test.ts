@@ -343,10 +343,12 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   });
 
   const invalid = ['a#', '#/a', 'a/#/b', 'a+', '+a', 'a/b+/c', '/'.repeat(64), 'x'.repeat(1_025)];
-  test('filters that are malformed or shared are refused one by one', () => {
-    for (const [version, code, shared] of [
-      [5, 0x8f, 0x9e],
-      [4, 0x80, 0x80],
+  // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
+  invalid.push('$share/g', '$share/g/', '$share//a', '$share/', '$share/+/a', '$share/g#/a', '$share/g/a#');
+  test('filters that are malformed are refused one by one', () => {
+    for (const [version, code] of [
+      [5, 0x8f],
+      [4, 0x80],
     ] as const) {
       const harness = openSession(version);
       for (const filter of invalid) {
@@ -358,10 +360,10 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
       assert.ok(command?.kind === 'subscribe' && turn.packets.length === 0);
       assert.deepEqual(
         command.subscriptions.map(({ filter }) => filter),
-        ['a/#', '+/+'],
+        ['a/#', '$share/g/a', '+/+'],
       );
-      const answer = harness.events({ kind: 'subscribed', ticket: 4, results: [1, 0] });
-      assert.deepEqual(summary(answer), [['suback', [1, code, shared, 0]]]);
+      const answer = harness.events({ kind: 'subscribed', ticket: 4, results: [1, 2, 0] });
+      assert.deepEqual(summary(answer), [['suback', [1, code, 2, 0]]]);
       // The ticket is forgotten with its answer.
       assert.deepEqual(summary(harness.events({ kind: 'subscribed', ticket: 4, results: [2] })), [
         ['suback', [2]],
@@ -371,7 +373,20 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
 
   test('valid filters', () => {
     const harness = openSession(4);
-    for (const filter of ['#', '+', '/', '//', '/#', '+/', '+/+/#', 'a/+/b', '$SYS/#', '$line/inbox/x']) {
+    for (const filter of [
+      '#',
+      '+',
+      '/',
+      '//',
+      '/#',
+      '+/',
+      '+/+/#',
+      'a/+/b',
+      '$SYS/#',
+      '$line/inbox/x',
+      '$share/g/#',
+      '$share/g//',
+    ]) {
       assert.equal(subscribe(harness, filter).commands.length, 1, filter);
     }
   });
