@@ -34,6 +34,7 @@ export interface GateCounters {
 
 /** Connections and saved-up connects of one address. */
 interface AddressCount {
+  readonly key: string;
   connections: number;
   credit: number;
   creditMs: number;
@@ -48,14 +49,19 @@ interface AdmittedSocket extends Socket {
 export class Admission {
   readonly #gate: Gate;
   readonly socket: Socket;
-  /** Address by which the connection is counted; empty until it is known (a proxy's connection). */
-  address = '';
+  /** Where it is counted; undefined until its peer is known (a proxy's connection), and once it is closed. */
+  counted: AddressCount | undefined = undefined;
   /** Begin of the handshake under way, monotonic ms. */
   handshakeSinceMs = 0;
 
   constructor(gate: Gate, socket: Socket) {
     this.#gate = gate;
     this.socket = socket;
+  }
+
+  /** Address by which the connection is counted; empty while it is not. */
+  get address(): string {
+    return this.counted?.key ?? '';
   }
 
   /** Counts the connection to its peer; false: the peer is over a limit, and the socket has been destroyed. */
@@ -139,7 +145,7 @@ export class Gate {
         this.#absent.delete(key);
         this.#present.set(key, count);
       }
-      admission.address = key;
+      admission.counted = count;
       return true;
     }
     this.#remember(key, count);
@@ -189,15 +195,13 @@ export class Gate {
   }
 
   #unclaim(admission: Admission): void {
-    const key = admission.address;
-    if (key === '') return;
-    admission.address = '';
-    const count = this.#present.get(key);
+    const count = admission.counted;
     if (count === undefined) return;
+    admission.counted = undefined;
     count.connections -= 1;
     if (count.connections > 0) return;
-    this.#present.delete(key);
-    this.#remember(key, count);
+    this.#present.delete(count.key);
+    this.#remember(count.key, count);
   }
 
   /** The address's count with its connects brought up to date. */
@@ -206,7 +210,7 @@ export class Gate {
     const perSecond = this.#options.connectsPerSecondPerAddressMax;
     const creditMax = perSecond * this.#options.limits.connectBurstSeconds;
     const known = this.#present.get(key) ?? this.#absent.get(key);
-    if (known === undefined) return { connections: 0, credit: creditMax, creditMs: nowMs };
+    if (known === undefined) return { key, connections: 0, credit: creditMax, creditMs: nowMs };
     known.credit = Math.min(creditMax, known.credit + ((nowMs - known.creditMs) / 1_000) * perSecond);
     known.creditMs = nowMs;
     return known;

@@ -41,10 +41,13 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
     const owned: OwnedSocket = stream;
     owned[flowSocketKey] = this;
     owned.on('data', handleData);
-    owned.on('end', handleEnd);
     if (stream === this.socket) return;
     owned.on('close', handleClose);
     owned.on('error', ignoreError);
+  }
+
+  get hasPeerEnded(): boolean {
+    return this.#stream.readableEnded;
   }
 
   get unsentBytes(): number {
@@ -100,11 +103,6 @@ function handleData(this: OwnedSocket, chunk: Buffer): void {
 
 function handleDrain(this: OwnedSocket): void {
   this[flowSocketKey]?.receiver?.handleSocketDrained();
-}
-
-/** A peer that says no more hears no more: half-open connections are of no use to any link. */
-function handleEnd(this: OwnedSocket): void {
-  this.destroy();
 }
 
 function handleClose(this: OwnedSocket): void {

@@ -21,6 +21,8 @@ const unsupportedData = 1003;
 export class WebSocketFlowSocket implements FlowSocket {
   readonly peer: string;
   readonly isPathProbed = false;
+  /** `ws` ends such a connection itself. */
+  readonly hasPeerEnded = false;
   receiver: FlowReceiver | undefined = undefined;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;

@@ -22,6 +22,11 @@ export interface FlowSocket {
   readonly address: string;
   /** The host asks the peer's host now and then whether it is there (TCP keepalives), and closes when it is not. */
   readonly isPathProbed: boolean;
+  /**
+   * The peer says no more. The host closes the connection once everything unsent is taken; whoever sees this on a
+   * connection that is still there destroys it, since half-open connections are of no use to any link.
+   */
+  readonly hasPeerEnded: boolean;
   /** Set once by whoever takes the connection over; bytes are not read before. */
   receiver: FlowReceiver | undefined;
   /** Queues the bytes; never fails visibly (a broken socket ends in `handleSocketClosed`). Keeps a reference. */

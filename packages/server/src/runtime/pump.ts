@@ -187,6 +187,10 @@ export class Pump implements FlowOwner, HubClient {
         if (now.monotonic - flow.endingSinceMs >= this.#limits.lingerMs) flow.socket.destroy();
         continue;
       }
+      if (flow.socket.hasPeerEnded) {
+        flow.socket.destroy();
+        continue;
+      }
       if (flow.stall !== undefined && this.#isStalled(now, flow, flow.stall)) continue;
       this.#checkDeadline(now, flow);
     }

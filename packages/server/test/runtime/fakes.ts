@@ -30,6 +30,7 @@ export class FakeSocket implements FlowSocket {
   readonly address = '192.0.2.1';
   readonly peer: string;
   isPathProbed = false;
+  hasPeerEnded = false;
   receiver: FlowReceiver | undefined = undefined;
   readonly writes: string[] = [];
   unsentBytes = 0;

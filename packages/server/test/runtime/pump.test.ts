@@ -294,6 +294,17 @@ describe('pump: back-pressure', () => {
     bench.stop();
   });
 
+  it('a peer that says no more and takes nothing does not stay', () => {
+    const bench = new Bench();
+    const { socket } = bench.connect();
+    bench.pump.sweep();
+    assert.equal(socket.isDestroyed, false);
+    socket.hasPeerEnded = true;
+    bench.pump.sweep();
+    assert.equal(socket.isDestroyed, true);
+    bench.stop();
+  });
+
   it('a drained socket is told to its session once', () => {
     const bench = new Bench({ unsentBytesMax: 100 });
     const { socket, session } = bench.connect();
