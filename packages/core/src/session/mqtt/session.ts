@@ -13,7 +13,6 @@ import { assert, ByteWriter, NEVER, type InstantMs } from '../../base/index.js';
 import type { Delivery, FlowSession, LinkEvent, Qos, Refusal, SessionInput } from '../../domain/index.js';
 import {
   encodeAck,
-  encodePacket,
   isReasonCodeAllowed,
   MqttDecoder,
   noProperties,
@@ -28,7 +27,7 @@ import {
   type UnsubscribePacket,
 } from '../../wire/mqtt/index.js';
 import { decoders } from './decoder-pool.js';
-import { writeDisconnect, writeSuback, writeUnsuback } from './answers.js';
+import { writeDisconnect, writeSuback, writeUnsuback, writeWithin } from './answers.js';
 import {
   acceptingConnack,
   clientPacketBytesMax,
@@ -254,18 +253,19 @@ export class MqttSession extends SessionState implements FlowSession {
     if (topicAliasMaximum > 0) this.rareParts.aliases = new TopicAliases(topicAliasMaximum);
     const assignedId = event.assigned ? event.deviceId : undefined;
     const connack = acceptingConnack(handshake, this.#options, event.sessionPresent, assignedId);
-    encodePacket(writer, connack, handshake.version);
+    if (!writeWithin(this.#clientPacketBytesMax, writer, connack, handshake.version)) {
+      return this.#refuseConnect('packet-too-large');
+    }
     // [MQTT-4.4.0-1]: what the client had received before it was cut off is released again.
     for (const sequence of event.released) this.#sendPubrel(sequence);
   }
 
   /** Before CONNACK: says no in it, where the version can, and closes. */
   #refuseConnect(reason: Refusal, code = reasonCodeIn('connack', reason)): void {
-    // The hub was told of a flow that will not be.
-    this.#leaveHub();
-    const protocolVersion = this.version;
-    const connack = refusingConnack(protocolVersion, reason, code, this.#canTakeReasonString());
-    if (connack !== undefined) encodePacket(writer, connack, protocolVersion);
+    // The hub was told of a flow that will not be: its will is not published ([MQTT-3.1.2-8] of 3.1.1).
+    this.#leaveHub(false);
+    const connack = refusingConnack(this.version, reason, code, this.#canTakeReasonString());
+    if (connack !== undefined) writeWithin(this.#clientPacketBytesMax, writer, connack, this.version);
     this.#end(reason);
   }
 
@@ -506,11 +506,13 @@ export class MqttSession extends SessionState implements FlowSession {
   }
 
   #sendSuback(packetId: number, results: SubscribeResults): void {
-    writeSuback(writer, this.version, packetId, results, this.#problem(firstRefusal(results)));
+    const properties = this.#problem(firstRefusal(results));
+    writeSuback(this.#clientPacketBytesMax, writer, this.version, packetId, results, properties);
   }
 
   #sendUnsuback(packetId: number, results: UnsubscribeResults): void {
-    writeUnsuback(writer, this.version, packetId, results, this.#problem(firstRefusal(results)));
+    const properties = this.#problem(firstRefusal(results));
+    writeUnsuback(this.#clientPacketBytesMax, writer, this.version, packetId, results, properties);
   }
 
   /** [MQTT-3.1.2-29]: outside CONNACK and DISCONNECT a reason string only for who wants it. */

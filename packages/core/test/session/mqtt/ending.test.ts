@@ -128,7 +128,7 @@ describe('the server ends it', () => {
     opening.send(connectPacket(4));
     opening.input(anonymous);
     const turn = opening.input({ kind: 'shutdown' });
-    assert.deepEqual([summary(turn), turn.commands], [[['connack', 3]], [withWill]]);
+    assert.deepEqual([summary(turn), turn.commands], [[['connack', 3]], [withoutWill]]);
     const open = openSession(5).input({ kind: 'shutdown' });
     assert.deepEqual([summary(open), open.commands], [[['disconnect', 0x8b]], [withWill]]);
     const old = openSession(4).input({ kind: 'shutdown' });

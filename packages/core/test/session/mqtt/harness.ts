@@ -212,7 +212,9 @@ export function ackPacket(
 }
 
 /** Type and reason code of each packet, the shortest useful summary. */
-export function summary(turn: Turn): readonly (readonly [string, number | readonly number[] | undefined])[] {
+export function summary(
+  turn: Pick<Turn, 'packets'>,
+): readonly (readonly [string, number | readonly number[] | undefined])[] {
   return turn.packets.map((packet) => {
     if ('reasonCode' in packet) return [packet.type, packet.reasonCode];
     if ('reasonCodes' in packet) return [packet.type, packet.reasonCodes];
