@@ -233,7 +233,7 @@ async function converse(
 }
 
 describe('a server under bad input', () => {
-  test('[MQTT-4.8.0-1] ends the connection on malformed and forbidden packets at every stage', async () => {
+  test('[MQTT5 4.13.1-1] [MQTT3 4.8.0-1] ends the connection on malformed and forbidden packets at every stage', async () => {
     for (const [what, ...chunks] of fatal)
       await converse(mqttPort, chunks, () => false).catch((error: unknown) =>
         assert.fail(`${what}: ${String(error)}`),
@@ -241,7 +241,7 @@ describe('a server under bad input', () => {
     await pulse.check();
   });
 
-  test('[MQTT-4.8.0-1] ends the connection when the malformed packet comes byte by byte', async () => {
+  test('[MQTT5 4.13.1-1] [MQTT3 4.8.0-1] ends the connection when the malformed packet comes byte by byte', async () => {
     await Promise.all(
       fatal.map(async ([what, ...chunks]) => {
         // Large ones are told by their head.

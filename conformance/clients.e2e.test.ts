@@ -85,7 +85,7 @@ for (const [index, make] of makes.entries()) {
   describe(make.name, { skip: make.missing ?? false }, () => {
     const root = `c${index}`;
 
-    test('receives with QoS 0, 1 and 2, in order', async () => {
+    test('[MQTT3 7.0.0-2] receives with QoS 0, 1 and 2, in order', async () => {
       const device = await make.subscriber(`${root}-qos`, `${root}/qos/#`);
       for (const qos of [0, 1, 2] as const) await make.publish(`${root}/qos/${qos}`, `body ${qos}`, qos);
       await sees(device, [

@@ -18,7 +18,7 @@ function clientUrl(server: TestServer, protocol: ListenerProtocol): string {
 describe('the mqtt client over every listener', () => {
   for (const protocol of ['mqtt', 'mqtts', 'http', 'https'] as const) {
     for (const protocolVersion of [4, 5] as const) {
-      it(`${protocol}, MQTT version ${protocolVersion}: QoS 0, 1 and 2, a large message, ping`, async (t) => {
+      it(`[MQTT5 4.2.0-1] [MQTT3 7.1.1-1] ${protocol}, MQTT version ${protocolVersion}: QoS 0, 1 and 2, a large message, ping`, async (t) => {
         const server = await startTestServer(t, { listeners: all });
         const options = { protocolVersion, rejectUnauthorized: false };
         const url = clientUrl(server, protocol);

@@ -31,31 +31,38 @@ async function refusal(webSocket: WebSocket): Promise<number | undefined> {
 }
 
 describe('MQTT over WebSocket', () => {
-  it('[MQTT-6.0.0-4] the subprotocol is mqtt; packets may be split over messages and share one [MQTT-6.0.0-2]', async (t) => {
-    const server = await startTestServer(t, { listeners });
-    const webSocket = openWebSocket(t, server, ['other', 'mqtt']);
-    await once(webSocket, 'open');
-    assert.equal(webSocket.protocol, 'mqtt');
-    const bytes = Buffer.concat([connectPacket('split'), encode({ cmd: 'pingreq' })]);
-    webSocket.send(bytes.subarray(0, 5));
-    webSocket.send(bytes.subarray(5, 9));
-    webSocket.send(bytes.subarray(9));
-    let received = Buffer.alloc(0);
-    for (; received.length < 6;) {
-      const [data, isBinary] = (await once(webSocket, 'message')) as [Buffer, boolean];
-      assert.equal(isBinary, true);
-      received = Buffer.concat([received, data]);
-    }
-    assert.deepEqual(received, Buffer.concat([connackBytes, Buffer.from([0xd0, 0])]));
-  });
+  for (const [version, connack] of [
+    [4, connackBytes],
+    [5, undefined],
+  ] as const) {
+    it(`[MQTT5 6.0.0-1, 6.0.0-2, 6.0.0-4] [MQTT3 6.0.0-1, 6.0.0-2, 6.0.0-4] the subprotocol is mqtt; packets of version ${version} may be split over binary messages and share one`, async (t) => {
+      const server = await startTestServer(t, { listeners });
+      const webSocket = openWebSocket(t, server, ['other', 'mqtt']);
+      await once(webSocket, 'open');
+      assert.equal(webSocket.protocol, 'mqtt');
+      const bytes = Buffer.concat([connectPacket('split', version), encode({ cmd: 'pingreq' })]);
+      webSocket.send(bytes.subarray(0, 5));
+      webSocket.send(bytes.subarray(5, 9));
+      webSocket.send(bytes.subarray(9));
+      const pong = Buffer.from([0xd0, 0]);
+      let received = Buffer.alloc(0);
+      while (!received.subarray(-2).equals(pong)) {
+        const [data, isBinary] = (await once(webSocket, 'message')) as [Buffer, boolean];
+        assert.equal(isBinary, true);
+        received = Buffer.concat([received, data]);
+      }
+      assert.equal(received[0], 0x20);
+      assert.deepEqual(received.subarray(0, -2), connack ?? received.subarray(0, 2 + received[1]!));
+    });
+  }
 
-  it('[MQTT-6.0.0-3] without the subprotocol there is no WebSocket', async (t) => {
+  it('[MQTT5 6.0.0-3] [MQTT3 6.0.0-3] without the subprotocol there is no WebSocket', async (t) => {
     const server = await startTestServer(t, { listeners });
     assert.equal(await refusal(openWebSocket(t, server, [])), 400);
     assert.equal(await refusal(openWebSocket(t, server, ['chat'])), 400);
   });
 
-  it('[MQTT-6.0.0-1] a text message ends the connection', async (t) => {
+  it('[MQTT5 6.0.0-1] [MQTT3 6.0.0-1] a text message ends the connection', async (t) => {
     const server = await startTestServer(t, { listeners });
     const webSocket = openWebSocket(t, server);
     await once(webSocket, 'open');

@@ -146,7 +146,7 @@ describe('CONNECT to CONNACK', () => {
     });
   });
 
-  test('packets sent ahead of CONNACK wait for it, however they were cut', () => {
+  test('[MQTT3 3.2.0-1] packets sent ahead of CONNACK wait for it, however they were cut', () => {
     const harness = new Harness(4);
     const stream = encode(
       4,
@@ -184,7 +184,7 @@ describe('CONNECT to CONNACK', () => {
     assert.deepEqual(turn.close, { reason: 'quota-exceeded' });
   });
 
-  test('[MQTT-4.4.0-1] after CONNACK the PUBRELs that are owed', () => {
+  test('[MQTT3 4.4.0-1] after CONNACK the PUBRELs that are owed', () => {
     const harness = new Harness(4);
     harness.send(connectPacket(4, { clean: false }));
     harness.input(anonymous);
@@ -211,16 +211,17 @@ describe('CONNECT refused', () => {
     reason: Refusal,
   ];
   const rows: readonly Row[] = [
-    ['[MQTT-3.1.0-1] another packet first', 4, { type: 'pingreq' }, undefined, 'protocol-error'],
+    ['[MQTT3 3.1.0-1] another packet first', 4, { type: 'pingreq' }, undefined, 'protocol-error'],
+    ['[MQTT5 3.1.0-1] another packet first, 5.0', 5, { type: 'pingreq' }, undefined, 'protocol-error'],
     [
-      '[MQTT-3.1.3-8] no client id and no clean session',
+      '[MQTT3 3.1.3-8] no client id and no clean session',
       4,
       connectPacket(4, { clientId: '', clean: false }),
       2,
       'bad-device-id',
     ],
     [
-      'enhanced authentication',
+      '[MQTT5 4.12.0-1] enhanced authentication',
       5,
       connectPacket(5, { properties: { authenticationMethod: 'SCRAM' } }),
       0x8c,
@@ -255,15 +256,21 @@ describe('CONNECT refused', () => {
       'topic-invalid',
     ],
     [
-      'will topic with wildcards, 3.1.1',
+      '[MQTT3 3.2.2-6] will topic with wildcards, 3.1.1',
       4,
       connectPacket(4, { will: will({ topic: 'a/#' }) }),
       undefined,
       'topic-invalid',
     ],
-    ['MQTT 3.1', 4, '100f00064d514973647003 02003c000161', 1, 'unsupported-version'],
-    ['MQTT 6', 5, '100d00044d51545406 02003c000161', 0x84, 'unsupported-version'],
-    ['not MQTT', 4, '100d00044854545004 02003c000161', undefined, 'packet-malformed'],
+    ['[MQTT3 3.1.2-2] MQTT 3.1', 4, '100f00064d514973647003 02003c000161', 1, 'unsupported-version'],
+    ['[MQTT5 3.1.2-2] MQTT 6', 5, '100d00044d51545406 02003c000161', 0x84, 'unsupported-version'],
+    [
+      '[MQTT5 3.1.2-1] [MQTT3 3.1.2-1] not MQTT',
+      4,
+      '100d00044854545004 02003c000161',
+      undefined,
+      'packet-malformed',
+    ],
     ['malformed CONNECT of 5.0', 5, '100d00044d51545405 03003c000161', 0x81, 'packet-malformed'],
     ['malformed CONNECT of 3.1.1', 4, '100d00044d51545404 03003c000161', undefined, 'packet-malformed'],
     ['HTTP', 4, Buffer.from('GET / HTTP/1.1\r\n').toString('hex'), undefined, 'packet-malformed'],
@@ -283,7 +290,7 @@ describe('CONNECT refused', () => {
     });
   }
 
-  test('every refusal of driver and hub has its answer in both versions, and no `close` is owed', () => {
+  test('[MQTT5 3.1.4-2, 3.2.2-6, 3.2.2-7, 4.13.2-1] [MQTT3 3.2.2-4, 3.2.2-5, 3.2.2-6] every refusal of driver and hub has its answer in both versions, and no `close` is owed', () => {
     for (const reason of Object.keys(refusals) as Refusal[]) {
       for (const version of [4, 5] as const) {
         for (const isHub of [false, true]) {
@@ -301,7 +308,7 @@ describe('CONNECT refused', () => {
     }
   });
 
-  test('every refusal has a code that each packet may carry, and a reason string that fits', () => {
+  test('[MQTT5 3.2.2-8, 3.4.2-1, 3.5.2-1, 3.9.3-2, 3.11.3-2, 3.14.2-1] every refusal has a code that each packet may carry, and a reason string that fits', () => {
     for (const reason of Object.keys(refusals) as Refusal[]) {
       for (const type of ['connack', 'puback', 'pubrec', 'suback', 'unsuback', 'disconnect'] as const) {
         const code = reasonCodeIn(type, reason);
@@ -344,7 +351,7 @@ describe('time', () => {
     assert.equal(harness.session.nextTimeoutMs(), harness.nowMs + 90_000);
   });
 
-  test('[MQTT-3.1.2-24] keep alive: one and a half times, and any packet prolongs it', () => {
+  test('[MQTT5 3.1.2-22] [MQTT3 3.1.2-24] keep alive: one and a half times, and any packet prolongs it', () => {
     for (const version of [4, 5] as const) {
       const harness = openSession(version, { keepAliveSeconds: 10 });
       harness.wait(14_999);

@@ -23,7 +23,7 @@ function disconnect(reasonCode = 0, properties: Properties = noProperties): Pack
 }
 
 describe('DISCONNECT from the client', () => {
-  test('discards the will, unless 5.0 asks to keep it', () => {
+  test('[MQTT5 3.14.4-3] [MQTT3 3.14.4-2, 3.14.4-3] discards the will, unless 5.0 asks to keep it', () => {
     for (const [version, code, command] of [
       [4, 0x00, withoutWill],
       [5, 0x00, withoutWill],
@@ -98,7 +98,7 @@ describe('the connection breaks', () => {
 });
 
 describe('the server ends it', () => {
-  test('the hub gives any reason: 5.0 is told, no `close` is owed', () => {
+  test('[MQTT5 3.14.2-2, 3.14.4-1, 3.14.4-2, 4.13.2-1] the hub gives any reason: 5.0 is told, no `close` is owed', () => {
     for (const reason of Object.keys(refusals) as Refusal[]) {
       const turn = openSession(5).events({ kind: 'end', reason }, delivery(1));
       const properties = { reasonString: reasons[reason].text };
@@ -118,7 +118,7 @@ describe('the server ends it', () => {
     assert.deepEqual([summary(turn), turn.commands], [[['connack', 0x83]], []]);
   });
 
-  test('shutdown at each stage', () => {
+  test('[MQTT5 3.14.0-1] shutdown at each stage', () => {
     const fresh = new Harness(5).input({ kind: 'shutdown' });
     assert.deepEqual([fresh.packets, fresh.close], [[], { reason: 'draining' }]);
     const connecting = new Harness(5);
@@ -136,7 +136,7 @@ describe('the server ends it', () => {
   });
 
   const errors: readonly (readonly [string, Packet | string, number, Refusal])[] = [
-    ['[MQTT-3.1.0-2] a second CONNECT', connectPacket(5), 0x82, 'already-connecting'],
+    ['[MQTT5 3.1.0-2] a second CONNECT', connectPacket(5), 0x82, 'already-connecting'],
     [
       'CONNACK',
       { type: 'connack', sessionPresent: false, reasonCode: 0, properties: {} },
@@ -145,11 +145,11 @@ describe('the server ends it', () => {
     ],
     ['SUBACK', { type: 'suback', packetId: 1, reasonCodes: [0], properties: {} }, 0x82, 'protocol-error'],
     ['PINGRESP', { type: 'pingresp' }, 0x82, 'protocol-error'],
-    ['AUTH', { type: 'auth', reasonCode: 0x19, properties: {} }, 0x82, 'protocol-error'],
+    ['[MQTT5 4.12.0-7] AUTH', { type: 'auth', reasonCode: 0x19, properties: {} }, 0x82, 'protocol-error'],
     ['a topic alias beyond the maximum', publishPacket({ topicAlias: 33 }), 0x94, 'protocol-error'],
     ['a subscription identifier', publishPacket({ subscriptionIds: [1] }), 0x82, 'protocol-error'],
     ['a wildcard in a topic', publishPacket({ topic: 'a/#' }), 0x90, 'topic-invalid'],
-    ['a packet that is too large', '30ffffff7f', 0x95, 'packet-too-large'],
+    ['[MQTT5 3.2.2-15] a packet that is too large', '30ffffff7f', 0x95, 'packet-too-large'],
     ['malformed', '00', 0x81, 'packet-malformed'],
   ];
   for (const [title, packet, code, reason] of errors) {
@@ -167,7 +167,7 @@ describe('the server ends it', () => {
     });
   }
 
-  test('a second CONNECT of another version is answered in the first one', () => {
+  test('[MQTT5 3.1.0-2] [MQTT3 3.1.0-2] a second CONNECT of another version is answered in the first one', () => {
     const old = openSession(4).bytes(encode(5, connectPacket(5)));
     assert.deepEqual([old.packets, old.close], [[], { reason: 'already-connecting' }]);
     const unknown = Buffer.from('100d00044d51545406 02003c000161'.replace(' ', ''), 'hex');

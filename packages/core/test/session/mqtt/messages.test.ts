@@ -138,7 +138,7 @@ describe('PUBLISH from the client', () => {
     }
   });
 
-  test('refused by the hub: 5.0 says why, 3.1.1 is closed so that the client keeps it', () => {
+  test('[MQTT3 4.8.0-2] refused by the hub: 5.0 says why, 3.1.1 is closed so that the client keeps it', () => {
     const harness = openSession(5);
     harness.send(publishPacket({ qos: 1, packetId: 1 }), publishPacket({ qos: 2, packetId: 2 }));
     const turn = harness.events(accepted(1, 1, 'storage-full'), accepted(2, 2, 'not-authorized'));
@@ -155,7 +155,7 @@ describe('PUBLISH from the client', () => {
     );
   });
 
-  test('[MQTT-3.1.2-29] no reason string for who wants none, or has no room for it', () => {
+  test('[MQTT5 3.1.2-29, 3.4.2-2] no reason string for who wants none, or has no room for it', () => {
     for (const properties of [{ requestProblemInformation: 0 }, { maximumPacketBytes: 100 }]) {
       const harness = openSession(5, { properties });
       assert.deepEqual(harness.events(accepted(1, 1, 'storage-full')).packets, [
@@ -164,7 +164,7 @@ describe('PUBLISH from the client', () => {
     }
   });
 
-  test('[MQTT-3.3.4-7] receive maximum: counted until PUBACK, PUBCOMP or a PUBREC that refuses', () => {
+  test('[MQTT5 3.3.4-7] receive maximum: counted until PUBACK, PUBCOMP or a PUBREC that refuses', () => {
     const harness = openSession(5);
     const one = (packetId: number): boolean => {
       return harness.send(publishPacket({ qos: 1, packetId })).close === undefined;
@@ -275,7 +275,7 @@ describe('deliveries', () => {
     assert.deepEqual([ignored.commands, ignored.packets, ignored.close], [[], [], undefined]);
   });
 
-  test('[MQTT-3.1.2-25] what is larger than the client takes counts as done', () => {
+  test('[MQTT5 3.1.2-24, 3.1.2-25] what is larger than the client takes counts as done', () => {
     const event = delivery(2, { body: new Uint8Array(100) });
     assert.ok(event.kind === 'deliver');
     const bytes = publishPacketBytes(5, event.delivery);
@@ -391,7 +391,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     }
   });
 
-  test('[MQTT-3.8.3-4] no local on a shared subscription ends the connection', () => {
+  test('[MQTT5 3.8.3-4] no local on a shared subscription ends the connection', () => {
     const turn = openSession(5).send({
       type: 'subscribe',
       packetId: 4,
