@@ -1,7 +1,7 @@
 /** Receive maximum and maximum packet size: what the server holds back, and what it leaves out. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Packet } from '../../src/wire/mqtt/index.js';
+import type { Packet, Properties } from '../../src/wire/mqtt/index.js';
 import { ackPacket, connectPacket, encode, publishPacket, summary } from '../session/mqtt/harness.js';
 import { publishesIn, subscription, TestServer, textsOf, wrongPassword, type Client } from './exchange.js';
 
@@ -41,6 +41,22 @@ describe('receive maximum', () => {
     assert.deepEqual(textsOf(publishesIn(refused)), ['3']);
   });
 
+  test('[MQTT5 3.3.4-9, 4.9.0-1] a resumed session counts anew, what is sent again too', async () => {
+    const server = new TestServer();
+    const first = await server.resume(5, 'd');
+    await first.subscribe('t', 1);
+    await publishMany(await server.connect(5, 's'), 4, 1);
+    assert.equal(publishesIn(first.take()).length, 4);
+    await first.vanish();
+    const second = await server.resume(5, 'd', {
+      properties: { receiveMaximum: 2, sessionExpirySeconds: 60 },
+    });
+    const again = publishesIn(second.take());
+    assert.deepEqual(textsOf(again), ['1', '2']);
+    const next = await second.send(ackPacket('puback', again[1]!.packetId));
+    assert.deepEqual(textsOf(publishesIn(next)), ['3']);
+  });
+
   test('[MQTT5 3.3.4-10, 4.9.0-3] whoever is at the maximum gets every other packet, QoS 0 too', async () => {
     const server = new TestServer();
     const client = await server.connect(5, 'd', { properties: { receiveMaximum: 1 } });
@@ -59,13 +75,13 @@ describe('receive maximum', () => {
 });
 
 /** Everything that a server may have to say, to a client that takes little. */
-async function conversation(maximumPacketBytes: number): Promise<Packet[]> {
+async function conversation(properties: Properties): Promise<Packet[]> {
   const server = new TestServer({}, { publish: ['t'], subscribe: ['t'] });
   const client = server.accept(5);
   const said: Packet[] = [];
   const say = async (...packets: Packet[]): Promise<void> =>
     void said.push(...(await client.send(...packets)));
-  await say(connectPacket(5, { clientId: 'd', properties: { maximumPacketBytes } }));
+  await say(connectPacket(5, { clientId: 'd', properties }));
   const subscriptions = [
     subscription('t', 2),
     ...Array.from({ length: 30 }, (_, each) => subscription(`no/${each}`)),
@@ -87,7 +103,7 @@ async function conversation(maximumPacketBytes: number): Promise<Packet[]> {
   await say({ type: 'unsubscribe', packetId: 2, filters, properties: {} });
   await say({ type: 'pingreq' }, connectPacket(5, {}));
   const refused = server.accept(5);
-  const fields = { username: 'u', password: wrongPassword, properties: { maximumPacketBytes } };
+  const fields = { username: 'u', password: wrongPassword, properties };
   return [...said, ...(await refused.send(connectPacket(5, fields)))];
 }
 
@@ -95,7 +111,7 @@ describe('maximum packet size', () => {
   test('[MQTT5 3.1.2-24, 3.2.2-19, 3.4.2-2, 3.5.2-2, 3.6.2-2, 3.7.2-2, 3.9.2-1, 3.11.2-1, 3.14.2-3] no packet is larger than the client takes, with a reason string or without', async () => {
     const types = new Set<string>();
     for (const maximumPacketBytes of [1, 4, 5, 6, 10, 20, 30, 35, 40, 50, 100, 300, 600, 10_000]) {
-      for (const packet of await conversation(maximumPacketBytes)) {
+      for (const packet of await conversation({ maximumPacketBytes })) {
         types.add(packet.type);
         const { length } = encode(5, packet);
         assert(length <= maximumPacketBytes, `${packet.type} of ${length} bytes for ${maximumPacketBytes}`);
@@ -124,9 +140,22 @@ describe('maximum packet size', () => {
   });
 
   test('[MQTT5 3.2.2-20, 3.4.2-3, 3.5.2-3, 3.6.2-3, 3.7.2-3, 3.9.2-2, 3.11.2-2, 3.14.2-4] no packet but PUBLISH has a user property', async () => {
-    for (const packet of await conversation(10_000)) {
+    for (const packet of await conversation({})) {
       if (packet.type === 'publish' || !('properties' in packet)) continue;
       assert.equal(packet.properties.userProperties, undefined, packet.type);
+    }
+  });
+
+  test('[MQTT5 3.1.2-29] who wants no problem information gets reason strings in CONNACK and DISCONNECT only; others get them', async () => {
+    for (const [requestProblemInformation, expected] of [
+      [0, 'connack disconnect'],
+      [1, 'connack disconnect puback pubrec suback unsuback'],
+    ] as const) {
+      const types = (await conversation({ requestProblemInformation }))
+        .filter((packet) => packet.type !== 'publish' && 'properties' in packet)
+        .filter(({ properties }) => properties.reasonString !== undefined)
+        .map(({ type }) => type);
+      assert.equal([...new Set(types)].sort().join(' '), expected);
     }
   });
 

@@ -79,6 +79,20 @@ describe('sessions', () => {
     }
   });
 
+  test('[MQTT5 3.1.2-5, 3.1.2-23] the options of its subscriptions are kept with it, over a restart too', async () => {
+    const server = new TestServer();
+    const first = await server.resume(5, 'd');
+    await first.subscribe('t', 2, { noLocal: true, retainAsPublished: true }, { subscriptionId: 77 });
+    await first.vanish();
+    await server.restart();
+    const back = await server.resume(5, 'd');
+    await back.publish('t', 'mine', { qos: 1, packetId: 1 });
+    assert.deepEqual(back.take(), []);
+    await (await server.connect(5, 's')).publish('t', 'x', { qos: 2, packetId: 1, retain: true });
+    const [message] = await back.messages();
+    assert.deepEqual([message?.qos, message?.retain, message?.subscriptionIds], [2, true, [77]]);
+  });
+
   test('[MQTT5 4.1.0-2] it is discarded when its expiry is over, with all it held', async () => {
     const server = new TestServer();
     const first = await server.resume(5, 'd', { properties: { sessionExpirySeconds: 10 } });
@@ -107,6 +121,12 @@ describe('sessions', () => {
         await device.leave();
       }
     }
+  });
+
+  test('[MQTT5 4.1.0-2] an expiry of 0 in DISCONNECT discards it at once', async () => {
+    const server = new TestServer();
+    await (await server.resume(5, 'd')).leave(0, { sessionExpirySeconds: 0 });
+    assert.equal((await connackOf(server, 5, lasting(5, { clientId: 'd' }))).sessionPresent, false);
   });
 
   test('[MQTT3 3.1.2-6] a clean session ends with its connection', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { noProperties, type Packet, type SubscribeEntry } from '../../src/wire/mqtt/index.js';
-import { ackPacket, summary } from '../session/mqtt/harness.js';
+import { ackPacket, encode, summary } from '../session/mqtt/harness.js';
 import { publishesIn, subscription, TestServer, textsOf, type Client } from './exchange.js';
 
 const versions = [4, 5] as const;
@@ -83,6 +83,35 @@ describe('SUBSCRIBE', () => {
       await sender.publish('t', 'after', { qos: 1, packetId: 3 });
       const [after, ...more] = await client.messages();
       assert.deepEqual([textsOf([after!]), after!.qos, more], [['after'], 0, []]);
+    }
+  });
+
+  test('[MQTT5 3.8.4-4] [MQTT3 3.8.4-3] who subscribes again and again while messages come gets each of them once', async () => {
+    for (const version of versions) {
+      const server = new TestServer();
+      const sender = await server.connect(version, 's');
+      const client = await server.connect(version, 'd');
+      await client.subscribe('t', 1);
+      const texts: string[] = [];
+      for (let index = 0; index < 30; index += 1) {
+        // Both are read before either is answered.
+        const again = [subscription('t', index % 2 === 0 ? 2 : 1)];
+        const request = {
+          type: 'subscribe',
+          packetId: 1,
+          subscriptions: again,
+          properties: noProperties,
+        } as const;
+        client.session.handleInput(server.now, { kind: 'bytes', chunk: encode(version, request) });
+        await sender.publish('t', `${index}`, { qos: 1, packetId: 1 });
+        const packets = client.take();
+        texts.push(...textsOf(publishesIn(packets)));
+        for (const { packetId } of publishesIn(packets)) await client.send(ackPacket('puback', packetId));
+      }
+      assert.deepEqual(
+        texts,
+        Array.from({ length: 30 }, (_, index) => `${index}`),
+      );
     }
   });
 

@@ -108,6 +108,34 @@ describe('a will is published', () => {
     }
   });
 
+  test('[MQTT5 3.1.2-8] at once when a clean start ends the session before the delay does', async () => {
+    const server = new TestServer();
+    const watcher = await watcherOf(server, 5);
+    await (await server.resume(5, 'd', { will: will({ delaySeconds: 20 }) })).vanish();
+    await server.connect(5, 'd', { clean: true });
+    assert.deepEqual(textsOf(await watcher.messages()), ['gone']);
+  });
+
+  test('[MQTT5 3.1.2-8, 3.1.2-10] over a restart of the server, once', async () => {
+    const server = new TestServer();
+    const before = await server.resume(5, 'watcher', { keepAliveSeconds: 0 });
+    await before.subscribe('will/#');
+    await server.resume(5, 'd', { will: will({ delaySeconds: 20 }) });
+    await server.restart();
+    const watcher = await server.resume(5, 'watcher', { keepAliveSeconds: 0 });
+    for (let minute = 0; minute < 10; minute += 1) await server.advance(60_000);
+    assert.deepEqual(textsOf(await watcher.messages()), ['gone']);
+  });
+
+  test('[MQTT5 3.1.2-8, 3.1.3-9] not when another connection takes over, and the will has a delay', async () => {
+    const server = new TestServer();
+    const watcher = await watcherOf(server, 5);
+    await server.resume(5, 'd', { will: will({ delaySeconds: 20 }) });
+    const second = await server.resume(5, 'd', { keepAliveSeconds: 0 });
+    await server.advance(60_000);
+    assert.deepEqual([watcher.take(), second.closed], [[], undefined]);
+  });
+
   test('[MQTT5 3.1.2-8, 3.1.3-9] not when the client is back before the delay is over', async () => {
     const server = new TestServer();
     const watcher = await watcherOf(server, 5);
