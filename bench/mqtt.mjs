@@ -30,6 +30,7 @@ const HELP = `node bench/mqtt.mjs [option]...
   --directory DIR      where servers keep their data: a real disk (${tmpdir()})
   --results DIR        where a JSON line is added and the plot is written (bench/results)
   --plot               only draws the plot again, from the last line
+  --generator          only builds the load generator, and prints its path
   --json               the JSON line on stdout instead of the table
   --list               cases and servers
 
@@ -47,6 +48,7 @@ const { values: options } = parseArgs({
     directory: { type: 'string', default: tmpdir() },
     results: { type: 'string', default: join(bench, 'results') },
     plot: { type: 'boolean', default: false },
+    generator: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -88,6 +90,14 @@ async function availableServers(names) {
     else log(`left out: ${servers[name].title}: ${why}`);
   }
   return present;
+}
+
+/** Whether Wakeline did all it was asked to: others may fail, it may not. */
+function isWhole(run) {
+  return Object.values(run.results).every(({ wakeline = {} }) => {
+    const { failed, messagesLost = 0, outOfOrder = 0, sessionsLost = 0 } = wakeline;
+    return failed === undefined && messagesLost + outOfOrder + sessionsLost === 0;
+  });
 }
 
 /** A certificate for this run, of a key type that mosquitto and Node both take. */
@@ -232,6 +242,10 @@ async function main() {
       console.log(`server      ${name.padEnd(22)}${title}`);
     return;
   }
+  if (options.generator) {
+    console.log(await buildGenerator(log));
+    return;
+  }
   const lines = join(options.results, 'mqtt.jsonl');
   if (options.plot) {
     const last = (await readFile(lines, 'utf8')).trim().split('\n').at(-1);
@@ -244,6 +258,10 @@ async function main() {
   await appendFile(lines, `${line}\n`);
   // A part of the cases is no picture of the whole.
   if (options.only === undefined && !options.quick) await writePlot(run);
+  if (!isWhole(run)) {
+    log('Wakeline failed, lost or disordered something; see the line in the results');
+    process.exitCode = 2;
+  }
   if (options.json) {
     console.log(line);
     return;

@@ -19,6 +19,7 @@ Modes
               --publishers 4 --subscribers 4 --window 100 --seconds 5 | --messages N --warm-up 1
   absent    devices connect, subscribe and leave; then publishers fill their inboxes: PUBACK per second
               --devices 10000 --publishers 4 --window 100 --seconds 5 | --messages N --warm-up 1
+            to leave a million waiting: --messages 1000000 --window 1000 --warm-up 0
   drain     the devices of an `absent` run with the same --prefix come back and must find --expect N (its sentInAll)
               --devices 10000 --publishers 4
   fanout    one publisher to many on one topic, one publication after the other

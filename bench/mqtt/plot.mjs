@@ -1,7 +1,7 @@
 /** The figures of a run as one SVG: bars for throughput, lines over the number of connections. No library. */
 import { formatNumber } from './report.mjs';
 
-const WIDTH = 960;
+const WIDTH = 1060;
 const PANEL = { width: 440, height: 260 };
 const COLORS = {
   wakeline: '#0b7285',
@@ -20,7 +20,7 @@ function text(x, y, value, options = '') {
 /** A round number at or above `value`. */
 function ceilingOf(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= value);
+  return [1, 1.2, 1.6, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value);
 }
 
 function frame(panel, title, body) {
@@ -99,7 +99,7 @@ function memorySeries(result) {
 function latencySeries(results, figure, isDashed) {
   const byServer = new Map();
   for (const [name, result] of Object.entries(results)) {
-    const count = /^scale-(\d+)$/.exec(name)?.[1];
+    const count = name === 'latency-qos1' ? '10000' : /^scale-(\d+)$/.exec(name)?.[1];
     if (count === undefined) continue;
     for (const [server, figures] of Object.entries(result)) {
       if (figures[figure] === undefined) continue;
@@ -154,8 +154,7 @@ export function plot(run, servers) {
     .join('');
   const { machine } = run;
   const heading = `${run.at.slice(0, 10)} · ${machine.cores} cores · Linux ${machine.kernel} · Node ${machine.node} · disk fdatasync p50 ${formatNumber(run.disk.fdatasyncMsP50)} ms, p99 ${formatNumber(run.disk.fdatasyncMsP99)} ms`;
-  const width = WIDTH + 60;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12" fill="#343a40">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12" fill="#343a40">
 <style>.title{font-size:14px;font-weight:600}.grid{stroke:#dee2e6}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 ${text(70, 22, heading)}

@@ -67,7 +67,14 @@ const WRONGS = ['messagesLost', 'outOfOrder', 'duplicates'];
 
 /** Figures that stand in the table, by group of cases. */
 const SHOWN = {
-  throughput: ['messagesPerSecond', 'serverCpuSecondsPerMillion', 'latencyMsP50', 'latencyMsP99', ...WRONGS],
+  throughput: [
+    'messagesPerSecond',
+    'serverCpuSecondsPerMillion',
+    'generatorCpuUsPerMessage',
+    'latencyMsP50',
+    'latencyMsP99',
+    ...WRONGS,
+  ],
   connects: ['connectsPerSecond'],
   'fan-out': ['deliveriesPerSecond', 'lastMsP50', 'serverCpuSecondsPerMillion'],
   latency: ['latencyMsP50', 'latencyMsP99', 'latencyMsP999', 'latencyMsMax', 'serverCpuSecondsPerMillion'],
