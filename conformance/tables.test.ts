@@ -180,6 +180,14 @@ test('docs/metrics.md has every metric with its type and meaning, and no other',
   }
 });
 
+test('docs/spec/delivery.md has every topic below $SYS, and no other', async () => {
+  const path = join(root, 'packages/core/dist/src/hub/index.js');
+  const { systemTopics } = (await import(path)) as { systemTopics: readonly string[] };
+  const page = readFileSync(join(root, 'docs/spec/delivery.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `(\$SYS\/[^`]+)`/gm)].map(([, topic]) => topic);
+  assert.deepEqual(rows.toSorted(), systemTopics.toSorted());
+});
+
 test('a value is read with its unit, and refused with one that its name does not allow', () => {
   assert.equal(parseValue('messageBytesMax', '1,088 KiB'), 1_114_112);
   assert.equal(parseValue('receiptMsMax', '7 days'), 604_800_000);

@@ -57,6 +57,8 @@ export const limits = {
   storeKeyBytesMax: 1_536,
   /** Subscriptions of one session. */
   subscriptionsPerSessionMax: 1_000,
+  /** Between two looks at the figures below `$SYS/`, while somebody subscribes to them, ms. */
+  sysIntervalMs: 10_000,
   /** Levels of a topic name or filter. */
   topicDepthMax: 64,
   /** Topic name or filter, bytes of UTF-8. */

@@ -1,6 +1,6 @@
 /** Access rules: which topics a device may publish to and subscribe to. */
 import type { AccessRules } from '../domain/device.js';
-import { filterCovers, filterMatches, isTopicFilter } from './topic-filter.js';
+import { SYSTEM_PREFIX, filterCovers, filterMatches, isTopicFilter } from './topic-filter.js';
 
 /** The rules of a device, with its id put in for `%d`. */
 export class Access {
@@ -24,7 +24,8 @@ export class Access {
   }
 
   maySubscribe(filter: string): boolean {
-    if (filter.startsWith('$')) return false;
+    // Below $SYS it needs a rule that says so: no wildcard covers a level that begins with $.
+    if (filter.startsWith('$') && !filter.startsWith(SYSTEM_PREFIX)) return false;
     return this.#subscribe.some((pattern) => filterCovers(pattern, filter));
   }
 }

@@ -43,6 +43,8 @@ export interface HubOptions {
   readonly defaultAccess: AccessRules;
   /** Longest session expiry granted, seconds; SESSION_NEVER_EXPIRES: no bound. */
   readonly sessionExpirySecondsMax: number;
+  /** Of the server, for `$SYS/broker/version`. */
+  readonly version?: string;
   /** Bounds that differ from the defaults. */
   readonly limits?: Partial<Limits>;
   /** Told of every step of every message, in the turn in which it happens. Costs time: leave it out in production. */
@@ -80,6 +82,7 @@ export class HubCore {
   endedReplaced = 0;
   endedDropped = 0;
   qos0Dropped = 0;
+  qos0Sent = 0;
   /** Times that a sleeping device sent something by itself while messages waited. */
   wakesNatural = 0;
   readonly #view = new RecordView();

@@ -23,6 +23,7 @@ import { recover } from './recovery.js';
 import { Requests } from './requests.js';
 import { resumeFlow } from './resume.js';
 import { Sessions } from './sessions.js';
+import { SystemTopics } from './system-topics.js';
 
 /** How often old receipts and idempotency keys are looked for, ms. */
 const SWEEP_INTERVAL_MS = 10 * SECOND_MS;
@@ -32,6 +33,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
   readonly #publisher: Publisher;
   readonly #sessions: Sessions;
   readonly #requests: Requests;
+  readonly #system: SystemTopics;
   #sweepDueMs = Infinity;
 
   constructor(options: HubOptions) {
@@ -41,12 +43,19 @@ export class Hub implements Machine<HubInput, HubOutput> {
       this.#handleCommands(flow, commands),
     );
     this.#requests = new Requests(this.#core, this.#publisher, this.#sessions);
+    this.#system = new SystemTopics(
+      this.#core,
+      () => this.#requests.statistics(),
+      (...figure) => this.#publisher.sendFigure(...figure),
+    );
+    this.#sessions.system = this.#system;
   }
 
   /** Reads the store. Called once, before any input. Throws STORE_CORRUPT when it cannot be read. */
   recover(now: InstantMs): void {
     this.#advance(now);
     this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
+    this.#system.begin(now);
     recover(this.#core, this.#sessions);
   }
 
@@ -95,6 +104,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
       core.receipts.sweep(now);
     }
+    this.#system.handleTimeout(now);
   }
 
   /** Drain until undefined; that ends the turn. When {@link hasMore} says so, begin another one soon. */
@@ -126,6 +136,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       core.queue.nextTimeoutMs,
       core.willDeadlines.nextMs,
       this.#sweepDueMs,
+      this.#system.dueMs,
       wallDueMs === Infinity ? Infinity : now.monotonic + wallWaitMs,
     );
   }

@@ -2,7 +2,7 @@
 import { encodeUtf8, utf8Bytes } from '../base/utf8.js';
 import type { Refusal } from '../domain/device.js';
 import type { LinkCommand } from '../domain/link.js';
-import { Urgency } from '../domain/message.js';
+import { Urgency, noBytes } from '../domain/message.js';
 import type { Delivery, Publication, Qos } from '../domain/message.js';
 import type { Device, Flow } from './device-state.js';
 import { FlowState } from './device-state.js';
@@ -200,6 +200,26 @@ export class Publisher {
     return { refusal: undefined, recipients, numbered, needsSync: needsSync || durable.length > 0 };
   }
 
+  /** Tells a device a figure of the server. Never a reason to wake it. */
+  sendFigure(
+    device: Device,
+    topic: Uint8Array,
+    body: Uint8Array,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+  ): void {
+    const content: RecordContent = {
+      topic,
+      properties: noBytes,
+      body,
+      urgency: Urgency.veryLow,
+      expiryMs: 0,
+      messageId: null,
+      replaceKey: null,
+    };
+    this.#sendNow(device, content, retain, subscriptionIds, undefined);
+  }
+
   /** Appends a message to a device's own inbox. The device must be durable and have room. */
   address(device: Device, publication: Publication, messageId: Uint8Array | null): void {
     const content = this.#contentOf(publication, encodeUtf8(publication.topic), messageId);
@@ -391,6 +411,7 @@ export class Publisher {
       expirySeconds,
       subscriptionIds,
     };
+    this.#core.qos0Sent++;
     this.#core.outbox.pushBody(flow, { kind: 'deliver', delivery }, body.length);
   }
 

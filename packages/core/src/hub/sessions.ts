@@ -12,9 +12,11 @@ import type { HubCore } from './hub-core.js';
 import type { Publisher } from './publisher.js';
 import { encodeSubscriptionRow, subscriptionKey } from './rows.js';
 import type { Subscription } from './subscription-tree.js';
+import type { SystemTopics } from './system-topics.js';
 import {
   INBOX_PREFIX,
   LINE_PREFIX,
+  SYSTEM_PREFIX,
   filterCovers,
   isSharedFilter,
   isTopicFilter,
@@ -26,6 +28,8 @@ type Open = LinkCommand & { readonly kind: 'open' };
 export class Sessions {
   readonly #core: HubCore;
   readonly #publisher: Publisher;
+  /** Set once, before anything else. */
+  system!: SystemTopics;
   /** Handles the commands a flow sent before it was told that it is open. */
   readonly #resume: (flow: Flow, commands: readonly LinkCommand[]) => void;
 
@@ -217,7 +221,8 @@ export class Sessions {
             device.session === session &&
             session.findSubscription(subscription.filter) === subscription;
           if (sendsRetained && isInForce && !isPrivateFilter(subscription.filter)) {
-            this.#publisher.sendRetained(device, subscription);
+            if (subscription.filter.startsWith(SYSTEM_PREFIX)) this.system.tell(device, subscription);
+            else this.#publisher.sendRetained(device, subscription);
           }
         }
       },
@@ -292,6 +297,7 @@ export class Sessions {
       return;
     }
     if (old !== undefined) this.#takeOut(session, old);
+    if (filter.startsWith(SYSTEM_PREFIX)) this.system.arm();
     if (isSharedFilter(filter)) (session.shared ??= []).push(subscription);
     this.#core.tree.add(subscription, device.flow !== null);
   }

@@ -9,6 +9,9 @@ export const INBOX_PREFIX = '$line/inbox/';
 
 const SHARE_PREFIX = '$share/';
 
+/** Figures of the server; for those whose access rules name it. */
+export const SYSTEM_PREFIX = '$SYS/';
+
 export function isTopicName(topic: string): boolean {
   if (topic.length === 0 || topic.includes('\0') || topic.includes('+') || topic.includes('#')) return false;
   return isWithinLimits(topic);

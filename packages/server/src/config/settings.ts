@@ -32,6 +32,7 @@ export const configurableLimits = [
   'retainedMessagesMax',
   'retainedBytesMax',
   'subscriptionsPerSessionMax',
+  'sysIntervalMs',
   'turnBytesMax',
   'turnDeliveriesMax',
   'volatileBytesMax',

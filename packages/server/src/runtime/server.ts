@@ -6,10 +6,12 @@
  * peers do. A process that is killed instead loses nothing that was acknowledged.
  */
 import { randomBytes, randomFillSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { limits as coreLimits } from '@wakeline/core/base';
 import { openAccess } from '@wakeline/core/domain';
+import type { AccessRules } from '@wakeline/core/domain';
 import { Hub } from '@wakeline/core/hub';
 import type { TimelineEvent } from '@wakeline/core/hub';
 import type { Random, Store } from '@wakeline/core/ports';
@@ -85,6 +87,17 @@ export async function startServer(
   return server;
 }
 
+/** Who may connect to a server that only this machine reaches may see its figures, too. */
+function defaultAccessOf({ listeners, behindProxy }: ServerConfig): AccessRules {
+  const isPrivate = listeners.every(({ isLoopback }) => isLoopback) && behindProxy.length === 0;
+  return isPrivate ? { ...openAccess, subscribe: [...openAccess.subscribe, '$SYS/#'] } : openAccess;
+}
+
+function readVersion(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
 const hostRandom: Random = { fill: (target) => randomFillSync(target) };
 
 class Server implements RunningServer {
@@ -122,7 +135,8 @@ class Server implements RunningServer {
       store,
       random: dependencies.random ?? hostRandom,
       anonymousDevices: config.anonymousDevices,
-      defaultAccess: openAccess,
+      defaultAccess: defaultAccessOf(config),
+      version: readVersion(),
       sessionExpirySecondsMax: config.mqtt.sessionExpirySecondsMax,
       limits: config.limits,
       ...(dependencies.onTimeline === undefined ? {} : { onTimeline: dependencies.onTimeline }),
