@@ -13,6 +13,7 @@ import type { Publisher } from './publisher.js';
 import { encodeSubscriptionRow, subscriptionKey } from './rows.js';
 import type { Subscription } from './subscription-tree.js';
 import type { SystemTopics } from './system-topics.js';
+import { HeldSubscription } from './subscription.js';
 import {
   INBOX_PREFIX,
   LINE_PREFIX,
@@ -188,14 +189,7 @@ export class Sessions {
         continue;
       }
       const old = session.findSubscription(request.filter);
-      const subscription: Subscription<Device> = {
-        holder: device,
-        filter: request.filter,
-        qos: request.qos,
-        noLocal: request.noLocal,
-        retainAsPublished: request.retainAsPublished,
-        subscriptionId: request.subscriptionId,
-      };
+      const subscription = new HeldSubscription(device, request);
       this.#setSubscription(device, subscription);
       undo.push(() => {
         if (device.isRemoved || session.findSubscription(request.filter) !== subscription) return;
@@ -335,7 +329,7 @@ export class Sessions {
 
   /** After a restart: a stored subscription is in force again. */
   restoreSubscription(device: Device, row: Omit<Subscription<Device>, 'holder'>): void {
-    this.#setSubscription(device, { ...row, holder: device });
+    this.#setSubscription(device, new HeldSubscription(device, row));
   }
 
   // ---- going -----------------------------------------------------------------------------------------------
