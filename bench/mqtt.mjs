@@ -14,7 +14,7 @@ import { cases } from './mqtt/cases.mjs';
 import { measureDisk } from './mqtt/disk.mjs';
 import { Generator } from './mqtt/generator.mjs';
 import { plot } from './mqtt/plot.mjs';
-import { buildGenerator, makeDirectory, removeDirectory, runToEnd } from './mqtt/processes.mjs';
+import { buildGenerator, freePort, makeDirectory, removeDirectory, runToEnd } from './mqtt/processes.mjs';
 import { formatCeiling, formatFigure, formatReport, median, summarize } from './mqtt/report.mjs';
 import { RunningServer, servers, whyMissing } from './mqtt/servers.mjs';
 
@@ -55,6 +55,20 @@ const { values: options } = parseArgs({
   },
 });
 
+/** What must not outlive this process: the server that runs, and the directory of all. */
+const held = { server: undefined, base: undefined };
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+]) {
+  process.once(signal, async () => {
+    await held.server?.kill();
+    if (held.base !== undefined) await removeDirectory(held.base);
+    process.exit(code);
+  });
+}
+
 const isTerminal = process.stderr.isTTY === true;
 
 function log(line) {
@@ -75,6 +89,12 @@ function chosen(list, all, what) {
   return all.filter((item) =>
     typeof item === 'string' ? names.includes(item) : names.includes(item.name) || names.includes(item.group),
   );
+}
+
+function count(name) {
+  const value = Number(options[name]);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} wants a number from 1`);
+  return value;
 }
 
 /** Servers that are there; packages of peers are installed when they are missing. */
@@ -125,8 +145,17 @@ async function runOne(item, name, round, setting) {
   const directory = await makeDirectory(base);
   let server;
   try {
-    const serverSetup = { name, directory, inFlight, upFlags, tls: item.isTls ? tls : undefined };
-    server = await RunningServer.start(serverSetup);
+    const serverSetup = {
+      name,
+      directory,
+      port: await freePort(),
+      inFlight,
+      upFlags,
+      tls: item.isTls ? tls : undefined,
+    };
+    server = new RunningServer(serverSetup);
+    held.server = server;
+    await server.launch();
     const load = async (mode, more, tolerance) => {
       const pids = (await server.pids()).join(',');
       return generator.run(mode, { port: server.port, 'server-pid': pids, ...more }, tolerance);
@@ -139,6 +168,7 @@ async function runOne(item, name, round, setting) {
     return { failed: `round ${round + 1}: ${error.message} ${server?.errors ?? ''}`.trim().slice(0, 500) };
   } finally {
     await server?.kill();
+    held.server = undefined;
     await removeDirectory(directory);
   }
 }
@@ -169,12 +199,13 @@ async function measureCeiling(generator, items, isQuick) {
 async function measure() {
   const items = chosen(options.only, cases, 'case');
   const names = await availableServers(chosen(options.servers, Object.keys(servers), 'server'));
-  const rounds = Number(options.rounds);
-  const inFlight = Number(options['in-flight']);
+  const rounds = count('rounds');
+  const inFlight = count('in-flight');
   const isQuick = options.quick;
   const upFlags = options.up.split(' ').filter((flag) => flag !== '');
   const generator = new Generator(await buildGenerator(log), logPassing);
   const base = await makeDirectory(options.directory);
+  held.base = base;
   try {
     const tls = items.some(({ isTls }) => isTls) ? await makeCertificate(base) : undefined;
     const setting = { generator, base, tls, inFlight, isQuick, upFlags };

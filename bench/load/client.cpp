@@ -98,13 +98,18 @@ void Fleet::begin() {
 
 void Fleet::connectAll(int64_t timeoutNs, const char* what) {
   const size_t goal = ready_ + waiting_.size() + underWay_;
-  const int64_t endNs = clockNs() + timeoutNs;
   Progress progress;
+  size_t lastReady = ready_;
+  int64_t lastNs = clockNs();
   begin();
   while (underWay_ > 0 || !waiting_.empty()) {
     loop_.turn(100'000'000);
     progress.tell("%s: %zu of %zu connected", what, ready_, goal);
-    if (loop_.turnNs() > endNs) fail(std::string(what) + ": not all connected in time");
+    if (ready_ != lastReady) lastNs = loop_.turnNs();
+    lastReady = ready_;
+    if (loop_.turnNs() - lastNs > timeoutNs)
+      fail(std::string(what) + ": no further one connected, with " + std::to_string(ready_) + " of " +
+           std::to_string(goal));
   }
 }
 
@@ -115,9 +120,12 @@ void Fleet::leave(Client& client) {
 }
 
 void Fleet::waitForLeaving(int64_t timeoutNs) {
-  const int64_t endNs = clockNs() + timeoutNs;
+  size_t lastLeaving = leaving_;
+  int64_t lastNs = clockNs();
   while (leaving_ > 0) {
     loop_.turn(100'000'000);
-    if (loop_.turnNs() > endNs) fail("the server did not close after DISCONNECT");
+    if (leaving_ != lastLeaving) lastNs = loop_.turnNs();
+    lastLeaving = leaving_;
+    if (loop_.turnNs() - lastNs > timeoutNs) fail("the server did not close after DISCONNECT");
   }
 }

@@ -62,7 +62,7 @@ class Fleet {
       : loop_(loop), address_(address), inFlightMax_(inFlightMax) {}
 
   void add(Client& client) { waiting_.push_back(&client); }
-  /** Connects all that were added, until each has what it subscribed to. Fails after `timeoutNs`. */
+  /** Connects all that were added, until each has what it subscribed to. Fails after `timeoutNs` without one more. */
   void connectAll(int64_t timeoutNs, const char* what);
   /** Sends DISCONNECT to all of `clients` and waits until the server has closed. */
   template <typename Some>

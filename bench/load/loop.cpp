@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -45,7 +46,10 @@ void fail(const std::string& message) {
   std::exit(1);
 }
 
-Connection::~Connection() { close(); }
+Connection::~Connection() {
+  close();
+  if (isDirty_) std::replace(loop_.dirty_.begin(), loop_.dirty_.end(), this, static_cast<Connection*>(nullptr));
+}
 
 void Connection::touch() {
   if (isDirty_ || fd_ < 0) return;
@@ -135,8 +139,8 @@ uint16_t Loop::listen(uint16_t port, Acceptor& acceptor) {
   return ntohs(address.sin_port);
 }
 
-void Loop::watchInput(void (*readable)(void*), void* context) {
-  inputReadable_ = readable;
+void Loop::watchInput(void (*handler)(void*), void* context) {
+  inputReadable_ = handler;
   inputContext_ = context;
   epoll_event event{};
   event.events = EPOLLIN;
@@ -240,6 +244,7 @@ void Loop::readable(Connection& connection) {
 void Loop::flushDirty() {
   // Handlers of a lost connection may touch others: the list may grow while it is walked.
   for (size_t index = 0; index < dirty_.size(); index++) {
+    if (dirty_[index] == nullptr) continue;  // destroyed since
     Connection& connection = *dirty_[index];
     connection.isDirty_ = false;
     if (connection.isOpen() && !connection.isConnecting_ && !connection.isBlocked_) flush(connection);

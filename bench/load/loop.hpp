@@ -83,7 +83,7 @@ class Loop {
   /** Returns the port. */
   uint16_t listen(uint16_t port, Acceptor& acceptor);
   /** Calls back when a line, or the end, of standard input can be read. */
-  void watchInput(void (*readable)(void*), void* context);
+  void watchInput(void (*handler)(void*), void* context);
 
   /** Waits until something happens, at most `waitNs` (negative: without end), and handles all of it. */
   void turn(int64_t waitNs);

@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort, processTree, residentBytes, runToEnd, waitForPort } from './processes.mjs';
+import { processTree, residentBytes, runToEnd, waitForPort } from './processes.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
@@ -135,7 +135,10 @@ export async function whyMissing(name) {
   );
 }
 
-/** A server that runs. */
+/**
+ * A server that runs, once `launch` has resolved. `setup`: `{ name, directory, port, tls, inFlight, upFlags }`; the
+ * directory exists and may hold an earlier life's data.
+ */
 export class RunningServer {
   #child;
   #setup;
@@ -143,13 +146,6 @@ export class RunningServer {
 
   constructor(setup) {
     this.#setup = setup;
-  }
-
-  /** `setup`: `{ name, directory, tls, inFlight, upFlags }`; the directory exists and may hold an earlier life's data. */
-  static async start(setup) {
-    const server = new RunningServer({ ...setup, port: await freePort() });
-    await server.launch();
-    return server;
   }
 
   get port() {
@@ -242,10 +238,19 @@ export class RunningServer {
 
   async #end(signal) {
     const child = this.#child;
-    if (child.pid === undefined) return;
+    if (child?.pid === undefined) return;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
+    // What it started is told by itself, but not by a kill.
+    const others = signal === 'SIGKILL' ? (await this.pids()).slice(1) : [];
     child.kill(signal);
+    for (const pid of others) {
+      try {
+        process.kill(pid, signal);
+      } catch (error) {
+        if (error.code !== 'ESRCH') throw error; // it went with its parent
+      }
+    }
     const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
     await ended;
     clearTimeout(timer);
