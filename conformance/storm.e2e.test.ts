@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { Prng } from '@wakeline/core/base';
 import { LedgerClient } from './ledger-client.js';
-import { ServerProcess, sleep, temporaryDirectory, until } from './support.js';
+import { processesOf, ServerProcess, sleep, temporaryDirectory, until } from './support.js';
 
 const isLong = process.env['WAKELINE_LONG'] === '1';
 const PUBLICATIONS = isLong ? 50_000 : 6_000;
@@ -28,7 +28,13 @@ interface HttpSent {
   readonly toInbox: boolean;
 }
 
-test(`[IN-17] ${PUBLICATIONS} publications and ${KILLS} kills, seed ${seed}: all acknowledged ones arrive`, async (t) => {
+for (const lines of [0, 2]) {
+  const where = lines === 0 ? 'in one process' : `with ${lines} lines`;
+  test(`[IN-17] ${PUBLICATIONS} publications and ${KILLS} kills ${where}, seed ${seed}: all acknowledged ones arrive`, (t) =>
+    run(lines, t.diagnostic.bind(t)));
+}
+
+async function run(lines: number, diagnostic: (message: string) => void): Promise<void> {
   const prng = new Prng(seed);
   const directory = temporaryDirectory('wakeline-storm');
   const server = await ServerProcess.create(directory.path);
@@ -41,7 +47,7 @@ test(`[IN-17] ${PUBLICATIONS} publications and ${KILLS} kills, seed ${seed}: all
     (_, index) => new LedgerClient(`s${index}`, server.mqttPort),
   );
   try {
-    await server.start();
+    await server.start(['--lines', String(lines)]);
     for (const [index, device] of devices.entries()) {
       assert(await device.connect());
       const qos = index % 2 === 0 ? 1 : 2;
@@ -51,17 +57,18 @@ test(`[IN-17] ${PUBLICATIONS} publications and ${KILLS} kills, seed ${seed}: all
         { filter: '$line/inbox/#', qos: 1 },
       ]);
     }
-    await storm(prng, server, devices, senders, t.diagnostic.bind(t));
+    await storm(prng, server, lines, devices, senders, diagnostic);
   } finally {
     for (const client of [...devices, ...senders]) client.destroy();
     await server.kill();
     directory.remove();
   }
-});
+}
 
 async function storm(
   prng: Prng,
   server: ServerProcess,
+  lines: number,
   devices: readonly LedgerClient[],
   senders: readonly LedgerClient[],
   diagnostic: (message: string) => void,
@@ -115,8 +122,17 @@ async function storm(
         () => `${published} published`,
       );
       await sleep(prng.nextInteger(0, 150));
-      await server.kill();
-      await server.start();
+      // Of a server with lines: the hub, a line, everything, in turn.
+      const part = lines === 0 ? 2 : kills % 3;
+      if (part === 2) {
+        await server.kill();
+        await server.start(['--lines', String(lines)]);
+        continue;
+      }
+      const processes = processesOf(server);
+      const victim = part === 0 ? processes.hub : processes.lines[prng.nextInteger(0, lines - 1)];
+      // It may just be being started again.
+      if (victim !== undefined && victim > 0) process.kill(victim, 'SIGKILL');
     }
     return kills;
   };

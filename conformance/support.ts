@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -74,7 +74,10 @@ export class ServerProcess {
   }
 
   /** Starts it and waits for its ready line. */
-  async start(more: readonly string[] = []): Promise<void> {
+  async start(
+    more: readonly string[] = [],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const command = [
       ...this.wrapper,
       process.execPath,
@@ -92,7 +95,10 @@ export class ServerProcess {
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith('WAKELINE_')),
     );
-    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], env });
+    const child = spawn(command[0], command.slice(1), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...env, ...environment },
+    });
     this.#child = child;
     this.#stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
@@ -130,5 +136,28 @@ export class ServerProcess {
     child.kill('SIGTERM');
     const [code] = (await exited) as [number | null];
     return code;
+  }
+}
+
+/** The processes of a server with lines. */
+export interface Processes {
+  readonly hub: number;
+  readonly lines: readonly number[];
+}
+
+/** The children of the supervisor, by what they run; hub 0: there is none just now. */
+export function processesOf(server: ServerProcess): Processes {
+  const { pid } = server;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ');
+  const running = (file: string): number[] =>
+    children.filter((child) => child !== '' && commandOf(child).includes(file)).map(Number);
+  return { hub: running('hub-main.js')[0] ?? 0, lines: running('line-main.js') };
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
   }
 }

@@ -3,7 +3,7 @@
  * must not wait for the server's libraries.
  */
 import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import type { CommanderError } from 'commander';
 import { defaultServer } from './api-client.js';
 import { CliError } from './errors.js';
@@ -72,6 +72,7 @@ export function createProgram(
       ) + '\nEnvironment variables and exit codes: docs/cli.md\n',
     );
   addUp(program, io, setExitCode);
+  addRestart(program, io, setExitCode);
   addSend(program, io, setExitCode);
   addDevices(program, io, setExitCode);
   addTokens(program, io, setExitCode);
@@ -201,6 +202,7 @@ function addUp(program: Command, io: CliIo, setExitCode: (code: number) => void)
     .option('--insecure', 'allow public listeners without TLS or credentials')
     .option('--behind-proxy <address>', 'a proxy in front, address or address/prefix, repeatable', collect)
     .option('--log-level <level>', 'silent, error, warn, info or debug')
+    .option('--lines <count>', 'processes that hold the connections, beside the one that keeps the messages')
     .option('--json', 'print the ready line as JSON')
     .addHelpText(
       'after',
@@ -211,6 +213,20 @@ function addUp(program: Command, io: CliIo, setExitCode: (code: number) => void)
       ),
     )
     .action(async (options) => setExitCode(await (await import('./commands/up.js')).runUp(options, io)));
+}
+
+function addRestart(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  program
+    .command('restart')
+    .description('replace processes of a server with lines on this machine, as after an upgrade')
+    .addArgument(new Argument('<what>', 'the hub process or the line processes').choices(['hub', 'lines']))
+    .option('--data <dir>', "the server's data directory (env WAKELINE_DATA)")
+    .option(...json)
+    .addHelpText('after', examples('wakeline restart hub', 'wakeline restart lines --data /var/lib/wakeline'))
+    .action(async (what: 'hub' | 'lines', options) => {
+      const { runRestart } = await import('./commands/restart.js');
+      setExitCode(await runRestart(what, options, io));
+    });
 }
 
 function addSend(program: Command, io: CliIo, setExitCode: (code: number) => void): void {

@@ -1,6 +1,8 @@
 /** `wakeline up`: runs a server until a signal ends it. */
 import { homedir } from 'node:os';
 import type { RunningServer } from '@wakeline/server';
+import type { ServerConfig } from '@wakeline/server/config';
+import type { RunningLines } from '@wakeline/server/lines';
 import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
@@ -14,6 +16,7 @@ export interface UpOptions {
   readonly insecure?: boolean;
   readonly behindProxy?: readonly string[];
   readonly logLevel?: string;
+  readonly lines?: string;
   readonly json?: boolean;
 }
 
@@ -30,6 +33,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     insecure: options.insecure,
     behindProxy: options.behindProxy,
     logLevel: options.logLevel,
+    lines: options.lines,
   };
   const { environment } = io;
   const config = loadConfig({
@@ -41,19 +45,20 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
   });
   const signals = new SignalWatch();
   try {
-    const { startServer } = await import('@wakeline/server');
-    const server = await startServer(config);
+    const server = await startUnlessTold(config, signals.first);
+    if (server === undefined) return exitCodes.ok.code;
     const urls = server.addresses.map(({ url }) => url);
     const data = config.dataDirectory;
     const ready =
       options.json === true
-        ? JSON.stringify({ event: 'ready', urls, data })
+        ? JSON.stringify({ event: 'ready', urls, data, ...processesOf(server) })
         : `wakeline: ready ${urls.join(' ')} data=${data}`;
     io.stdout.write(`${ready}\n`);
     const failure = await Promise.race([signals.first, server.failed]);
     if (failure instanceof Error) {
-      io.stderr.write(`wakeline: the server stopped itself: ${failure.message}\n`);
       await stopInTime(server);
+      if ((failure as { code?: unknown }).code !== 'HUB_FAILED') throw failure;
+      io.stderr.write(`wakeline: the server stopped itself: ${failure.message}\n`);
       return exitCodes.hubFailed.code;
     }
     return (await stopInTime(server)) ? exitCodes.ok.code : exitCodes.failure.code;
@@ -62,6 +67,32 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
   } finally {
     signals.stop();
   }
+}
+
+/** Undefined when a signal came first; what was started by then has been stopped. */
+async function startUnlessTold(
+  config: ServerConfig,
+  signal: Promise<NodeJS.Signals>,
+): Promise<RunningServer | RunningLines | undefined> {
+  const starting = start(config);
+  const first = await Promise.race([starting, signal]);
+  if (typeof first !== 'string') return first;
+  const started = starting.then((server) => server.stop());
+  // Whatever it is that does not come to an end: nobody waits for it.
+  const timer = setTimeout(() => process.exit(exitCodes.failure.code), STOP_MS_MAX);
+  await started.catch(() => undefined);
+  clearTimeout(timer);
+  return undefined;
+}
+
+async function start(config: ServerConfig): Promise<RunningServer | RunningLines> {
+  if (config.lines > 0) return (await import('@wakeline/server/lines')).startLines(config);
+  return (await import('@wakeline/server')).startServer(config);
+}
+
+/** For machines: who is who, where there are several. */
+function processesOf(server: RunningServer | RunningLines): object {
+  return 'linePids' in server ? { hub: server.hubPid, lines: server.linePids } : {};
 }
 
 /** False when it took too long. */

@@ -86,6 +86,12 @@ export interface ServerConfig {
   /** Connections of all listeners from one peer address. */
   readonly connectionsPerAddressMax: number;
   readonly connectsPerSecondPerAddressMax: number;
+  /** New connections of all addresses together; those beyond wait for their turn. */
+  readonly connectsPerSecondMax: number;
   /** Connections without a finished CONNECT, in all. */
   readonly handshakesMax: number;
+  /** Processes that hold the sockets; 0: all in one process. */
+  readonly lines: number;
+  /** Connections that a restart of the lines closes each second: each wakes a device. */
+  readonly restartFlowsPerSecond: number;
 }

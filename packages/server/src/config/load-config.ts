@@ -248,7 +248,10 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
     limits: definedOnly(parsed.limits ?? {}),
     connectionsPerAddressMax: parsed.connectionsPerAddressMax ?? 10_000,
     connectsPerSecondPerAddressMax: parsed.connectsPerSecondPerAddressMax ?? 1_000,
+    connectsPerSecondMax: parsed.connectsPerSecondMax ?? 2_000,
     handshakesMax: parsed.handshakesMax ?? 5_000,
+    lines: parsed.lines ?? 0,
+    restartFlowsPerSecond: parsed.restartFlowsPerSecond ?? 100,
   };
   refuseDuplicateUsers(config, tree);
   refuseWithoutEffect(config, tree);

@@ -258,7 +258,10 @@ export const configSchema = z.strictObject({
     .optional(),
   connectionsPerAddressMax: value(whole(1, 1_000_000)),
   connectsPerSecondPerAddressMax: value(whole(1, 1_000_000)),
+  connectsPerSecondMax: value(whole(1, 1_000_000)),
   handshakesMax: value(whole(1, 1_000_000)),
+  lines: value(whole(0, 64)),
+  restartFlowsPerSecond: value(whole(1, 1_000_000)),
   limits: z.strictObject(limitsShape).optional(),
 });
 export type ParsedConfig = z.output<typeof configSchema>;

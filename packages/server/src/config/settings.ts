@@ -79,7 +79,20 @@ export const settings: readonly Setting[] = [
     '1000',
     'new connections from one address each second',
   ),
+  setting(
+    'connectsPerSecondMax',
+    undefined,
+    '2000',
+    'new connections of all addresses each second; those beyond wait',
+  ),
   setting('handshakesMax', undefined, '5000', 'connections that have not finished their CONNECT'),
+  setting('lines', '--lines', '0', 'processes that hold the connections, beside one that keeps the messages'),
+  setting(
+    'restartFlowsPerSecond',
+    undefined,
+    '100',
+    'connections closed each second when the lines are restarted',
+  ),
   ...configurableLimits.map((name) =>
     setting(`limits.${name}`, undefined, String(limits[name]), 'see docs/limits.md'),
   ),

@@ -15,7 +15,7 @@ import { HttpError } from './errors.js';
 const TOKEN_CHARACTERS_MAX = 512;
 
 export interface AuthorizationOptions {
-  findApiToken(sha256Hex: string): ApiToken | undefined;
+  findApiToken(sha256Hex: string): ApiToken | undefined | Promise<ApiToken | undefined>;
   readonly openApi: boolean;
 }
 
@@ -32,13 +32,13 @@ export function sha256Hex(data: string | Uint8Array): string {
 
 /**
  * The token of a request that may do what one of `anyOf` allows; undefined when the API is open and none came.
- * @throws HttpError unauthorized, not-authorized, host-refused, origin-refused
+ * @throws HttpError unauthorized, not-authorized, host-refused, origin-refused; or rejects with it
  */
 export function authorize(
   request: AuthorizationRequest,
   anyOf: readonly Scope[],
   options: AuthorizationOptions,
-): ApiToken | undefined {
+): ApiToken | undefined | Promise<ApiToken> {
   const { authorization } = request.headers;
   if (authorization === undefined) {
     if (!options.openApi) throw unauthorized(undefined);
@@ -47,7 +47,12 @@ export function authorize(
   }
   const secret = /^Bearer +([\w.~+/-]+=*) *$/i.exec(authorization)?.[1];
   if (secret === undefined || secret.length > TOKEN_CHARACTERS_MAX) throw unauthorized('invalid_request');
-  const token = options.findApiToken(sha256Hex(secret));
+  const found = options.findApiToken(sha256Hex(secret));
+  return found instanceof Promise ? found.then((token) => permitted(token, anyOf)) : permitted(found, anyOf);
+}
+
+/** @throws HttpError unauthorized, not-authorized */
+function permitted(token: ApiToken | undefined, anyOf: readonly Scope[]): ApiToken {
   if (token === undefined) throw unauthorized('invalid_token');
   if (!token.scopes.includes('admin') && !anyOf.some((scope) => token.scopes.includes(scope))) {
     const scope = anyOf.join(' ');

@@ -98,24 +98,16 @@ function addBodyParsers(app: FastifyInstance, bytesMax: number): void {
 }
 
 function addHooks(app: FastifyInstance, options: HttpApiOptions): void {
-  app.addHook('onRequest', (request, reply, done) => {
+  app.addHook('onRequest', async (request, reply) => {
     void reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
     const { scopes } = request.routeOptions.config;
-    if (scopes === undefined) {
-      done();
-      return;
-    }
+    if (scopes === undefined) return;
     const { headers, socket } = request.raw;
-    try {
-      request.apiToken = authorize(
-        { headers, method: request.method, localAddress: socket.localAddress },
-        scopes,
-        options,
-      );
-      done();
-    } catch (error) {
-      done(error as Error);
-    }
+    request.apiToken = await authorize(
+      { headers, method: request.method, localAddress: socket.localAddress },
+      scopes,
+      options,
+    );
   });
   app.addHook('onResponse', (request, reply, done) => {
     const fields = {

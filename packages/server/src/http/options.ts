@@ -29,8 +29,8 @@ export interface BackupRefused {
 export interface HttpApiOptions {
   /** To the hub and back. Resolves after the cause of the reply is synced; rejects only for faults of ours. */
   request(request: HubRequest): Promise<ControlReply>;
-  /** The token whose secret has this SHA-256. Synchronous: it is asked for every request. */
-  findApiToken(sha256Hex: string): ApiToken | undefined;
+  /** The token whose secret has this SHA-256. Asked for every request; at once where the hub is in this process. */
+  findApiToken(sha256Hex: string): ApiToken | undefined | Promise<ApiToken | undefined>;
   /** No token is needed; then requests of web pages are refused. */
   readonly openApi: boolean;
   /** False until all listeners accept, and again while draining. */

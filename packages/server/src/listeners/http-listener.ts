@@ -166,6 +166,18 @@ class HttpFront {
     // The silence limit is for HTTP: a device may be silent for hours.
     socket.setTimeout(0);
     admission.beginHandshake();
+    this.#context.connects.enter(admission, address, () =>
+      this.#openWebSocket(request, socket, head, admission, address),
+    );
+  }
+
+  #openWebSocket(
+    request: IncomingMessage,
+    socket: Socket,
+    head: Buffer,
+    admission: Admission,
+    address: string,
+  ): void {
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       socket.off('error', ignoreError);
       const peer = formatAddress(address, socket.remotePort ?? 0);

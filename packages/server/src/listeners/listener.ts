@@ -8,10 +8,14 @@ import type { FlowSocket } from '../runtime/flow-socket.js';
 import type { RuntimeLimits } from '../runtime/limits.js';
 import type { Log } from '../runtime/log.js';
 import type { AddressList } from './addresses.js';
+import type { ConnectQueue } from './connect-queue.js';
 import type { Gate } from './gate.js';
+import type { applyTcpKeepAlive } from './tcp-keep-alive.js';
 
 export interface ListenerContext {
   readonly gate: Gate;
+  /** Where connections wait that are to speak MQTT. */
+  readonly connects: ConnectQueue;
   readonly limits: RuntimeLimits;
   readonly log: Log;
   readonly clock: Clock;
@@ -21,6 +25,10 @@ export interface ListenerContext {
   readonly insecure: boolean;
   /** Silence after which TCP keepalives are sent on plain and TLS connections of MQTT, ms; undefined: none are. */
   readonly tcpKeepAliveMs: number | undefined;
+  /** Makes a server get connections, and resolves with its port; default: it listens. */
+  readonly listen?: (server: Server, config: ListenerConfig) => Promise<number>;
+  /** Puts keepalives on a server's connections; default: {@link applyTcpKeepAlive}, for a server of this process. */
+  readonly applyTcpKeepAlive?: typeof applyTcpKeepAlive;
   /** Takes over a connection on which MQTT is to be spoken. */
   readonly attachMqtt: (socket: FlowSocket) => void;
 }
@@ -41,7 +49,12 @@ export interface Listener {
 }
 
 /** Resolves with the port taken; rejects with LISTENER_ADDRESS_IN_USE or LISTENER_FAILED. */
-export function listen(server: Server, config: ListenerConfig, context: ListenerContext): Promise<number> {
+export function listen(
+  server: Server,
+  config: ListenerConfig,
+  context: Pick<ListenerContext, 'limits' | 'log' | 'listen'>,
+): Promise<number> {
+  if (context.listen !== undefined) return context.listen(server, config);
   const { host, port } = config;
   return new Promise((resolve, reject) => {
     const handleStartError = (error: NodeJS.ErrnoException): void => reject(listenError(config, error));

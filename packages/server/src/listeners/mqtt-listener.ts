@@ -24,7 +24,9 @@ import { TlsReloader } from './tls-reloader.js';
 /** Opens the listener; rejects with LISTENER_ADDRESS_IN_USE, LISTENER_FAILED or TLS_FILES_UNUSABLE. */
 export async function openMqttListener(config: ListenerConfig, context: ListenerContext): Promise<Listener> {
   const acceptor = new MqttAcceptor(config, context);
-  const server = createTcpServer({ noDelay: true }, (socket) => acceptor.accept(socket));
+  const server = createTcpServer({ noDelay: true, pauseOnConnect: true }, (socket) =>
+    acceptor.accept(socket),
+  );
   const port = await listen(server, config, context).catch((error: unknown) => {
     acceptor.close();
     throw error;
@@ -88,7 +90,8 @@ class MqttAcceptor {
     const { tcpKeepAliveMs: idleMs, proxies, limits, log } = this.#context;
     // A proxy answers for itself, whether its client is there or not.
     if (idleMs === undefined || !proxies.isEmpty) return;
-    this.#keepAlive = await applyTcpKeepAlive(server, {
+    const apply = this.#context.applyTcpKeepAlive ?? applyTcpKeepAlive;
+    this.#keepAlive = await apply(server, {
       idleMs,
       intervalMs: limits.tcpKeepAliveIntervalMs,
       countMax: limits.tcpKeepAliveCountMax,
@@ -113,6 +116,7 @@ class MqttAcceptor {
       else this.#proceed(flowSocket, { address, port });
       return;
     }
+    socket.resume();
     readProxyHeader(socket, limits.proxyHeaderBytesMax, (header) => {
       if (header === undefined) socket.destroy();
       else this.#proceed(flowSocket, header.source ?? { address, port });
@@ -131,6 +135,10 @@ class MqttAcceptor {
   #proceed(flowSocket: TcpFlowSocket, peer: Peer): void {
     // A proxy's own health check says whose connection it is: nobody's. It is not counted.
     if (!this.#context.proxies.has(peer.address) && !flowSocket.claim(peer.address)) return;
+    this.#context.connects.enter(flowSocket, peer.address, () => this.#secure(flowSocket, peer));
+  }
+
+  #secure(flowSocket: TcpFlowSocket, peer: Peer): void {
     const { socket } = flowSocket;
     if (this.#tls === undefined) {
       this.#attach(flowSocket, socket, peer);

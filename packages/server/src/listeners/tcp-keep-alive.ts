@@ -79,11 +79,26 @@ export async function applyTcpKeepAlive(
   candidates: readonly Program[] = programs,
 ): Promise<TcpKeepAlive> {
   const descriptor = descriptorOf(server);
-  if (descriptor !== undefined) {
-    for (const program of candidates) {
-      if (await runProgram(program, descriptor, options)) return { ...off, way: 'inherited' };
-    }
-  }
+  const isInherited =
+    descriptor !== undefined && (await setKeepAliveOptions(descriptor, options, candidates));
+  return isInherited ? inheritedKeepAlive : ownKeepAlive(options);
+}
+
+/** Every connection has what the listening socket has. */
+export const inheritedKeepAlive: TcpKeepAlive = { ...off, way: 'inherited' };
+
+/** True when a program of the host has set the options of the listening socket. */
+async function setKeepAliveOptions(
+  descriptor: number,
+  options: TcpKeepAliveOptions,
+  candidates: readonly Program[] = programs,
+): Promise<boolean> {
+  for (const program of candidates) if (await runProgram(program, descriptor, options)) return true;
+  return false;
+}
+
+/** Node's own way, if it has one. */
+export function ownKeepAlive(options: TcpKeepAliveOptions): TcpKeepAlive {
   if (SocketClass.prototype.setKeepAlive.length < 4) return off;
   const { idleMs, intervalMs, countMax } = options;
   return {

@@ -74,6 +74,12 @@ export class HubDriver implements HubPort {
     return this.#hub.isCongested;
   }
 
+  readonly isAway = false;
+
+  isFlowCongested(): boolean {
+    return false;
+  }
+
   get hasMuchToSay(): boolean {
     return this.#hub.hasMuchToSay;
   }

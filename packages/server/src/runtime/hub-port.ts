@@ -13,6 +13,10 @@ export interface HubPort {
   readonly isCongested: boolean;
   /** What the hub has to say is so much that {@link HubPort.letOut} should be called before more is given. */
   readonly hasMuchToSay: boolean;
+  /** The hub is being started anew; what is given waits for it. */
+  readonly isAway: boolean;
+  /** So much of the flow waits for the hub that it should not be read. Asked while `isAway` only. */
+  isFlowCongested(flow: FlowId): boolean;
   /** Commands of one flow, in order: the first of its life is `open`, the last `close`. */
   giveCommands(now: InstantMs, flow: FlowId, commands: readonly LinkCommand[]): void;
   giveRequest(now: InstantMs, request: ControlRequest): void;

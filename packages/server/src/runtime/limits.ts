@@ -9,10 +9,18 @@ export const runtimeLimits = {
   acceptBacklog: 4_096,
   /** Commands of one session that the hub takes before its answers are looked at and, when they are many, let out. */
   commandsPerSliceMax: 64,
+  /** Connections on their way from the supervisor to one line; those beyond wait. */
+  handoversMax: 64,
   /** Seconds' worth of connects that an address may save up and then make at once. */
   connectBurstSeconds: 10,
   /** Addresses whose connects are counted, beyond those connected now; the oldest count is forgotten first. */
   connectAddressesMax: 65_536,
+  /** Connections that wait for their turn when more come than `connectsPerSecondMax`; one beyond is closed. */
+  connectQueueMax: 10_000,
+  /** Connects that were not made and may be made at once later, ms' worth. */
+  connectsSavedMs: 100,
+  /** Between two batches of connections whose turn has come, ms. */
+  connectTickMs: 10,
   /** Connections where the host does not tell how many descriptors there are; those beyond are closed on accept. */
   connectionsMaxUnknown: 10_000,
   /** File descriptors kept for the store, HTTP and the host; sockets beyond the rest are closed on accept. */
@@ -29,6 +37,28 @@ export const runtimeLimits = {
   inboundInflightMax: 1_000,
   /** An ended flow's last bytes may take this long to leave, ms; then the socket is destroyed. */
   lingerMs: 5_000,
+  /** How long a line remembers acknowledgements, ms: a hub that is killed may not have written them. */
+  linkAcknowledgementsKeptMs: 1_000,
+  /** Bytes of commands that wait in a line for its hub, over all flows; beyond, nothing is read from devices. */
+  linkAwayBytesMax: 16 * 1024 * 1024,
+  /** Bytes of commands of one flow that wait for the hub; beyond, the flow is not read. */
+  linkAwayFlowBytesMax: 64 * 1024,
+  /** Requests wait so long for a hub that is away, ms; then they are refused with `hub-away`. */
+  linkAwayRequestMs: 5_000,
+  /** Bytes of a frame between line and hub at which another one is begun. */
+  linkFlushBytes: 64 * 1024,
+  /** Bytes of one frame between line and hub: the largest packet there can be; a longer one ends the link. */
+  linkFrameBytesMax: 272 * 1024 * 1024,
+  /** How long a hub that leaves waits for its lines to send what they have, ms. */
+  linkLeaveMs: 2_000,
+  /** How long a line may take to tell its figures, ms; then the others' are shown without them. */
+  linkMetricsMs: 1_000,
+  /** Between two attempts of a line to find its hub, ms. */
+  linkRetryMs: 100,
+  /** Unsent bytes between line and hub at which a line reads no more, or the hub hands a line nothing more. */
+  linkUnsentBytesMax: 1024 * 1024,
+  /** Unsent bytes at which the hub cuts a line off. */
+  linkUnsentBytesFatal: 128 * 1024 * 1024,
   /** Time in which the wrong passwords of an address are counted, ms. */
   loginWindowMs: 60_000,
   /** HTTP request line and headers, bytes; beyond, 431. */
@@ -49,6 +79,11 @@ export const runtimeLimits = {
   proxyHeaderBytesMax: 4_096,
   /** Requests of HTTP and the server itself that wait for the hub's reply; beyond, `quota-exceeded`. */
   requestsWaitingMax: 10_000,
+  /** Before a process that died at once is started again, ms; doubled each time, up to {@link restartDelayMsMax}. */
+  restartDelayMs: 1_000,
+  restartDelayMsMax: 30_000,
+  /** A process that lives so long after it was ready did not die at once, ms. */
+  restartLivedMs: 2_000,
   /** A flow whose peer takes none of its unsent bytes for this long is ended, ms. */
   stallMs: 30_000,
   /** A stop may take this long with stuck sockets, ms; then they are destroyed and the store is closed. */

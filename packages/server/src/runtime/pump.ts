@@ -117,6 +117,20 @@ export class Pump implements FlowOwner, HubClient {
     this.#hub.scheduleTurn();
   }
 
+  /** As {@link shutDownSessions}, for at most so many, the oldest first. */
+  shutDownSome(countMax: number): void {
+    const now = this.#options.clock();
+    let count = 0;
+    for (const flow of this.#flows) {
+      if (count >= countMax) break;
+      if (flow.isEnding) continue;
+      count += 1;
+      this.#giveSession(now, flow, shutdownInput);
+      this.#drainSession(now, flow);
+    }
+    this.#hub.scheduleTurn();
+  }
+
   /** Resolves when no flow is left. */
   whenEmpty(): Promise<void> {
     if (this.#flows.size === 0 || this.#isStopped) return Promise.resolve();
@@ -136,7 +150,7 @@ export class Pump implements FlowOwner, HubClient {
 
   handleFlowBytes(flow: Flow, chunk: Uint8Array): void {
     if (flow.isEnding || this.#isStopped) return;
-    if (flow.held !== undefined || this.#isReadingPaused || this.#hub.isCongested) {
+    if (flow.held !== undefined || this.#isReadingPaused || this.#isHeldBack(flow)) {
       this.#hold(flow, chunk);
       return;
     }
@@ -223,6 +237,12 @@ export class Pump implements FlowOwner, HubClient {
     return true;
   }
 
+  /** The hub has enough, of all or of this flow. */
+  #isHeldBack(flow: Flow): boolean {
+    const hub = this.#hub;
+    return hub.isCongested || (hub.isAway && hub.isFlowCongested(flow.id));
+  }
+
   #hold(flow: Flow, chunk: Uint8Array): void {
     if (flow.held === undefined) {
       flow.held = [chunk];
@@ -254,15 +274,18 @@ export class Pump implements FlowOwner, HubClient {
       (request) => this.#hub.giveRequest(now, request),
     );
     if (this.#held.length === 0 || this.#isReadingPaused) return;
-    let released = 0;
-    for (const flow of this.#held) {
-      if (this.#hub.isCongested || this.#isStopped) break;
-      released += 1;
+    const held = this.#held;
+    this.#held = noFlows;
+    for (const flow of held) {
       if (flow.isEnding) continue;
+      if (this.#isStopped || this.#isHeldBack(flow)) {
+        if (this.#held === noFlows) this.#held = [];
+        this.#held.push(flow);
+        continue;
+      }
       this.#feedHeld(now, flow);
       if (!flow.isReadPaused) flow.socket.resume();
     }
-    this.#held = released === this.#held.length ? noFlows : this.#held.slice(released);
   }
 
   handleEvents(now: InstantMs, id: FlowId, events: readonly LinkEvent[]): void {

@@ -3,13 +3,34 @@
  * only the duration of commits is measured as it happens.
  */
 import type { Statistics } from '@wakeline/core/domain';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { MetricObjectWithValues, MetricValue } from 'prom-client';
 
 interface MetricRow {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
-  /** The field of the hub's statistics that it shows; undefined: measured here. */
+  /** The field of the hub's statistics that it shows; undefined: it comes from elsewhere. */
   readonly field?: keyof Statistics;
+  /** The figure of the process that it shows. */
+  readonly figure?: keyof ProcessFigures;
+  /** How the values of several processes become one; a sum unless said. */
+  readonly aggregator?: 'max';
+}
+
+/** What the processes of a server know beside the hub; each is read when somebody asks. */
+export interface ProcessFigures {
+  /** Listeners that send TCP keepalives now. */
+  readonly probingListeners: () => number;
+  /** Connections that wait for their turn. */
+  readonly connectsWaiting: () => number;
+  /** Connections closed because too many waited, in all. */
+  readonly connectsRefused: () => number;
+  /** Line processes joined to the hub. */
+  readonly lines: () => number;
+  /** Connections told to a hub that was started again, in all. */
+  readonly flowsResumed: () => number;
+  /** Connections ended because their devices waited for a hub that went, in all. */
+  readonly flowsEndedByLoss: () => number;
 }
 
 function counter(field: keyof Statistics, help: string): MetricRow {
@@ -50,7 +71,33 @@ export const metricNames = {
   ),
   wakeline_commits_total: counter('commits', 'commits of the store'),
   wakeline_commit_failures_total: counter('commitFailures', 'commits that the store could not make'),
-  wakeline_tcp_keep_alive_listeners: { type: 'gauge', help: 'MQTT listeners that send TCP keepalives' },
+  wakeline_tcp_keep_alive_listeners: {
+    type: 'gauge',
+    help: 'MQTT listeners that send TCP keepalives',
+    figure: 'probingListeners',
+    aggregator: 'max',
+  },
+  wakeline_connects_waiting: {
+    type: 'gauge',
+    help: 'connections that wait for their turn, more having come than connectsPerSecondMax',
+    figure: 'connectsWaiting',
+  },
+  wakeline_connects_refused_total: {
+    type: 'counter',
+    help: 'connections closed because too many waited for their turn',
+    figure: 'connectsRefused',
+  },
+  wakeline_lines: { type: 'gauge', help: 'line processes; 0: all is one process', figure: 'lines' },
+  wakeline_flows_resumed_total: {
+    type: 'counter',
+    help: 'connections that a hub took up which had been started again',
+    figure: 'flowsResumed',
+  },
+  wakeline_flows_ended_by_hub_loss_total: {
+    type: 'counter',
+    help: 'connections ended because their device waited for an answer of a hub that went',
+    figure: 'flowsEndedByLoss',
+  },
   wakeline_commit_duration_seconds: { type: 'histogram', help: 'duration of a commit, disk sync included' },
 } as const satisfies Record<string, MetricRow>;
 
@@ -58,16 +105,21 @@ export const metricNames = {
 const commitBuckets = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 
 export interface MetricsOptions {
-  /** The hub's figures now. */
-  statistics(): Statistics | Promise<Statistics>;
-  /** Listeners that send TCP keepalives now. */
-  probingListeners(): number;
+  /** The hub's figures now; undefined: the hub is in another process, which shows them. */
+  readonly statistics?: () => Statistics | Promise<Statistics>;
+  /** Those that this process has. */
+  readonly figures: Partial<ProcessFigures>;
 }
+
+/** Figures of one process as values. */
+export type MetricValues = MetricObjectWithValues<MetricValue<string>>[];
 
 export interface Metrics {
   readonly registry: Registry;
   /** The Prometheus text format, version 0.0.4. */
   text(): Promise<string>;
+  /** The same figures as values, to be summed with those of other processes. */
+  values(): Promise<MetricValues>;
   /** To be called when a commit is synced. */
   observeCommit(durationMs: number): void;
 }
@@ -76,42 +128,65 @@ export interface Metrics {
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const readers: ((statistics: Statistics) => void)[] = [];
-  for (const [name, { type, help, field }] of Object.entries<MetricRow>(metricNames)) {
-    if (field === undefined) continue;
-    const settings = { name, help, registers: [registry] };
+  const { statistics, figures } = options;
+  const readers: ((statistics: Statistics | undefined) => void)[] = [];
+  for (const [name, row] of Object.entries<MetricRow>(metricNames)) {
+    const read = readerOf(row, statistics !== undefined, figures);
+    if (read === undefined) continue;
+    const { type, help, aggregator } = row;
+    const settings = {
+      name,
+      help,
+      registers: [registry],
+      ...(aggregator === undefined ? {} : { aggregator }),
+    };
     if (type === 'gauge') {
       const metric = new Gauge(settings);
-      readers.push((statistics) => metric.set(statistics[field]));
+      readers.push((now) => metric.set(read(now)));
     } else {
       const metric = new Counter(settings);
-      readers.push((statistics) => {
-        // The hub counts; this only repeats its figure.
+      readers.push((now) => {
+        // Somebody else counts; this only repeats the figure.
         metric.reset();
-        metric.inc(statistics[field]);
+        metric.inc(read(now));
       });
     }
   }
-  const probing = new Gauge({
-    name: 'wakeline_tcp_keep_alive_listeners',
-    help: metricNames.wakeline_tcp_keep_alive_listeners.help,
-    registers: [registry],
-  });
-  const { help } = metricNames.wakeline_commit_duration_seconds;
-  const commits = new Histogram({
-    name: 'wakeline_commit_duration_seconds',
-    help,
-    buckets: commitBuckets,
-    registers: [registry],
-  });
+  const refresh = async (): Promise<void> => {
+    const now = await statistics?.();
+    for (const read of readers) read(now);
+  };
+  const commits = statistics === undefined ? undefined : commitHistogram(registry);
   return {
     registry,
     text: async () => {
-      const statistics = await options.statistics();
-      for (const read of readers) read(statistics);
-      probing.set(options.probingListeners());
+      await refresh();
       return registry.metrics();
     },
-    observeCommit: (durationMs) => commits.observe(durationMs / 1_000),
+    values: async () => {
+      await refresh();
+      return registry.getMetricsAsJSON();
+    },
+    observeCommit: (durationMs) => commits?.observe(durationMs / 1_000),
   };
+}
+
+/** The figures of several processes as one text: sums, or what a metric says instead. */
+export function sumMetrics(values: readonly MetricValues[]): Promise<string> {
+  return AggregatorRegistry.aggregate([...values]).metrics();
+}
+
+/** Where the metric's value comes from; undefined: not from this process. */
+function readerOf(
+  { field, figure }: MetricRow,
+  hasStatistics: boolean,
+  figures: Partial<ProcessFigures>,
+): ((statistics: Statistics | undefined) => number) | undefined {
+  if (field !== undefined) return hasStatistics ? (statistics) => statistics![field] : undefined;
+  return figure === undefined ? undefined : figures[figure];
+}
+
+function commitHistogram(registry: Registry): Histogram {
+  const name = 'wakeline_commit_duration_seconds';
+  return new Histogram({ name, help: metricNames[name].help, buckets: commitBuckets, registers: [registry] });
 }

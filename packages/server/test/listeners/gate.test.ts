@@ -1,20 +1,10 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { Admission, Gate } from '../../src/listeners/gate.js';
 import type { GateOptions } from '../../src/listeners/gate.js';
 import { ManualClock } from '../runtime/fakes.js';
-
-/** As much of a socket as a gate touches. */
-class DoorSocket extends EventEmitter {
-  isDestroyed = false;
-  destroy(): void {
-    if (this.isDestroyed) return;
-    this.isDestroyed = true;
-    this.emit('close');
-  }
-}
+import { DoorSocket } from './door-socket.js';
 
 function makeGate(options: Partial<GateOptions> = {}) {
   const clock = new ManualClock();

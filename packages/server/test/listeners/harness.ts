@@ -47,7 +47,10 @@ export function configOf(dataDirectory: string, config: Partial<ServerConfig> = 
     limits: {},
     connectionsPerAddressMax: 100_000,
     connectsPerSecondPerAddressMax: 100_000,
+    connectsPerSecondMax: 100_000,
     handshakesMax: 5_000,
+    lines: 0,
+    restartFlowsPerSecond: 100,
     ...config,
     mqtt: {
       packetBytesMax: 1024 * 1024,

@@ -3,7 +3,9 @@ import { describe, it } from 'node:test';
 import { InvariantError } from '@wakeline/core/base';
 import type { LinkCommand, LinkEvent } from '@wakeline/core/domain';
 import type { Decision } from '../../src/runtime/authenticator.js';
-import { Bench, closeCommand, openCommand, openedEvent } from './fakes.js';
+import { runtimeLimits } from '../../src/runtime/limits.js';
+import { Pump } from '../../src/runtime/pump.js';
+import { Bench, closeCommand, FakeSession, FakeSocket, openCommand, openedEvent } from './fakes.js';
 
 const accepted: LinkEvent = { kind: 'accepted', packetId: 1, qos: 1, reason: undefined, matched: true };
 const lost = { kind: 'close', publishWill: true, sessionExpirySeconds: undefined };
@@ -329,6 +331,55 @@ describe('pump: back-pressure', () => {
     socket.unsentBytes = 6_000;
     socket.receive('x');
     assert.equal(socket.isDestroyed, true);
+    bench.stop();
+  });
+});
+
+describe('pump: a hub that is away', () => {
+  it('[LI-7] a flow of which too much waits is not read; the others are', () => {
+    const bench = new Bench();
+    const full = new Set<number>();
+    let isAway = true;
+    const hub = {
+      isCongested: false,
+      hasMuchToSay: false,
+      get isAway() {
+        return isAway;
+      },
+      isFlowCongested: (flow: number) => full.has(flow),
+      giveCommands() {},
+      giveRequest() {},
+      letOut() {},
+      scheduleTurn() {},
+    };
+    const pump = new Pump({
+      hub,
+      clock: bench.clock.read,
+      limits: runtimeLimits,
+      log: bench.log,
+      createSession: () => {
+        const session = new FakeSession();
+        bench.sessions.push(session);
+        return session;
+      },
+      authenticate: () => ({ kind: 'authenticated', identity: { kind: 'anonymous' } }),
+    });
+    const [one, other] = [new FakeSocket(), new FakeSocket()];
+    full.add(pump.attach(one));
+    pump.attach(other);
+    one.receive('a');
+    other.receive('b');
+    const [first, second] = bench.sessions;
+    assert.deepEqual(first!.kinds(), []);
+    assert.equal(one.isPaused, true);
+    assert.deepEqual(second!.kinds(), ['bytes']);
+    pump.beginTurn(bench.clock.read());
+    assert.deepEqual(first!.kinds(), [], 'it is held as long as the hub is away');
+    isAway = false;
+    pump.beginTurn(bench.clock.read());
+    assert.deepEqual(first!.kinds(), ['bytes']);
+    assert.equal(one.isPaused, false);
+    pump.stop();
     bench.stop();
   });
 });

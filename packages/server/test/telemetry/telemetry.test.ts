@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { Statistics } from '@wakeline/core/domain';
-import { createLogger, createMetrics, metricNames } from '../../src/telemetry/index.js';
+import { createLogger, createMetrics, metricNames, sumMetrics } from '../../src/telemetry/index.js';
 
 /** Each field has a figure of its own. */
 const fields = Object.values(metricNames).flatMap((row) => ('field' in row ? (row.field ?? []) : []));
@@ -10,9 +10,18 @@ const statistics = Object.fromEntries(
   fields.map((field, index) => [field, index + 100]),
 ) as unknown as Statistics;
 
+const figures = {
+  probingListeners: () => 2,
+  connectsWaiting: () => 6,
+  connectsRefused: () => 7,
+  lines: () => 3,
+  flowsResumed: () => 4,
+  flowsEndedByLoss: () => 5,
+};
+
 describe('metrics', () => {
   test('show every figure of the hub, every time anew', async () => {
-    const metrics = createMetrics({ statistics: () => statistics, probingListeners: () => 2 });
+    const metrics = createMetrics({ statistics: () => statistics, figures });
     metrics.observeCommit(3);
     for (let round = 0; round < 2; round += 1) {
       const text = await metrics.text();
@@ -26,8 +35,23 @@ describe('metrics', () => {
   });
 
   test('of two servers do not meet', () => {
-    createMetrics({ statistics: () => statistics, probingListeners: () => 2 });
-    createMetrics({ statistics: () => statistics, probingListeners: () => 2 });
+    createMetrics({ statistics: () => statistics, figures });
+    createMetrics({ statistics: () => statistics, figures });
+  });
+
+  test('those of several processes are summed, and each shows what it has', async () => {
+    const hub = createMetrics({ statistics: () => statistics, figures: { lines: () => 2 } });
+    const lines = [4, 5].map((flowsResumed) =>
+      createMetrics({ figures: { probingListeners: () => 1, flowsResumed: () => flowsResumed } }),
+    );
+    hub.observeCommit(3);
+    const text = await sumMetrics(await Promise.all([hub, ...lines].map((metrics) => metrics.values())));
+    assert.match(text, /^wakeline_lines 2$/m);
+    assert.match(text, /^wakeline_flows_resumed_total 9$/m);
+    assert.match(text, /^wakeline_tcp_keep_alive_listeners 1$/m);
+    assert.match(text, new RegExp(`^wakeline_flows ${statistics.flows}$`, 'm'));
+    assert.match(text, /^wakeline_commit_duration_seconds_count 1$/m);
+    assert.match(text, /^process_resident_memory_bytes /m);
   });
 
   test('docs/metrics.md has the same table', () => {

@@ -21,6 +21,7 @@ import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promis
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { WakelineError } from '@wakeline/core/base';
+import { shortPath } from './socket-path.js';
 
 /** A live process that does not answer for so long is taken to hold the lock: it may be busy, but it is alive. */
 const ANSWER_MS_MAX = 2_000;
@@ -28,13 +29,10 @@ const ANSWER_MS_MAX = 2_000;
 const DECISION_MS_MAX = 10_000;
 /** How often to begin anew because another starter gave way and then failed. */
 const ATTEMPTS_MAX = 20;
-/** Longest path of a Unix socket, bytes: `sun_path` is 108 with its end on Linux, 104 on macOS. */
-const SOCKET_PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103;
 const LOCK_NAME = /^lock\.(\d+)\.[0-9a-f]{16}\.sock$/;
 const UNFINISHED_NAME = /^lock\.\d+\.[0-9a-f]{16}\.sock\.new$/;
 /** A starter renames its socket within milliseconds; one this old has been killed. */
 const UNFINISHED_MS_MIN = 60_000;
-const LOCK_NAME_BYTES_MAX = 'lock.4294967296.0123456789abcdef.sock.new'.length;
 
 type Answer =
   | { readonly state: 'gone' }
@@ -204,13 +202,6 @@ async function lockNames(directory: string): Promise<string[]> {
 
 function pidOf(name: string): number {
   return Number(LOCK_NAME.exec(name)?.[1]);
-}
-
-/** The directory itself, or a short alias of it where a socket's path would be too long. */
-function shortPath(directory: string, handle: FileHandle): string {
-  if (Buffer.byteLength(directory) + 1 + LOCK_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX) return directory;
-  if (process.platform === 'linux') return `/proc/self/fd/${handle.fd}`;
-  throw new Error(`the path of the data directory is too long for a Unix socket in it: ${directory}`);
 }
 
 function lockedError(directory: string, pid: number | undefined): WakelineError {

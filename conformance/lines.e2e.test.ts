@@ -1,0 +1,272 @@
+/**
+ * A server of several processes, and thousands of devices that sleep: the hub process is killed and replaced under
+ * them, and none may notice but those that have something to get.
+ *
+ * WAKELINE_SEED picks which devices get something.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Prng } from '@wakeline/core/base';
+import { LedgerClient } from './ledger-client.js';
+import { runProgram } from './program.js';
+import { SleepingLine } from './sleeping-line.js';
+import { processesOf, ServerProcess, sleep, temporaryDirectory, until, wakelineBin } from './support.js';
+
+const LINES = 5_000;
+const seed = Number(process.env['WAKELINE_SEED'] ?? 1);
+
+async function isReady(server: ServerProcess): Promise<boolean> {
+  try {
+    const response = await fetch(`${server.url}/readyz`, { signal: AbortSignal.timeout(1_000) });
+    return response.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+async function statistic(server: ServerProcess, name: string): Promise<number> {
+  const response = await fetch(`${server.url}/v1/statistics`);
+  return ((await response.json()) as Record<string, number>)[name]!;
+}
+
+/** Posts with an idempotency key until it is accepted, as a careful sender does. */
+async function post(server: ServerProcess, topic: string, body: string): Promise<void> {
+  for (;;) {
+    try {
+      const response = await fetch(`${server.url}/v1/topics/${topic}/messages`, {
+        method: 'POST',
+        headers: { 'content-type': 'text/plain', 'idempotency-key': `${topic} ${body}` },
+        body,
+        signal: AbortSignal.timeout(10_000),
+      });
+      const answer = await response.text();
+      if (response.status === 201) return;
+      assert.equal(response.status, 503, answer);
+    } catch (error) {
+      // The hub or the line is being killed under us; any other failure is the test's.
+      if (!(error instanceof TypeError) && (error as Error).name !== 'TimeoutError') throw error;
+    }
+    await sleep(50);
+  }
+}
+
+/** Opens so many devices, some at a time, each from one of many addresses. */
+async function openLines(server: ServerProcess, count: number): Promise<SleepingLine[]> {
+  const lines = Array.from(
+    { length: count },
+    (_, index) =>
+      new SleepingLine({
+        id: `d${index}`,
+        port: server.mqttPort,
+        localAddress: `127.0.${1 + (index % 7)}.${1 + (index % 101)}`,
+      }),
+  );
+  for (let start = 0; start < count; start += 250) {
+    await Promise.all(lines.slice(start, start + 250).map((line) => line.open()));
+  }
+  return lines;
+}
+
+/** None closed; nothing came to those that were to get nothing, and each message once to the others. */
+function assertAsleep(
+  lines: readonly SleepingLine[],
+  expected: ReadonlyMap<string, readonly string[]>,
+): void {
+  assert.equal(lines.filter(({ closes }) => closes > 0).length, 0, 'no connection was closed');
+  const woken = lines.filter(({ id, bytesAsleep }) => bytesAsleep > 0 && !expected.has(id));
+  assert.deepEqual(
+    woken.map(({ id }) => id),
+    [],
+    'nobody was woken without a reason',
+  );
+  for (const line of lines) {
+    assert.deepEqual([...line.bodies].sort(), [...(expected.get(line.id) ?? [])].sort(), line.id);
+    assert.equal(line.duplicates, 0, `${line.id} was told of a duplicate`);
+  }
+}
+
+describe('lines', () => {
+  test(`the hub killed and replaced under ${LINES} sleeping lines: none closed, none woken, nothing lost`, async (t) => {
+    const prng = new Prng(seed);
+    const directory = temporaryDirectory('wakeline-lines');
+    const server = await ServerProcess.create(directory.path);
+    const sender = new LedgerClient('sender', server.mqttPort);
+    let lines: SleepingLine[] = [];
+    try {
+      await server.start(['--lines', '2']);
+      lines = await openLines(server, LINES);
+      assert(await sender.connect());
+      const owing = new SleepingLine({ id: 'owing', port: server.mqttPort, acknowledges: false });
+      lines.push(owing);
+      await owing.open();
+      const expected = new Map<string, string[]>();
+      let made = 0;
+      const send = async (count: number, way: 'http' | 'mqtt' | 'both'): Promise<void> => {
+        const posts: Promise<void>[] = [];
+        for (let index = 0; index < count; index += 1) {
+          const id = `d${prng.nextInteger(0, LINES - 1)}`;
+          const body = `message ${made++}`;
+          expected.set(id, [...(expected.get(id) ?? []), body]);
+          if (way === 'mqtt' || (way === 'both' && index % 2 === 0)) sender.publish(`wake/${id}`, body, 1);
+          else posts.push(post(server, `wake/${id}`, body));
+        }
+        await Promise.all(posts);
+      };
+      const settled = (): Promise<void> =>
+        until(
+          () => lines.reduce((sum, { bodies }) => sum + bodies.length, 0) === made,
+          60_000,
+          () => `${lines.reduce((sum, { bodies }) => sum + bodies.length, 0)} of ${made} messages came`,
+        );
+      const keepSender = async (): Promise<void> => {
+        while (!sender.isConnected) if (!(await sender.connect())) await sleep(50);
+      };
+
+      await send(50, 'both');
+      // Sent and not acknowledged, before and after: it must not come again.
+      await post(server, 'wake/owing', 'owed');
+      expected.set('owing', ['owed']);
+      made += 1;
+      await settled();
+
+      let { hub } = processesOf(server);
+      for (const [round, signal] of (['SIGKILL', 'SIGUSR2', 'SIGKILL'] as const).entries()) {
+        // Before: acknowledged by the devices within the moment that a killed hub may forget.
+        await send(40, 'both');
+        await settled();
+        if (signal === 'SIGKILL') process.kill(hub, 'SIGKILL');
+        else process.kill(server.pid, 'SIGUSR2');
+        // During: posts are repeated until they are accepted, and the line answers pings without its hub.
+        const meanwhile = send(40, 'http');
+        await lines[round]!.ping();
+        lines[round]!.bytesAsleep = 0;
+        await meanwhile;
+        await until(
+          async () => {
+            const now = processesOf(server);
+            if (now.hub === 0 || now.hub === hub || !(await isReady(server))) return false;
+            hub = now.hub;
+            return true;
+          },
+          60_000,
+          () => 'there is another hub',
+        );
+        // After.
+        await keepSender();
+        await send(40, 'both');
+        await settled();
+        await until(
+          () => sender.open.size === 0,
+          60_000,
+          () => `${sender.open.size} publications are not answered`,
+        );
+        assertAsleep(lines, expected);
+        assert.equal(
+          await statistic(server, 'flows'),
+          LINES + 1 + 1,
+          'every connection is known to the new hub',
+        );
+        t.diagnostic(`round ${round + 1}: ${signal}, ${made} messages so far, nobody woken`);
+      }
+      owing.acknowledgeAll();
+      await until(
+        async () => (await statistic(server, 'waitingMessages')) === 0,
+        30_000,
+        () => 'nothing waits any more',
+      );
+      assertAsleep(lines, expected);
+    } finally {
+      sender.destroy();
+      for (const line of lines) line.destroy();
+      assert.equal(await server.stop(), 0);
+      directory.remove();
+    }
+  });
+
+  test('a line process killed: its devices come back to the port and miss nothing, the others do not notice', async () => {
+    const directory = temporaryDirectory('wakeline-lines');
+    const server = await ServerProcess.create(directory.path);
+    let lines: SleepingLine[] = [];
+    try {
+      await server.start(['--lines', '2']);
+      lines = await openLines(server, 400);
+      const [victim, other] = processesOf(server).lines;
+      process.kill(victim!, 'SIGKILL');
+      await until(
+        () => lines.some(({ isConnected }) => !isConnected),
+        30_000,
+        () => 'connections are lost',
+      );
+      await sleep(200);
+      const lost = lines.filter(({ isConnected }) => !isConnected);
+      assert(lost.length > 100 && lost.length < 300, `${lost.length} of 400 were the victim's`);
+      for (const { id } of lines) await post(server, `wake/${id}`, 'while it was away');
+      for (const line of lost) {
+        await line.open();
+        assert(line.sessionPresent, 'the session is there');
+      }
+      await until(
+        () => lines.every(({ bodies }) => bodies.length === 1),
+        30_000,
+        () => 'every device has its message',
+      );
+      assert(lines.every(({ closes }) => closes <= 1));
+      await until(
+        () => processesOf(server).lines.length === 2 && processesOf(server).lines.includes(other!),
+        30_000,
+        () => 'there are two lines again',
+      );
+    } finally {
+      for (const line of lines) line.destroy();
+      assert.equal(await server.stop(), 0);
+      directory.remove();
+    }
+  });
+
+  test('a restart of the lines closes connections slowly, and new processes take them', async () => {
+    const directory = temporaryDirectory('wakeline-lines');
+    const server = await ServerProcess.create(directory.path);
+    const COUNT = 300;
+    const RATE = 100;
+    let lines: SleepingLine[] = [];
+    try {
+      await server.start(['--lines', '2'], { WAKELINE_RESTART_FLOWS_PER_SECOND: String(RATE) });
+      lines = await openLines(server, COUNT);
+      const before = processesOf(server);
+      const end = await runProgram(process.execPath, [
+        wakelineBin,
+        'restart',
+        'lines',
+        '--data',
+        directory.path,
+      ]);
+      assert.equal(end.code, 0, end.stderr);
+      assert(lines.every(({ closes }) => closes === 1));
+      const times = lines.map(({ closedMs }) => closedMs).sort((a, b) => a - b);
+      // Never more in a second than allowed, but for the first batch and the ticks at both ends of it.
+      for (const [index, startMs] of times.entries()) {
+        const within = times.filter((ms, other) => other >= index && ms < startMs + 1_000).length;
+        assert(within <= RATE * 1.4, `${within} connections were closed within a second`);
+      }
+      const after = processesOf(server);
+      assert.equal(after.hub, before.hub, 'the hub is the same');
+      assert.equal(after.lines.length, 2);
+      assert(
+        after.lines.every((pid) => !before.lines.includes(pid)),
+        'the lines are others',
+      );
+      for (const line of lines) await line.open();
+      assert(lines.every(({ sessionPresent }) => sessionPresent));
+      for (const { id } of lines.slice(0, 20)) await post(server, `wake/${id}`, 'to the new line');
+      await until(
+        () => lines.slice(0, 20).every(({ bodies }) => bodies.length === 1),
+        30_000,
+        () => 'messages come by the new lines',
+      );
+    } finally {
+      for (const line of lines) line.destroy();
+      assert.equal(await server.stop(), 0);
+      directory.remove();
+    }
+  });
+});
