@@ -1,5 +1,6 @@
 /**
- * Clients that others wrote, unmodified: Mosquitto's and MQTT.js, both versions of MQTT, every transport. Each does
+ * Clients that others wrote, unmodified: Mosquitto's, MQTT.js and Python's paho-mqtt, both versions of MQTT, every
+ * transport. Each does
  * what devices do: subscribe, receive with every QoS, go away and come back, find the retained message, leave a will.
  */
 import assert from 'node:assert/strict';
@@ -11,7 +12,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connect } from 'mqtt';
 import type { IClientOptions, MqttClient } from 'mqtt';
-import { PATIENCE_MS, Program, runProgram, startWakeline, whyMissing } from './program.js';
+import { PATIENCE_MS, Program, runProgram, startWakeline, SYSTEM_PYTHON, whyMissing } from './program.js';
 import { temporaryDirectory, until } from './support.js';
 
 const fixture = (name: string): string =>
@@ -79,6 +80,12 @@ const makes: readonly Make[] = [
   mqttJs(5, 'ws'),
   mqttJs(4, 'wss'),
   mqttJs(5, 'wss'),
+  paho(4, 'mqtt'),
+  paho(5, 'mqtt'),
+  paho(4, 'mqtts'),
+  paho(5, 'mqtts'),
+  paho(4, 'ws'),
+  paho(5, 'ws'),
 ];
 
 for (const [index, make] of makes.entries()) {
@@ -242,6 +249,42 @@ function mqttJs(version: 4 | 5, protocol: 'mqtt' | 'mqtts' | 'ws' | 'wss'): Make
       await heard(client, 'connect');
       await client.publishAsync(topic, body, { qos, retain });
       await client.endAsync();
+    },
+  };
+}
+
+/** By `paho-client.py`, which does what it is told and tells what it sees. */
+function paho(version: 4 | 5, protocol: 'mqtt' | 'mqtts' | 'ws'): Make {
+  const script = fileURLToPath(new URL('../paho-client.py', import.meta.url));
+  const common = (): readonly string[] => {
+    const { port } = urls.get(protocol === 'ws' ? 'http' : protocol)!;
+    const ca = protocol === 'mqtts' ? certificate : '';
+    return [script, String(version), protocol === 'ws' ? 'websockets' : 'tcp', port, ca];
+  };
+  return {
+    name: `paho-mqtt, version ${version}, ${protocol}`,
+    missing: whyMissing('paho.mqtt.client'),
+    async subscriber(clientId, filter, will) {
+      const seen: Seen[] = [];
+      const willWords = will === undefined ? [] : [will.topic, will.body];
+      const words = [...common(), 'subscribe', clientId, filter, ...willWords];
+      const program = new Program(SYSTEM_PYTHON, words, {
+        onLine: (line) => {
+          if (line.startsWith('seen ')) seen.push(line.slice('seen '.length) as Seen);
+        },
+      });
+      cleaning.push(() => program.end());
+      await program.line(/^subscribed$/);
+      return {
+        seen,
+        leave: async () => void (await program.end('SIGTERM')),
+        vanish: async () => void (await program.end('SIGKILL')),
+      };
+    },
+    async publish(topic, body, qos, retain = false) {
+      const words = [...common(), 'publish', topic, body, String(qos), retain ? '1' : '0'];
+      const end = await runProgram(SYSTEM_PYTHON, words);
+      assert.equal(end.code, 0, end.stderr);
     },
   };
 }

@@ -130,9 +130,18 @@ export async function startWakeline(
   return { server, urls: urls.map((url) => new URL(url)) };
 }
 
-/** Undefined when the programs are there, else why a test that needs them is skipped. */
+/** Python of the distribution, which has the distribution's modules. */
+export const SYSTEM_PYTHON = '/usr/bin/python3';
+
+/**
+ * Undefined when the programs are there, else why a test that needs them is skipped. A name with a dot is a module
+ * of {@link SYSTEM_PYTHON}.
+ */
 export function whyMissing(...names: readonly string[]): string | undefined {
-  const missing = names.filter((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
+  const missing = names.filter((name) => {
+    const look = name.includes('.') ? `${SYSTEM_PYTHON} -c 'import ${name}'` : `command -v ${name}`;
+    return spawnSync('sh', ['-c', look]).status !== 0;
+  });
   if (missing.length === 0) return undefined;
   return `NOT TESTED: ${missing.join(', ')} not installed; tools/peers.sh installs the peers`;
 }

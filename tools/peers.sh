@@ -8,17 +8,25 @@
 # without its peer skips and says why.
 set -eu
 
-# program:package, one for each peer
-peers='mosquitto:mosquitto mosquitto_sub:mosquitto-clients strace:strace python3:python3'
+# program:package, one for each peer; a name with a dot is a module of the distribution's own Python
+peers='mosquitto:mosquitto mosquitto_sub:mosquitto-clients strace:strace python3:python3
+  paho.mqtt.client:python3-paho-mqtt'
 list=${1:-/dev/null}
 PATH=$PATH:/usr/sbin:/sbin
 policy=/usr/sbin/policy-rc.d
+
+is_present() {
+  case $1 in
+    *.*) /usr/bin/python3 -c "import $1" >/dev/null 2>&1 ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+  esac
+}
 
 # Sets the packages of the peers that are not there.
 find_missing() {
   missing=
   for peer in $peers; do
-    command -v "${peer%%:*}" >/dev/null 2>&1 || missing="$missing ${peer#*:}"
+    is_present "${peer%%:*}" || missing="$missing ${peer#*:}"
   done
   missing=${missing# }
 }
@@ -66,7 +74,7 @@ present=
 : >"$list"
 for peer in $peers; do
   program=${peer%%:*}
-  if command -v "$program" >/dev/null 2>&1; then
+  if is_present "$program"; then
     present="$present $program"
     echo "present $program" >>"$list"
   else
