@@ -75,7 +75,7 @@ const SHOWN = {
     'latencyMsP99',
     ...WRONGS,
   ],
-  connects: ['connectsPerSecond'],
+  connects: ['connectsPerSecond', 'serverCpuSecondsPerMillion'],
   'fan-out': ['deliveriesPerSecond', 'lastMsP50', 'serverCpuSecondsPerMillion'],
   latency: ['latencyMsP50', 'latencyMsP99', 'latencyMsP999', 'latencyMsMax', 'serverCpuSecondsPerMillion'],
   memory: ['bytesPerConnection', 'residentBytes0'],
