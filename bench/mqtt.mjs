@@ -25,7 +25,7 @@ const HELP = `node bench/mqtt.mjs [option]...
   --servers NAME,...   only these servers
   --rounds N           rounds of each case; medians are told (3)
   --in-flight N        messages that a server may have under way to one subscriber (1000)
-  --up FLAGS           more flags for wakeline up, as one argument
+  --up='--lines 2'     more flags for wakeline up
   --quick              short cases, to see that all works; figures are not to be quoted
   --directory DIR      where servers keep their data: a real disk (${tmpdir()})
   --results DIR        where a JSON line is added and the plot is written (bench/results)
@@ -37,7 +37,7 @@ const HELP = `node bench/mqtt.mjs [option]...
 Servers: ${Object.keys(servers).join(', ')}.
 `;
 
-const { values: options } = parseArgs({
+const options = parseOptions({
   options: {
     only: { type: 'string' },
     servers: { type: 'string' },
@@ -54,6 +54,15 @@ const { values: options } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
+
+function parseOptions(config) {
+  try {
+    return parseArgs(config).values;
+  } catch (error) {
+    console.error(`bench/mqtt: ${error.message}`);
+    process.exit(1);
+  }
+}
 
 /** What must not outlive this process: the server that runs, and the directory of all. */
 const held = { server: undefined, base: undefined };

@@ -1,5 +1,6 @@
 /**
- * Loaded into every Node server that is measured (`--import`): on SIGUSR2 it collects all garbage and then makes
+ * Loaded into every Node server that is measured (`--import`): on SIGURG, which no server
+ * uses and which is ignored by default, it collects all garbage and then makes
  * the file `$BENCH_COLLECT/PID`, so that memory is read after a collection and not at some point between two.
  */
 import { writeFileSync } from 'node:fs';
@@ -10,7 +11,7 @@ import { runInNewContext } from 'node:vm';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc');
 
-process.on('SIGUSR2', () => {
+process.on('SIGURG', () => {
   // Finalizers of the first make garbage for the next.
   collect();
   setImmediate(() => {

@@ -218,7 +218,7 @@ export class RunningServer {
     for (const pid of await this.pids()) {
       const mark = join(directory, String(pid));
       await rm(mark, { force: true });
-      process.kill(pid, 'SIGUSR2');
+      process.kill(pid, 'SIGURG');
       const end = performance.now() + 60_000;
       while ((await readFile(mark).catch(() => undefined)) === undefined) {
         if (performance.now() > end) throw new Error(`process ${pid} did not collect its garbage in time`);
