@@ -57,14 +57,15 @@ export class SleepingLine {
     this.#socket = socket;
     this.#decoder = new MqttDecoder({ maxPacketBytes: 1 << 20, protocolVersion: 4 });
     this.ids.length = 0;
-    socket.on('error', () => {});
+    let why = 'by the server';
+    socket.on('error', (error) => (why = error.message));
     socket.on('data', (chunk) => this.#handleBytes(chunk));
     socket.on('close', () => {
       if (this.#socket !== socket) return;
       this.#socket = undefined;
       this.closes += 1;
       this.closedMs = Date.now();
-      this.#fail?.(new Error(`${this.id}: the connection was closed`));
+      this.#fail?.(new Error(`${this.id}: the connection was closed, ${why}`));
       this.#options.onClosed?.(this);
     });
     const connack = this.#expect();
