@@ -6,7 +6,7 @@ import type { ServerConfig } from '../config/config.js';
 import { RuntimeError, runtimeErrorCodes } from '../runtime/errors.js';
 import type { RuntimeErrorCode } from '../runtime/errors.js';
 import type { TcpKeepAlive } from '../listeners/tcp-keep-alive.js';
-import type { ConnectionTaker } from './front-door.js';
+import type { FrontDoor } from './front-door.js';
 import type { ProcessCommand, ProcessReport } from './process-messages.js';
 import { WakelineError } from '@wakeline/core/base';
 import type { ErrorCode } from '@wakeline/core/base';
@@ -16,7 +16,7 @@ export interface ProcessEnd {
   readonly signal: NodeJS.Signals | null;
 }
 
-export class ServerChild implements ConnectionTaker {
+export class ServerChild {
   readonly name: string;
   /** Resolves with the addresses it listens on; rejects with what it said, or that it ended, before. */
   readonly ready: Promise<readonly string[]>;
@@ -34,6 +34,7 @@ export class ServerChild implements ConnectionTaker {
     name: string,
     config: ServerConfig,
     keepAliveWays: readonly TcpKeepAlive['way'][],
+    sockets: readonly object[],
     onReport: (from: ServerChild, report: ProcessReport) => void,
   ) {
     this.name = name;
@@ -51,6 +52,7 @@ export class ServerChild implements ConnectionTaker {
           reject(this.failure);
         } else if (report.kind === 'listening') {
           this.send({ kind: 'start', config, name, keepAliveWays });
+          this.giveSockets(sockets);
         } else onReport(this, report);
       });
       child.once('error', reject);
@@ -75,9 +77,12 @@ export class ServerChild implements ConnectionTaker {
     if (this.#process.connected) this.#process.send(command, () => undefined);
   }
 
-  giveConnection(listener: number, handle: object): void {
-    const command: ProcessCommand = { kind: 'connection', listener };
-    if (this.#process.connected) this.#process.send(command, handle as SendHandle, {}, () => undefined);
+  /** Gives a line the bound sockets to listen on, in the order of the listeners. */
+  giveSockets(sockets: readonly object[]): void {
+    for (const [listener, socket] of sockets.entries()) {
+      const command: ProcessCommand = { kind: 'socket', listener };
+      if (this.#process.connected) this.#process.send(command, socket as SendHandle, {}, () => undefined);
+    }
   }
 
   /** Asks it to end by this command; resolves when it has, and kills it after `timeMs`. */
@@ -100,17 +105,19 @@ export function forkHub(
   onReport: (from: ServerChild, report: ProcessReport) => void,
 ): ServerChild {
   const child = fork(mainOf('hub-main.js'), { serialization: 'advanced' });
-  return new ServerChild(child, 'hub', config, [], onReport);
+  return new ServerChild(child, 'hub', config, [], [], onReport);
 }
 
 export function forkLine(
   name: string,
   config: ServerConfig,
-  keepAliveWays: readonly TcpKeepAlive['way'][],
+  door: FrontDoor,
   onReport: (from: ServerChild, report: ProcessReport) => void,
 ): ServerChild {
-  const child = fork(mainOf('line-main.js'), { serialization: 'advanced' });
-  return new ServerChild(child, name, config, keepAliveWays, onReport);
+  // Of several processes that wait at one socket, each takes one connection and gives the others a chance.
+  const env = { ...process.env, UV_TCP_SINGLE_ACCEPT: '1' };
+  const child = fork(mainOf('line-main.js'), { serialization: 'advanced', env });
+  return new ServerChild(child, name, config, door.keepAliveWays, door.sockets, onReport);
 }
 
 function mainOf(file: string): string {

@@ -1,6 +1,5 @@
-/** Listeners of a line process: they do not listen, but are handed the connections that the supervisor accepts. */
-import { Socket } from 'node:net';
-import type { Server, SocketConstructorOpts } from 'node:net';
+/** Listeners of a line process: they listen on sockets that the supervisor has bound, beside those of other lines. */
+import type { Server } from 'node:net';
 import type { ListenerConfig } from '../config/config.js';
 import { inheritedKeepAlive, ownKeepAlive } from '../listeners/tcp-keep-alive.js';
 import type { TcpKeepAlive, TcpKeepAliveOptions } from '../listeners/tcp-keep-alive.js';
@@ -8,40 +7,45 @@ import type { TcpKeepAlive, TcpKeepAliveOptions } from '../listeners/tcp-keep-al
 export class HandedOver {
   readonly #listeners: readonly ListenerConfig[];
   readonly #keepAliveWays: readonly TcpKeepAlive['way'][];
-  readonly #servers = new Map<number, Server>();
+  readonly #sockets: Promise<object>[];
+  readonly #give: ((socket: object) => void)[] = [];
+  readonly #backlog: number;
+  readonly #servers = new Map<Server, number>();
 
-  constructor(listeners: readonly ListenerConfig[], keepAliveWays: readonly TcpKeepAlive['way'][]) {
+  constructor(
+    listeners: readonly ListenerConfig[],
+    keepAliveWays: readonly TcpKeepAlive['way'][],
+    backlog: number,
+  ) {
     this.#listeners = listeners;
     this.#keepAliveWays = keepAliveWays;
+    this.#backlog = backlog;
+    this.#sockets = listeners.map(() => new Promise((resolve) => this.#give.push(resolve)));
   }
 
-  /** In place of listening: the server gets what the supervisor accepts for this listener. */
-  readonly listen = (server: Server, config: ListenerConfig): Promise<number> => {
-    this.#servers.set(this.#listeners.indexOf(config), server);
-    // Node's HTTP servers begin to watch over slow peers with this event.
-    server.emit('listening');
-    return Promise.resolve(config.port);
+  /** The supervisor has sent the socket of this listener. */
+  take(listener: number, socket: object): void {
+    this.#give[listener]?.(socket);
+  }
+
+  /** In place of listening on an address. */
+  readonly listen = async (server: Server, config: ListenerConfig): Promise<number> => {
+    const index = this.#listeners.indexOf(config);
+    this.#servers.set(server, index);
+    const socket = await this.#sockets[index];
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(socket, this.#backlog, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    return config.port;
   };
 
   /** The supervisor has set what connections inherit. */
   readonly applyTcpKeepAlive = (server: Server, options: TcpKeepAliveOptions): Promise<TcpKeepAlive> => {
-    const [index] = [...this.#servers].find(([, one]) => one === server) ?? [-1];
-    const isInherited = this.#keepAliveWays[index] === 'inherited';
+    const isInherited = this.#keepAliveWays[this.#servers.get(server) ?? -1] === 'inherited';
     return Promise.resolve(isInherited ? inheritedKeepAlive : ownKeepAlive(options));
   };
-
-  /** A connection, as its bare handle. One for MQTT is not read until its turn has come. */
-  take(listener: number, handle: object): void {
-    const protocol = this.#listeners[listener]?.protocol;
-    const pauseOnCreate = protocol === 'mqtt' || protocol === 'mqtts';
-    const options = { handle, pauseOnCreate, readable: true, writable: true } as SocketConstructorOpts;
-    const socket = new Socket(options);
-    const server = this.#servers.get(listener);
-    if (server === undefined) {
-      socket.destroy();
-      return;
-    }
-    socket.setNoDelay(true);
-    server.emit('connection', socket);
-  }
 }

@@ -23,18 +23,27 @@ import { programVersion } from '../runtime/program-version.js';
 export function runLineProcess(): void {
   leaveSignalsToSupervisor();
   let line: LineProcess | undefined;
+  let handedOver: HandedOver | undefined;
   process.on('message', (command: ProcessCommand, handle: unknown) => {
-    if (command.kind !== 'start') {
-      line?.handle(command, handle);
-      return;
+    switch (command.kind) {
+      case 'socket':
+        handedOver?.take(command.listener, handle as object);
+        return;
+      case 'start': {
+        const { config, keepAliveWays } = command;
+        handedOver = new HandedOver(config.listeners, keepAliveWays, runtimeLimits.acceptBacklog);
+        void LineProcess.start(command, handedOver).then(
+          (started) => (line = started),
+          async (error: unknown) => {
+            await report(failureOf(error));
+            process.exit(1);
+          },
+        );
+        return;
+      }
+      default:
+        line?.handle(command);
     }
-    void LineProcess.start(command).then(
-      (started) => (line = started),
-      async (error: unknown) => {
-        await report(failureOf(error));
-        process.exit(1);
-      },
-    );
   });
   // The supervisor was killed: nobody would hand over connections, or end this process.
   process.on('disconnect', () => process.exit(hubFailureExitCode));
@@ -47,14 +56,10 @@ class LineProcess {
   readonly #log: Log;
   readonly #link: HubLink;
   readonly #side: LineSide;
-  readonly #handedOver: HandedOver;
-  /** Connections taken and not reported. */
-  #taken = 0;
   #isEnding = false;
   #retireTimer: NodeJS.Timeout | undefined;
 
-  private constructor({ config, name, keepAliveWays }: StartCommand, path: string) {
-    this.#handedOver = new HandedOver(config.listeners, keepAliveWays);
+  private constructor({ config, name }: StartCommand, path: string, handedOver: HandedOver) {
     this.#log = createLogger({ level: config.logLevel }).child({ process: name });
     this.#link = new HubLink({
       path,
@@ -86,8 +91,8 @@ class LineProcess {
       metricsText: () => this.#ask('metrics') as Promise<string>,
       backup: () => this.#ask('backup') as Promise<BackupMade | BackupRefused>,
       isHubReady: () => this.#link.isJoined,
-      listen: this.#handedOver.listen,
-      applyTcpKeepAlive: this.#handedOver.applyTcpKeepAlive,
+      listen: handedOver.listen,
+      applyTcpKeepAlive: handedOver.applyTcpKeepAlive,
     });
     const metrics = createMetrics({
       figures: {
@@ -101,20 +106,17 @@ class LineProcess {
   }
 
   /** Resolves when all listeners accept. Whether there is a hub does not matter: connections wait for it. */
-  static async start(start: StartCommand): Promise<LineProcess> {
+  static async start(start: StartCommand, handedOver: HandedOver): Promise<LineProcess> {
     const path = await socketPath(start.config.dataDirectory, hubSocketName);
-    const line = new LineProcess(start, path);
+    const line = new LineProcess(start, path, handedOver);
     line.#link.start(line.#side.pump);
     await line.#side.start();
     await report({ kind: 'ready', urls: line.#side.addresses.map(({ url }) => url) });
     return line;
   }
 
-  handle(command: ProcessCommand, handle: unknown): void {
+  handle(command: ProcessCommand): void {
     switch (command.kind) {
-      case 'connection':
-        this.#take(command.listener, handle);
-        return;
       case 'stop':
         void this.#end();
         return;
@@ -126,20 +128,6 @@ class LineProcess {
         break;
       default:
     }
-  }
-
-  #take(listener: number, handle: unknown): void {
-    if (this.#taken === 0) {
-      setImmediate(() => {
-        const count = this.#taken;
-        this.#taken = 0;
-        void report({ kind: 'taken', count });
-      });
-    }
-    this.#taken += 1;
-    // Closed on the way: there is nothing to take, but it is not on its way any more.
-    if (handle === undefined || handle === null) return;
-    this.#handedOver.take(listener, handle);
   }
 
   async #ask(what: string, value?: unknown): Promise<unknown> {

@@ -21,8 +21,8 @@ export type ProcessCommand =
   /** To a line: accept nobody new, close so many connections each second, end after the last one. */
   | { readonly kind: 'retire'; readonly flowsPerSecond: number }
   | { readonly kind: 'reload-tls' }
-  /** To a line: the connection whose handle comes with it belongs to this listener. */
-  | { readonly kind: 'connection'; readonly listener: number };
+  /** To a line: the bound socket that comes with it is for this listener. */
+  | { readonly kind: 'socket'; readonly listener: number };
 
 /** To the supervisor. */
 export type ProcessReport =
@@ -33,9 +33,7 @@ export type ProcessReport =
   /** It could not start, and ends. */
   | { readonly kind: 'failed'; readonly code: string | undefined; readonly message: string }
   /** From a line: the hub speaks another version of the link. */
-  | { readonly kind: 'foreign-hub' }
-  /** From a line: it has taken so many connections since it last said so, in the order in which they came. */
-  | { readonly kind: 'taken'; readonly count: number };
+  | { readonly kind: 'foreign-hub' };
 
 /** Name of the hub's socket in the data directory. */
 export const hubSocketName = 'hub.sock';

@@ -1,5 +1,5 @@
 /**
- * The supervisor of a server with lines: owns the listening sockets and sees to it that one hub process and N line
+ * The supervisor of a server with lines: owns the ports and sees to it that one hub process and N line
  * processes run. It speaks no protocol, keeps no connection and opens no store.
  *
  * What dies is started again: at once when it had lived, later and later when it dies at once. A hub that says why it
@@ -72,7 +72,7 @@ class Supervisor implements RunningLines {
   constructor(config: ServerConfig) {
     this.#config = config;
     this.#log = createLogger({ level: config.logLevel }).child({ process: 'supervisor' });
-    this.#door = new FrontDoor({ config, limits: runtimeLimits, log: this.#log });
+    this.#door = new FrontDoor({ config, limits: runtimeLimits });
     let fail: (error: Error) => void = () => {};
     this.failed = new Promise((resolve) => (fail = resolve));
     this.#fail = fail;
@@ -144,18 +144,11 @@ class Supervisor implements RunningLines {
 
   #forkLine(name: string): ServerChild {
     const config = { ...this.#config, listeners: this.#door.listeners };
-    const line = forkLine(name, config, this.#door.keepAliveWays, (from, report) =>
-      this.#handleReport(from, report),
-    );
-    line.ready.then(
-      () => this.#door.add(line),
-      () => undefined,
-    );
+    const line = forkLine(name, config, this.#door, (from, report) => this.#handleReport(from, report));
     let deaths = this.#lineDeaths.get(name);
     if (deaths === undefined) this.#lineDeaths.set(name, (deaths = { count: 0 }));
     const counted = deaths;
     void line.ended.then((end) => {
-      this.#door.handleDeath(line);
       this.#retiring.delete(line);
       if (this.#lines.get(name) !== line) return;
       this.#lines.delete(name);
@@ -192,8 +185,7 @@ class Supervisor implements RunningLines {
   }
 
   #handleReport(from: ServerChild, report: ProcessReport): void {
-    if (report.kind === 'taken') this.#door.handleTaken(from, report.count);
-    else if (report.kind === 'foreign-hub' && this.#lines.get(from.name) === from) {
+    if (report.kind === 'foreign-hub' && this.#lines.get(from.name) === from) {
       this.#replaceLines([from.name]).catch((error: unknown) =>
         this.#log.error({ err: error, line: from.name }, 'line not replaced'),
       );
@@ -234,7 +226,6 @@ class Supervisor implements RunningLines {
     for (const line of old) {
       this.#retiring.add(line);
       line.isLeaving = true;
-      this.#door.remove(line);
       line.send({ kind: 'retire', flowsPerSecond });
     }
     await Promise.all(old.map(({ ended }) => ended));

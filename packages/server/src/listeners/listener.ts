@@ -78,7 +78,8 @@ export function isProxyRequired(config: ListenerConfig, context: ListenerContext
   return config.tls === undefined && !config.isLoopback && !context.proxies.isEmpty && !context.insecure;
 }
 
-function listenError(config: ListenerConfig, error: NodeJS.ErrnoException): RuntimeError {
+/** What became of an attempt to listen, in words that help. */
+export function listenError(config: ListenerConfig, error: NodeJS.ErrnoException): RuntimeError {
   const url = listenerUrl(config, config.port);
   switch (error.code) {
     case 'EADDRINUSE':

@@ -9,8 +9,6 @@ export const runtimeLimits = {
   acceptBacklog: 4_096,
   /** Commands of one session that the hub takes before its answers are looked at and, when they are many, let out. */
   commandsPerSliceMax: 64,
-  /** Connections on their way from the supervisor to one line; those beyond wait. */
-  handoversMax: 64,
   /** Seconds' worth of connects that an address may save up and then make at once. */
   connectBurstSeconds: 10,
   /** Addresses whose connects are counted, beyond those connected now; the oldest count is forgotten first. */
