@@ -269,4 +269,61 @@ describe('lines', () => {
       directory.remove();
     }
   });
+
+  test('what is in the way of a start, or of a restart, is told as without lines', async () => {
+    const directory = temporaryDirectory('wakeline-lines');
+    const elsewhere = temporaryDirectory('wakeline-lines');
+    const server = await ServerProcess.create(directory.path);
+    const wakeline = (...args: string[]) => runProgram(process.execPath, [wakelineBin, ...args]);
+    try {
+      await server.start(['--lines', '1']);
+      const port = `mqtt://127.0.0.1:${server.mqttPort}`;
+      const free = ['--listen', 'mqtt://127.0.0.1:0'];
+      const locked = await wakeline('up', '--lines', '1', '--data', directory.path, ...free);
+      assert.equal(locked.code, 3, locked.stderr);
+      assert.match(locked.stderr, new RegExp(`in use by process ${processesOf(server).hub}`));
+      const taken = await wakeline('up', '--lines', '1', '--data', elsewhere.path, '--listen', port);
+      assert.equal(taken.code, 1, taken.stderr);
+      assert.match(taken.stderr, /another program uses this address and port/);
+      const nobody = await wakeline('restart', 'hub', '--data', elsewhere.path);
+      assert.equal(nobody.code, 5, nobody.stderr);
+      const before = processesOf(server);
+      const restarted = await wakeline('restart', 'hub', '--data', directory.path, '--json');
+      assert.equal(restarted.code, 0, restarted.stderr);
+      assert.deepEqual(JSON.parse(restarted.stdout), { event: 'restarted', what: 'hub' });
+      const after = processesOf(server);
+      assert.notEqual(after.hub, before.hub);
+      assert.deepEqual(after.lines, before.lines);
+      const figures = await (await fetch(`${server.url}/metrics`)).text();
+      assert.match(figures, /^wakeline_lines 1$/m);
+    } finally {
+      assert.equal(await server.stop(), 0);
+      directory.remove();
+      elsewhere.remove();
+    }
+  });
+
+  test('a supervisor that is killed takes its processes along, and the next start finds everything free', async () => {
+    const directory = temporaryDirectory('wakeline-lines');
+    const server = await ServerProcess.create(directory.path);
+    const line = new SleepingLine({ id: 'd', port: server.mqttPort });
+    try {
+      await server.start(['--lines', '2']);
+      await line.open();
+      await server.kill();
+      await server.start(['--lines', '2']);
+      await line.open();
+      assert(line.sessionPresent);
+      await post(server, 'wake/d', 'after');
+      await until(
+        () => line.bodies.length === 1,
+        30_000,
+        () => 'the message comes',
+      );
+    } finally {
+      line.destroy();
+      assert.equal(await server.stop(), 0);
+      directory.remove();
+    }
+  });
 });
