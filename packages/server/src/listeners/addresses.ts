@@ -9,15 +9,23 @@ export interface Peer {
   readonly port: number;
 }
 
-/** Node remembers the answer with the socket; a sleeping line need not. */
+/** Node remembers the answers of the host with the socket. */
 interface AddressMemory {
   _peername?: unknown;
+  _sockname?: unknown;
+}
+
+/** A sleeping line need not remember the ends of its connection; the host tells them again when asked. */
+export function forgetAddresses(socket: Socket): void {
+  const memory = socket as AddressMemory;
+  if (memory._peername !== undefined) memory._peername = undefined;
+  if (memory._sockname) memory._sockname = null;
 }
 
 /** Asks the host who is at the other end. */
 export function peerOf(socket: Socket): Peer {
   const peer = { address: plainAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 };
-  (socket as AddressMemory)._peername = undefined;
+  forgetAddresses(socket);
   return peer;
 }
 
@@ -72,6 +80,7 @@ export class AddressList {
   }
 
   has(address: string): boolean {
+    if (this.isEmpty) return false;
     const plain = plainAddress(address);
     const version = isIP(plain);
     return version !== 0 && this.#list.check(plain, version === 4 ? 'ipv4' : 'ipv6');

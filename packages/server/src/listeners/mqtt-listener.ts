@@ -14,6 +14,7 @@ import type { Peer } from './addresses.js';
 import { connectionKey } from './connection-key.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
+import type { FlowReceiver } from '../runtime/flow-socket.js';
 import { readProxyHeader } from './proxy-reader.js';
 import { TcpFlowSocket } from './tcp-flow-socket.js';
 import { applyTcpKeepAlive } from './tcp-keep-alive.js';
@@ -51,12 +52,35 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
   };
 }
 
-/** A connection in its TLS handshake. */
-interface Securing {
+/** A connection in its TLS handshake, which nothing but its end is heard of. */
+class Securing implements FlowReceiver {
   readonly flowSocket: TcpFlowSocket;
   readonly peer: Peer;
-  /** Listener of the socket's close, taken off again so that no device keeps a closure. */
-  readonly forget: () => void;
+  readonly #key: string;
+  readonly #all: Map<string, Securing>;
+
+  constructor(all: Map<string, Securing>, flowSocket: TcpFlowSocket, peer: Peer) {
+    this.flowSocket = flowSocket;
+    this.peer = peer;
+    this.#all = all;
+    this.#key = connectionKey(flowSocket.socket);
+    all.set(this.#key, this);
+    flowSocket.receiver = this;
+  }
+
+  /** The handshake is over, one way or the other. */
+  end(): void {
+    this.#all.delete(this.#key);
+    this.flowSocket.receiver = undefined;
+  }
+
+  handleSocketClosed(): void {
+    this.end();
+  }
+
+  handleSocketBytes(): void {}
+
+  handleSocketDrained(): void {}
 }
 
 class MqttAcceptor {
@@ -144,23 +168,18 @@ class MqttAcceptor {
       this.#attach(flowSocket, socket, peer);
       return;
     }
-    const key = connectionKey(socket);
-    const forget = (): void => void this.#securing.delete(key);
-    this.#securing.set(key, { flowSocket, peer, forget });
-    socket.once('close', forget);
+    void new Securing(this.#securing, flowSocket, peer);
     this.#tls.emit('connection', socket);
   }
 
   #handleSecure(socket: TLSSocket): void {
-    const key = connectionKey(socket);
-    const entry = this.#securing.get(key);
-    if (entry === undefined) {
+    const securing = this.#securing.get(connectionKey(socket));
+    if (securing === undefined) {
       socket.destroy();
       return;
     }
-    entry.forget();
-    entry.flowSocket.socket.off('close', entry.forget);
-    this.#attach(entry.flowSocket, socket, entry.peer);
+    securing.end();
+    this.#attach(securing.flowSocket, socket, securing.peer);
   }
 
   #attach(flowSocket: TcpFlowSocket, stream: Socket, peer: Peer): void {
