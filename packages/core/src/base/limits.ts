@@ -81,6 +81,8 @@ export const limits = {
   turnFlowBytesMax: 16 * 1024 * 1024,
   /** Deliveries handed out in one turn before other work gets its chance. */
   turnDeliveriesMax: 500,
+  /** Waiting messages passed over in one turn, since they are not asked for, expired or under way. */
+  turnLooksMax: 10_000,
 } as const;
 
 /** The same bounds, some of them changed by the operator. */

@@ -12,13 +12,14 @@ import { decodeUtf8 } from '../base/utf8.js';
 import type { Device, Flow } from './device-state.js';
 import { FlowState } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
+import { takesTopic } from './inbox-filters.js';
+import type { InboxFilters } from './inbox-filters.js';
 import type { Inbox } from './inbox.js';
 import type { Lane } from './lane.js';
 import type { InboxLog } from './inbox-log.js';
 import type { Outbox } from './outbox.js';
 import type { Presence } from './presence.js';
 import { RecordView } from './record.js';
-import { filterMatches } from './topic-filter.js';
 
 /** Sequence numbers in flight lie this close together, so that packet ids modulo 65,535 stay unambiguous. */
 const SPAN_MAX = 65_534;
@@ -43,6 +44,7 @@ export class Deliverer {
   readonly #view = new RecordView();
   #countLeft = 0;
   #bytesLeft = 0;
+  #looksLeft = 0;
   sent = 0;
   wakesSentNormal = 0;
   wakesSentHigh = 0;
@@ -70,18 +72,23 @@ export class Deliverer {
   beginTurn(): void {
     this.#countLeft = this.#options.limits.turnDeliveriesMax;
     this.#bytesLeft = this.#options.limits.turnBytesMax;
+    this.#looksLeft = this.#options.limits.turnLooksMax;
+  }
+
+  get #hasBudget(): boolean {
+    return this.#countLeft > 0 && this.#bytesLeft > 0 && this.#looksLeft > 0;
   }
 
   /** Hands out what the turn's budget allows. False: nothing was to be done, or nothing is left of the budget. */
   run(now: InstantMs): boolean {
     const countBefore = this.#countLeft;
-    while (this.#countLeft > 0 && this.#bytesLeft > 0 && this.#readyStart < this.#ready.length) {
+    while (this.#hasBudget && this.#readyStart < this.#ready.length) {
       const flow = this.#ready[this.#readyStart++];
       flow.isReady = false;
       const share = Math.min(this.#countLeft, VISIT_DELIVERIES_MAX);
       const count = flow.state === FlowState.open ? this.#serve(now, flow, share) : 0;
       this.#countLeft -= count;
-      if (count === share || this.#bytesLeft <= 0) this.wake(flow.device);
+      if (count === share || !this.#hasBudget) this.wake(flow.device);
     }
     if (this.#readyStart === this.#ready.length) {
       this.#ready = [];
@@ -171,23 +178,26 @@ export class Deliverer {
     return sequence > inbox.sentLast && sequence - inbox.sentFirst <= SPAN_MAX;
   }
 
-  /** The next message the device may get, in order of numbers over both lanes; 0: none. */
+  /** The next message the device may get, in order of numbers over both lanes; 0: none, or enough was looked at. */
   #nextEntry(now: InstantMs, device: Device): number {
     const { inbox } = device;
     const { entries } = this.#log;
     const byTopic = this.#nextIn(now, device, inbox.topics, null);
+    if (this.#looksLeft <= 0) return 0;
     const lane = inbox.addressedIfAny;
     const filters = device.session?.inboxFilters ?? null;
     if (lane === null || filters === null) return byTopic;
     const addressed = this.#nextIn(now, device, lane, filters);
+    // What it was stopped at may come before the other lane's next one.
+    if (this.#looksLeft <= 0) return 0;
     if (byTopic === 0 || addressed === 0) return byTopic || addressed;
     return entries.sequence[byTopic] < entries.sequence[addressed] ? byTopic : addressed;
   }
 
-  #nextIn(now: InstantMs, device: Device, lane: Lane, filters: readonly string[] | null): number {
+  #nextIn(now: InstantMs, device: Device, lane: Lane, filters: InboxFilters | null): number {
     const { entries } = this.#log;
     const { inbox } = device;
-    for (;;) {
+    for (; this.#looksLeft > 0; this.#looksLeft--) {
       const entry = lane.scanned === 0 ? lane.head : entries.next[lane.scanned];
       if (entry === 0 || entries.sequence[entry] > inbox.committed) return 0;
       if (entries.flags[entry] & EntryFlag.inflight) lane.scanned = entry;
@@ -196,13 +206,14 @@ export class Deliverer {
       } else if (filters === null || this.#isWanted(entry, filters)) return entry;
       else lane.scanned = entry;
     }
+    return 0;
   }
 
-  #isWanted(entry: number, filters: readonly string[]): boolean {
+  #isWanted(entry: number, filters: InboxFilters): boolean {
     this.#log.read(entry, this.#view);
     const { bytes, topicStart, topicEnd } = this.#view;
     const topic = decodeUtf8(bytes, topicStart, topicEnd) ?? '';
-    return filters.some((filter) => filterMatches(filter, topic));
+    return takesTopic(filters, topic);
   }
 
   #send(now: InstantMs, flow: Flow, entry: number): void {

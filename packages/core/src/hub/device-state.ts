@@ -9,6 +9,7 @@ import { SESSION_NEVER_EXPIRES } from '../domain/device.js';
 import type { AccessRules } from '../domain/device.js';
 import type { FlowId, LinkCommand, LinkEvent, Will } from '../domain/link.js';
 import type { Access } from './access.js';
+import type { InboxFilters } from './inbox-filters.js';
 import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
 import type { Presence } from './presence.js';
 import { SubscriptionSet } from './subscription-set.js';
@@ -178,7 +179,7 @@ export class Session extends SubscriptionSet<Device> {
   /** Those of its subscriptions that are shared; null: none. */
   shared: Subscription<Device>[] | null = null;
   /** Filters below `$line/inbox/`; null: none. */
-  inboxFilters: string[] | null = null;
+  inboxFilters: InboxFilters | null = null;
   will: Will | undefined;
   /** null: it has a flow. */
   absence: Absence | null = null;

@@ -372,6 +372,61 @@ describe('delivery', () => {
     assert.equal((await world.statistics()).waitingMessages, 0);
   });
 
+  test('[DE-7] an inbox of which little is asked for is looked through in several turns, and the order stays', async () => {
+    const world = new World(1, { limits: { turnLooksMax: 10 } });
+    const sendTo = (channel: string, body: string): number =>
+      world.ask({ ...world.sendTo('d', body), channel } as ReturnType<World['sendTo']>);
+    const device = await world.subscriber('d', 't');
+    device.subscribe('$line/inbox/b');
+    await world.sync();
+    device.close();
+    for (let index = 0; index < 95; index++) sendTo('a', `${index}`);
+    sendTo('b', 'wanted');
+    const sender = await world.connect('s');
+    sender.publish('t', 'behind');
+    await world.settle();
+    const back = world.open('d');
+    await world.store.commit(world.changes!);
+    world.changes = null;
+    world.hub.handleInput(world.now, { kind: 'committed' });
+    let turns = 0;
+    do {
+      world.drainOneTurn();
+      turns++;
+    } while (world.hub.hasMore);
+    assert(turns >= 95 / 10, `${turns} turns`);
+    assert.deepEqual(back.bodies, ['wanted', 'behind']);
+    // Passed over once, it is not looked at again for each message.
+    sender.publish('t', 'last');
+    await world.sync();
+    assert.deepEqual(back.bodies, ['wanted', 'behind', 'last']);
+  });
+
+  test('[DE-7] filters below the inbox match channels as they do elsewhere, however many they are', async () => {
+    const world = new World();
+    const all = ['a', 'b', 'c', ''];
+    const cases: [string, string[]][] = [
+      ['b', ['b']],
+      ['a/#', ['a']],
+      ['a/b', []],
+      ['+/deep', []],
+      ['+', all],
+      ['+/#', all],
+      ['#', all],
+    ];
+    for (const [index, [filter, channels]] of cases.entries()) {
+      const id = `d${index}`;
+      const device = await world.connect(id);
+      for (const other of ['x', filter, 'y/#']) device.subscribe(`$line/inbox/${other}`);
+      await world.sync();
+      for (const channel of all) {
+        world.ask({ ...world.sendTo(id, channel), channel } as ReturnType<World['sendTo']>);
+      }
+      await world.sync();
+      assert.deepEqual(device.bodies, channels, filter);
+    }
+  });
+
   test('[DE-12] QoS 0 subscriptions to the inbox are refused: nothing is lost quietly', async () => {
     const world = new World();
     const device = await world.connect('d');
