@@ -85,10 +85,21 @@ export class ServerChild {
     }
   }
 
+  /** Sends what only a process that works understands: at once, or as soon as it does. */
+  sendWhenReady(command: ProcessCommand): void {
+    if (this.readyMs !== undefined) this.send(command);
+    else
+      this.ready.then(
+        () => this.send(command),
+        // It ends by itself.
+        () => undefined,
+      );
+  }
+
   /** Asks it to end by this command; resolves when it has, and kills it after `timeMs`. */
   async end(command: ProcessCommand, timeMs: number): Promise<void> {
     this.isLeaving = true;
-    this.send(command);
+    this.sendWhenReady(command);
     const timer = setTimeout(() => this.kill(), timeMs);
     await this.ended;
     clearTimeout(timer);

@@ -33,7 +33,11 @@ export function runLineProcess(): void {
         const { config, keepAliveWays } = command;
         handedOver = new HandedOver(config.listeners, keepAliveWays, runtimeLimits.acceptBacklog);
         void LineProcess.start(command, handedOver).then(
-          (started) => (line = started),
+          (started) => {
+            // First of all: what the supervisor says next is for it.
+            line = started;
+            started.reportReady();
+          },
           async (error: unknown) => {
             await report(failureOf(error));
             process.exit(1);
@@ -111,8 +115,11 @@ class LineProcess {
     const line = new LineProcess(start, path, handedOver);
     line.#link.start(line.#side.pump);
     await line.#side.start();
-    await report({ kind: 'ready', urls: line.#side.addresses.map(({ url }) => url) });
     return line;
+  }
+
+  reportReady(): void {
+    void report({ kind: 'ready', urls: this.#side.addresses.map(({ url }) => url) });
   }
 
   handle(command: ProcessCommand): void {

@@ -152,13 +152,16 @@ class Supervisor implements RunningLines {
       this.#retiring.delete(line);
       if (this.#lines.get(name) !== line) return;
       this.#lines.delete(name);
-      this.#handleEnd(line, end, counted, () => this.#startLine(name));
+      this.#handleEnd(line, end, counted, () => {
+        // Another may have taken its place by a restart of all.
+        if (!this.#lines.has(name)) this.#startLine(name);
+      });
     });
     return line;
   }
 
   /** Starts another in the place of a process that has died. */
-  #handleEnd(child: ServerChild, end: ProcessEnd, deaths: Deaths, startAgain: () => ServerChild): void {
+  #handleEnd(child: ServerChild, end: ProcessEnd, deaths: Deaths, startAgain: () => void): void {
     if (child.isLeaving || this.#stopped !== undefined || !this.#isStarted) return;
     const { name, pid } = child;
     if (name === 'hub' && child.failure !== undefined) {
@@ -212,6 +215,9 @@ class Supervisor implements RunningLines {
     const fresh = names.map((name) => this.#forkLine(name));
     try {
       await Promise.all(fresh.map(({ ready }) => ready));
+      const dead = fresh.find(({ isAlive }) => !isAlive);
+      if (dead !== undefined) throw new Error(`the new process ${dead.name} has died at once`);
+      if (this.#stopped !== undefined) throw new Error('the server stops');
     } catch (error) {
       for (const line of fresh) line.kill();
       throw error;
@@ -226,7 +232,7 @@ class Supervisor implements RunningLines {
     for (const line of old) {
       this.#retiring.add(line);
       line.isLeaving = true;
-      line.send({ kind: 'retire', flowsPerSecond });
+      line.sendWhenReady({ kind: 'retire', flowsPerSecond });
     }
     await Promise.all(old.map(({ ended }) => ended));
     this.#log.info({ lines: names.length }, 'lines restarted');
