@@ -14,6 +14,8 @@ export class SharedGroup<Holder> {
   readonly text: string;
   /** The first `#presentCount` are connected. */
   readonly #members: Subscription<Holder>[] = [];
+  /** Where each of them lies: a device that comes or goes is found in all its groups, and they may be large. */
+  readonly #positions = new Map<Subscription<Holder>, number>();
   #presentCount = 0;
   /** Whose turn it is, among the connected and among the absent. */
   #nextPresent = 0;
@@ -28,22 +30,23 @@ export class SharedGroup<Holder> {
   }
 
   add(member: Subscription<Holder>, isPresent: boolean): void {
-    this.#members.push(member);
+    this.#positions.set(member, this.#members.push(member) - 1);
     if (isPresent) this.#swap(this.#members.length - 1, this.#presentCount++);
   }
 
   /** False: it is none of them. */
   remove(member: Subscription<Holder>): boolean {
     if (!this.setPresent(member, false)) return false;
-    this.#swap(this.#members.indexOf(member, this.#presentCount), this.#members.length - 1);
+    this.#swap(this.#positions.get(member)!, this.#members.length - 1);
     this.#members.pop();
+    this.#positions.delete(member);
     return true;
   }
 
   /** A member has come or gone. False: it is none of them. */
   setPresent(member: Subscription<Holder>, isPresent: boolean): boolean {
-    const index = this.#members.indexOf(member);
-    if (index < 0) return false;
+    const index = this.#positions.get(member);
+    if (index === undefined) return false;
     const wasPresent = index < this.#presentCount;
     if (isPresent && !wasPresent) this.#swap(index, this.#presentCount++);
     else if (!isPresent && wasPresent) this.#swap(index, --this.#presentCount);
@@ -72,6 +75,8 @@ export class SharedGroup<Holder> {
   #swap(a: number, b: number): void {
     const members = this.#members;
     [members[a], members[b]] = [members[b]!, members[a]!];
+    this.#positions.set(members[a]!, a);
+    this.#positions.set(members[b]!, b);
   }
 }
 

@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startLines } from '../../src/lines/index.js';
-import type { RunningLines } from '../../src/lines/index.js';
 import { runtimeLimits } from '../../src/runtime/limits.js';
 import { configOf, temporaryDirectory } from '../listeners/harness.js';
 
@@ -27,26 +26,28 @@ async function until(isMet: () => boolean): Promise<void> {
   while (!isMet()) await sleep(2);
 }
 
-/** Kills a line, and resolves when the one in its place has been started and is not ready. */
-async function replaceByDeath(server: RunningLines): Promise<void> {
-  const before = server.linePids;
-  process.kill(before[0]!, 'SIGKILL');
-  await until(() => server.linePids.length === 2 && server.linePids.some((pid) => !before.includes(pid)));
-}
-
 describe('supervisor', () => {
   test(
     'lines are restarted while one of them is starting: the old ones go, and there are two again',
-    { skip: process.platform !== 'linux' },
+    { skip: process.platform !== 'linux', timeout: 120_000 },
     async (t) => {
       const server = await startLines(configOf(await temporaryDirectory(t), { lines: 2 }));
       try {
-        await replaceByDeath(server);
+        // One that has lived is started again without delay.
+        await sleep(runtimeLimits.restartLivedMs);
         const before = server.linePids;
-        await server.restartLines();
+        const restarted = server.restartLines();
+        process.kill(before[0]!, 'SIGKILL');
+        const starting = (): number | undefined => server.linePids.find((pid) => !before.includes(pid));
+        await until(() => starting() !== undefined);
+        const late = starting()!;
+        process.kill(late, 'SIGSTOP');
+        await until(() => !server.linePids.includes(late));
+        process.kill(late, 'SIGCONT');
+        await restarted;
         assert.equal(server.linePids.length, 2);
         assert(
-          server.linePids.every((pid) => !before.includes(pid)),
+          server.linePids.every((pid) => pid !== late && !before.includes(pid)),
           'they are others',
         );
         assert.deepEqual(lineProcesses().sort(), [...server.linePids].sort());
@@ -58,13 +59,13 @@ describe('supervisor', () => {
   );
 
   test(
-    'a line dies while all are restarted: there are two, and both are ended with the server',
-    { skip: process.platform !== 'linux' },
+    'lines die young while all are restarted: there are two, and both are ended with the server',
+    { skip: process.platform !== 'linux', timeout: 120_000 },
     async (t) => {
       const server = await startLines(configOf(await temporaryDirectory(t), { lines: 2 }));
       try {
         const restarted = server.restartLines();
-        process.kill(server.linePids[0]!, 'SIGKILL');
+        for (const pid of server.linePids) process.kill(pid, 'SIGKILL');
         await restarted;
         // One that died young would be started again only now.
         await sleep(runtimeLimits.restartDelayMs * 1.5);
