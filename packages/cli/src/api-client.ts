@@ -137,7 +137,7 @@ function unreachable(url: URL, cause: unknown): CliError {
     ? 'is that an HTTPS port? others are asked with http://'
     : isTls
       ? 'name the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE'
-      : 'is it running (wakeline up), and is that the HTTP port? another address is given with --server';
+      : 'is it running (wakeline up), and is that its HTTP port? Another address is given with --server, one with TLS as https://';
   return new CliError('unreachable', `cannot reach ${url.origin}: ${why}`, {
     cause,
     hint,

@@ -133,7 +133,7 @@ function refuseEarlyFlag(program: Command, argv: readonly string[]): void {
   if (!clientFlags.test(first)) return;
   const flag = first.replace(/=.*/, '');
   const name = program.commands.map((one) => one.name()).find((one) => argv.includes(one)) ?? 'devices';
-  throw new CliError('usage', `${flag} stands before the command`, {
+  throw new CliError('usage', `${flag} is an option of a command and was given before it`, {
     hint: `write options after the command: wakeline ${name} ${flag}${flag === '--json' ? '' : ' …'}`,
   });
 }
