@@ -11,7 +11,7 @@ import { parseListenerUrl } from './listener-url.js';
 import { nearestName } from './nearest-name.js';
 import { isPasswordHash } from './password.js';
 import { configurableLimits } from './settings.js';
-import { parseDurationMs, parseSizeBytes } from './units.js';
+import { formatDuration, parseDurationMs, parseSizeBytes } from './units.js';
 
 /** Why a value is refused, as the end of a sentence that begins with the key. */
 class Mistake {
@@ -86,7 +86,9 @@ function duration(minimumMs: number, maximumMs: number) {
       return new Mistake(`${shown(input)} is no duration; write it with a unit, like 10s, 500ms or 24h`);
     }
     if (ms >= minimumMs && ms <= maximumMs) return ms;
-    return new Mistake(`must be from ${minimumMs}ms to ${maximumMs}ms, not ${shown(input)}`);
+    return new Mistake(
+      `must be from ${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}, not ${shown(input)}`,
+    );
   };
 }
 

@@ -23,6 +23,13 @@ export function parseDurationMs(text: string): number | undefined {
   return Math.ceil(Number(match[1]) * durationUnitsMs[match[2] as keyof typeof durationUnitsMs]);
 }
 
+/** A duration as it is written in a configuration, in the largest unit that leaves no rest: 7200000 is 2h. */
+export function formatDuration(ms: number): string {
+  const units = Object.entries(durationUnitsMs).sort(([, first], [, second]) => second - first);
+  for (const [unit, unitMs] of units) if (ms !== 0 && ms % unitMs === 0) return `${ms / unitMs}${unit}`;
+  return `${ms}ms`;
+}
+
 /** Bytes, rounded down; undefined when it is no size. A bare number means bytes. */
 export function parseSizeBytes(text: string): number | undefined {
   const match = /^(\d{1,15}(?:\.\d{1,3})?) ?([kKMG]?i?B|)$/.exec(text.trim());
