@@ -285,7 +285,7 @@ describe('lines', () => {
       const free = ['--listen', 'mqtt://127.0.0.1:0'];
       const locked = await wakeline('up', '--lines', '1', '--data', directory.path, ...free);
       assert.equal(locked.code, 3, locked.stderr);
-      assert.match(locked.stderr, new RegExp(`in use by process ${processesOf(server).hub}`));
+      assert.match(locked.stderr, new RegExp(`in use by process ${server.pid};`));
       const taken = await wakeline('up', '--lines', '1', '--data', elsewhere.path, '--listen', port);
       assert.equal(taken.code, 1, taken.stderr);
       assert.match(taken.stderr, /another program uses this address and port/);

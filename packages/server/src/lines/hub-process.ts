@@ -79,7 +79,7 @@ class HubProcess {
 
   async #open(): Promise<void> {
     const { dataDirectory: directory } = this.#config;
-    const store = await openLmdbStore({ directory });
+    const store = await openLmdbStore({ directory, ownerPid: process.ppid });
     this.#store = store;
     // Nobody else can be listening there: the directory is ours.
     await rm(join(directory, hubSocketName), { force: true });

@@ -54,7 +54,7 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
   },
   'filter-invalid': {
     code: ReasonCode.topicFilterInvalid,
-    text: 'malformed topic filter: # only last and alone in its level, + alone in its level, at most 1,024 bytes and 64 levels',
+    text: 'malformed topic filter: # only last and alone in its level, + alone in its level, shared ones as $share/NAME/FILTER, at most 1,024 bytes and 64 levels',
   },
   'hub-away': {
     code: ReasonCode.serverShuttingDown,
@@ -74,7 +74,7 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
   'not-authorized': {
     code: ReasonCode.notAuthorized,
     returnCode: notAuthorized,
-    text: 'the access rules of this device do not allow it',
+    text: "the access rules of this device do not allow it, or the topic begins with $ and is the server's own",
   },
   'packet-malformed': {
     code: ReasonCode.malformedPacket,

@@ -45,22 +45,28 @@ export class DirectoryLock {
   /** A prefix for socket paths that is short enough whatever the directory's length. */
   readonly #socketDirectory: string;
   readonly #handle: FileHandle;
+  readonly #ownerPid: number;
   #name = '';
   #server: Server | undefined;
   #isHolder = false;
   /** Connections of others, open until they have their answer. */
   readonly #asking = new Set<Socket>();
 
-  private constructor(directory: string, handle: FileHandle) {
+  private constructor(directory: string, handle: FileHandle, ownerPid: number) {
     this.#directory = directory;
+    this.#ownerPid = ownerPid;
     this.#handle = handle;
     this.#socketDirectory = shortPath(directory, handle);
   }
 
-  /** Takes the lock of an existing directory, or rejects with STORE_LOCKED, naming the process that has it. */
-  static async acquire(directory: string): Promise<DirectoryLock> {
+  /**
+   * Takes the lock of an existing directory, or rejects with STORE_LOCKED, naming the process that has it.
+   *
+   * @param ownerPid the process to end when the directory is wanted by another.
+   */
+  static async acquire(directory: string, ownerPid = process.pid): Promise<DirectoryLock> {
     const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-    const lock = new DirectoryLock(directory, handle);
+    const lock = new DirectoryLock(directory, handle, ownerPid);
     try {
       for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) if (await lock.#try()) return lock;
       throw lockedError(directory, undefined);
@@ -124,7 +130,7 @@ export class DirectoryLock {
     // A lock must not keep alive a process that has nothing else to do.
     server.unref();
     this.#server = server;
-    this.#name = `lock.${process.pid}.${randomBytes(8).toString('hex')}.sock`;
+    this.#name = `lock.${this.#ownerPid}.${randomBytes(8).toString('hex')}.sock`;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(join(this.#socketDirectory, `${this.#name}.new`), resolve);

@@ -37,6 +37,8 @@ export interface LmdbStoreOptions {
   readonly directory: string;
   /** Largest size of the data file, bytes. Beyond it commits that add messages are refused. Default: 256 GiB. */
   readonly mapBytesMax?: number;
+  /** The process to end when the directory is wanted by another; told to whoever finds it locked. Default: this one. */
+  readonly ownerPid?: number;
   /** Allocated inside the data file for commits that delete and acknowledge, bytes. Default: 16 MiB. */
   readonly reserveBytes?: number;
 }
@@ -79,7 +81,7 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
 }
 
 async function openIn(directory: string, options: LmdbStoreOptions): Promise<LmdbStore> {
-  const lock = await DirectoryLock.acquire(directory);
+  const lock = await DirectoryLock.acquire(directory, options.ownerPid);
   let environment: LmdbEnvironment | undefined;
   try {
     const isFirstStart = await checkFormat(directory);
