@@ -83,6 +83,8 @@ export const limits = {
   turnDeliveriesMax: 500,
   /** Waiting messages passed over in one turn, since they are not asked for, expired or under way. */
   turnLooksMax: 10_000,
+  /** Retained messages sent to new subscriptions in one turn, and levels of topics looked at for them. */
+  turnRetainedMax: 1_000,
 } as const;
 
 /** The same bounds, some of them changed by the operator. */

@@ -22,6 +22,7 @@ import { Publisher } from './publisher.js';
 import { recover } from './recovery.js';
 import { Requests } from './requests.js';
 import { resumeFlow } from './resume.js';
+import { RetainedSender } from './retained-sender.js';
 import { Sessions } from './sessions.js';
 import { SystemTopics } from './system-topics.js';
 
@@ -34,6 +35,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
   readonly #sessions: Sessions;
   readonly #requests: Requests;
   readonly #system: SystemTopics;
+  readonly #retained: RetainedSender;
   #sweepDueMs = Infinity;
 
   constructor(options: HubOptions) {
@@ -49,6 +51,10 @@ export class Hub implements Machine<HubInput, HubOutput> {
       (...figure) => this.#publisher.sendFigure(...figure),
     );
     this.#sessions.system = this.#system;
+    this.#retained = new RetainedSender(this.#core, (...retained) =>
+      this.#publisher.sendRetained(...retained),
+    );
+    this.#sessions.retainedSender = this.#retained;
   }
 
   /** Reads the store. Called once, before any input. Throws STORE_CORRUPT when it cannot be read. */
@@ -110,6 +116,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
   /** Drain until undefined; that ends the turn. When {@link hasMore} says so, begin another one soon. */
   pollOutput(): HubOutput | undefined {
     const core = this.#core;
+    this.#retained.run();
     const changes = core.queue.takeCommit();
     if (changes !== undefined) return { kind: 'commit', changes };
     for (;;) {
@@ -118,12 +125,13 @@ export class Hub implements Machine<HubInput, HubOutput> {
       if (!core.deliverer.run(core.now)) break;
     }
     core.deliverer.beginTurn();
+    this.#retained.beginTurn();
     return undefined;
   }
 
-  /** Deliveries were left over because the turn's budget was spent. */
+  /** Something to send was left over because the turn's budget was spent. */
   get hasMore(): boolean {
-    return this.#core.deliverer.hasReady;
+    return this.#core.deliverer.hasReady || this.#retained.hasReady;
   }
 
   nextTimeoutMs(): number {
@@ -171,7 +179,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   /** Something is not on disk yet that should be before the process leaves. */
   hasPendingWork(): boolean {
-    return this.#core.queue.hasWork;
+    return this.#core.queue.hasWork || this.#retained.hasWork;
   }
 
   /** The server is about to leave: cursors are written now instead of at the end of their interval. */

@@ -228,26 +228,24 @@ export class Publisher {
     this.#append(content, [recipient], true);
   }
 
-  /** Sends what is retained under a new subscription's filter. */
-  sendRetained(device: Device, subscription: Subscription<Device>): void {
+  /** Sends a retained message to a new subscription that matches it. */
+  sendRetained(device: Device, subscription: Subscription<Device>, message: RetainedMessage): void {
     const core = this.#core;
-    for (const message of core.retained.match(subscription.filter)) {
-      if (!message.read(this.#view)) continue;
-      const content = this.#view.content();
-      if (content.expiryMs !== 0 && content.expiryMs <= core.now.wall) {
-        this.#forgetRetained(message.topic);
-        continue;
-      }
-      const qos = Math.min(message.qos, subscription.qos) as Qos;
-      const ids = idsOf(subscription);
-      if (qos === 0) {
-        this.#sendNow(device, content, true, ids, secondsLeft(content, core.now.wall));
-        continue;
-      }
-      const flags = RecipientFlag.retain | (qos === 2 ? RecipientFlag.qos2 : 0);
-      const recipient = { inbox: device.inbox, flags, subscriptionIds: ids, group: 0 };
-      this.#append({ ...content, messageId: null }, [recipient], device.isDurable);
+    if (!message.read(this.#view)) return;
+    const content = this.#view.content();
+    if (content.expiryMs !== 0 && content.expiryMs <= core.now.wall) {
+      this.#forgetRetained(message.topic);
+      return;
     }
+    const qos = Math.min(message.qos, subscription.qos) as Qos;
+    const ids = idsOf(subscription);
+    if (qos === 0) {
+      this.#sendNow(device, content, true, ids, secondsLeft(content, core.now.wall));
+      return;
+    }
+    const flags = RecipientFlag.retain | (qos === 2 ? RecipientFlag.qos2 : 0);
+    const recipient = { inbox: device.inbox, flags, subscriptionIds: ids, group: 0 };
+    this.#append({ ...content, messageId: null }, [recipient], device.isDurable);
   }
 
   /** A member of a shared subscription that could get a message at once. */

@@ -71,40 +71,39 @@ export class RetainedTree {
     this.#levels.prune(topic);
   }
 
-  /** All messages whose topic the filter matches. */
-  match(filter: string): RetainedMessage[] {
-    const found: RetainedMessage[] = [];
-    collect(this.#levels.root, filter.split('/'), 0, found);
-    return found;
+  /**
+   * All messages whose topic the filter matches, found as they are asked for; the tree may change meanwhile. undefined
+   * for each level that was looked at on the way.
+   */
+  walk(filter: string): Generator<RetainedMessage | undefined, void> {
+    return walk(this.#levels.root, filter.split('/'), 0);
   }
 }
 
-function collect(
+function* walk(
   node: LevelNode<RetainedMessage>,
   levels: readonly string[],
   depth: number,
-  found: RetainedMessage[],
-): void {
-  if (depth === levels.length) {
-    if (node.value !== null) found.push(node.value);
-    return;
-  }
+): Generator<RetainedMessage | undefined, void> {
   const level = levels[depth];
-  if (level === '#') return collectAll(node, depth, found);
-  if (level !== '+') {
+  if (level === undefined || level === '#') yield node.value ?? undefined;
+  if (level === undefined) return;
+  if (level !== '+' && level !== '#') {
     const child = node.children?.get(level);
-    if (child !== undefined) collect(child, levels, depth + 1, found);
+    if (child !== undefined) yield* walk(child, levels, depth + 1);
     return;
   }
   for (const [name, child] of node.children ?? []) {
     // [MQTT-4.7.2-1]
-    if (depth > 0 || !name.startsWith('$')) collect(child, levels, depth + 1, found);
+    if (depth === 0 && name.startsWith('$')) continue;
+    if (level === '+') {
+      yield undefined;
+      yield* walk(child, levels, depth + 1);
+    } else yield* walkAll(child);
   }
 }
 
-function collectAll(node: LevelNode<RetainedMessage>, depth: number, found: RetainedMessage[]): void {
-  if (node.value !== null) found.push(node.value);
-  for (const [name, child] of node.children ?? []) {
-    if (depth > 0 || !name.startsWith('$')) collectAll(child, depth + 1, found);
-  }
+function* walkAll(node: LevelNode<RetainedMessage>): Generator<RetainedMessage | undefined, void> {
+  yield node.value ?? undefined;
+  for (const child of node.children?.values() ?? []) yield* walkAll(child);
 }

@@ -10,6 +10,7 @@ import { Flow, FlowState, Session } from './device-state.js';
 import type { Absence, Device } from './device-state.js';
 import type { HubCore } from './hub-core.js';
 import type { Publisher } from './publisher.js';
+import type { RetainedSender } from './retained-sender.js';
 import { encodeSubscriptionRow, subscriptionKey } from './rows.js';
 import type { Subscription } from './subscription-tree.js';
 import type { SystemTopics } from './system-topics.js';
@@ -31,6 +32,7 @@ export class Sessions {
   readonly #publisher: Publisher;
   /** Set once, before anything else. */
   system!: SystemTopics;
+  retainedSender!: RetainedSender;
   /** Handles the commands a flow sent before it was told that it is open. */
   readonly #resume: (flow: Flow, commands: readonly LinkCommand[]) => void;
 
@@ -216,7 +218,7 @@ export class Sessions {
             session.findSubscription(subscription.filter) === subscription;
           if (sendsRetained && isInForce && !isPrivateFilter(subscription.filter)) {
             if (subscription.filter.startsWith(SYSTEM_PREFIX)) this.system.tell(device, subscription);
-            else this.#publisher.sendRetained(device, subscription);
+            else this.retainedSender.add(device, session, subscription);
           }
         }
       },
@@ -229,8 +231,7 @@ export class Sessions {
       ticket,
       results: requests.map(() => 'storage-failed' as const),
     } as const;
-    // Behind the answer only because both wait for the same batch: retained messages follow the SUBACK or precede
-    // it, both are allowed [MQTT-3.8.4-2 note].
+    // Retained messages follow the SUBACK or precede it, both are allowed [MQTT-3.8.4-2 note].
     core.answer(flow, { kind: 'subscribed', ticket, results }, true, failure);
   }
 

@@ -427,6 +427,52 @@ describe('delivery', () => {
     }
   });
 
+  test('[DE-5] retained messages go out in several turns, subscriptions in turn, and others are not held up', async () => {
+    const world = new World(1, { limits: { turnRetainedMax: 10 } });
+    const sender = await world.connect('s');
+    for (let index = 0; index < 300; index++)
+      sender.publish(`a/b/${index}`, `${index}`, { retain: true }, index + 1);
+    await world.settle();
+    const other = await world.subscriber('o', 'news', 0);
+    const device = await world.connect('d');
+    const defaults = {
+      noLocal: false,
+      retainAsPublished: false,
+      retainHandling: 0,
+      subscriptionId: 0,
+    } as const;
+    const filters = ['a/b/+', 'a/+/+', '+/b/+', '#', 'a/#', '+/b/#'];
+    const subscriptions = filters.map((filter) => ({ filter, qos: 0, ...defaults }) as const);
+    device.send({ kind: 'subscribe', ticket: 1, subscriptions });
+    await world.store.commit(world.changes!);
+    world.changes = null;
+    world.hub.handleInput(world.now, { kind: 'committed' });
+    world.drainOneTurn();
+    assert.equal(device.all('subscribed').length, 1);
+    assert(device.deliveries.length <= 10, `${device.deliveries.length} in one turn`);
+    // While the rest waits: others are served, and what is given up or taken away is not sent any more.
+    world.hub.handleInput(world.now, {
+      kind: 'link',
+      flow: device.id,
+      commands: [{ kind: 'unsubscribe', ticket: 2, filters: ['#', 'a/#'] }],
+    });
+    world.hub.handleInput(world.now, {
+      kind: 'link',
+      flow: sender.id,
+      commands: [{ kind: 'publish', packetId: 0, publication: publication('news', 'new', { qos: 0 }) }],
+    });
+    world.drainOneTurn();
+    assert.deepEqual(other.bodies, ['new']);
+    let turns = 2;
+    for (; world.hub.hasMore; turns++) world.drainOneTurn();
+    await world.settle();
+    assert(turns > (4 * 300) / 10, `${turns} turns`);
+    const counts = new Map<string, number>();
+    for (const body of device.bodies) counts.set(body, (counts.get(body) ?? 0) + 1);
+    assert.equal(counts.size, 300);
+    assert.equal(counts.get('299'), 4, 'once for each subscription that is left');
+  });
+
   test('[DE-12] QoS 0 subscriptions to the inbox are refused: nothing is lost quietly', async () => {
     const world = new World();
     const device = await world.connect('d');
