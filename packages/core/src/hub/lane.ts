@@ -11,11 +11,19 @@ export class Lane {
   scanned = 0;
 }
 
-/** The entry with this number; 0: there is none. Cheap near the head, where the oldest wait. */
+/** The entry with this number; 0: there is none. Cheap near the head, where the oldest wait, and near what was sent last. */
 export function findSequence(entries: EntryTable, lane: Lane, sequence: number): number {
-  let entry = lane.head;
-  while (entry !== 0 && entries.sequence[entry] < sequence) entry = entries.next[entry];
-  return entry !== 0 && entries.sequence[entry] === sequence ? entry : 0;
+  const { next, previous, sequence: sequences } = entries;
+  let front = lane.head;
+  // What is acknowledged was sent: it lies at or before the last one looked at for the flow.
+  let back = lane.scanned !== 0 && sequences[lane.scanned] >= sequence ? lane.scanned : lane.tail;
+  while (front !== 0 && back !== 0) {
+    if (sequences[front] >= sequence) return sequences[front] === sequence ? front : 0;
+    if (sequences[back] <= sequence) return sequences[back] === sequence ? back : 0;
+    front = next[front];
+    back = previous[back];
+  }
+  return 0;
 }
 
 /** The flow is gone: nothing is in flight, and everything is looked at again. Returns how many were in flight. */

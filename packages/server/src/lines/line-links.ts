@@ -179,7 +179,13 @@ export class LineLinks implements HubClient {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const link of waiting) {
-      if (this.#links.has(link) && this.#takeCommands(now, link)) link.socket.resume();
+      if (!this.#links.has(link)) continue;
+      try {
+        if (this.#takeCommands(now, link)) link.socket.resume();
+      } catch (error) {
+        // What is wrong in a frame may show only when the rest of it is taken.
+        link.socket.fail(error);
+      }
     }
   }
 

@@ -128,6 +128,12 @@ export class LinkSocket {
     this.#socket.destroy();
   }
 
+  /** The other end broke the rules: told with `handleClosed`. */
+  fail(fault: unknown): void {
+    this.#fault ??= fault;
+    this.#socket.destroy();
+  }
+
   #handleData(chunk: Buffer): void {
     this.#reader.push(chunk);
     if (!this.#isPaused) this.#readFrames();
@@ -143,8 +149,7 @@ export class LinkSocket {
         break;
       }
     } catch (error) {
-      this.#fault ??= error;
-      this.#socket.destroy();
+      this.fail(error);
       return;
     }
     this.#handlers.handleReadEnd();
