@@ -20,6 +20,12 @@ version, transport, port, ca, action, *words = sys.argv[1:]
 is_version_5 = version == "5"
 
 
+def say(*words):
+    """In one write: two threads speak, and `print` writes the line and its end apart."""
+    sys.stdout.write(" ".join(str(word) for word in words) + "\n")
+    sys.stdout.flush()
+
+
 def connect(client_id, is_lasting, prepare):
     kinds = {"protocol": mqtt.MQTTv5 if is_version_5 else mqtt.MQTTv311, "transport": transport}
     if not is_version_5:
@@ -50,8 +56,8 @@ def subscribe(client_id, topic_filter, will_topic=None, will_body=None):
     subscribed = Event()
 
     def prepare(client):
-        client.on_message = lambda client, data, message: print(
-            "seen", message.topic, message.qos, int(message.retain), message.payload.decode(), flush=True
+        client.on_message = lambda client, data, message: say(
+            "seen", message.topic, message.qos, int(message.retain), message.payload.decode()
         )
         client.on_subscribe = lambda *parameters: subscribed.set()
         if will_topic is not None:
@@ -62,7 +68,7 @@ def subscribe(client_id, topic_filter, will_topic=None, will_body=None):
     client.subscribe(topic_filter, qos=2)
     if not subscribed.wait(PATIENCE_SECONDS):
         sys.exit("not subscribed")
-    print("subscribed", flush=True)
+    say("subscribed")
     gone.wait()
     client.disconnect()
     client.loop_stop()
