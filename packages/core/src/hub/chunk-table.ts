@@ -9,6 +9,9 @@ import { limits } from '../base/limits.js';
 import type { Store } from '../ports/store.js';
 import { Chunk, logKey } from './chunk.js';
 
+/** Spare pieces of memory that are kept. */
+const SPARE_MAX = 4;
+
 export class ChunkTable {
   readonly #store: Store;
   readonly #chunks: (Chunk | null)[] = [];
@@ -16,6 +19,8 @@ export class ChunkTable {
   /** Committed durable chunks that hold their bytes, oldest first. */
   readonly #cached = new Set<Chunk>();
   #cachedBytes = 0;
+  /** Memory of chunks that were small: at a low rate each commit has a chunk of its own. */
+  readonly #spare: Uint8Array[] = [];
 
   constructor(store: Store) {
     this.#store = store;
@@ -44,6 +49,12 @@ export class ChunkTable {
     this.#freeSlots.push(chunk.slot);
   }
 
+  /** Memory for a new chunk, of at least so many bytes; what is in it means nothing. */
+  takeMemory(bytes: number): Uint8Array {
+    const spare = this.#spare.pop();
+    return spare !== undefined && spare.length >= bytes ? spare : new Uint8Array(bytes);
+  }
+
   /** The chunk's bytes, from the store if need be. */
   bytesOf(chunk: Chunk): Uint8Array {
     if (chunk.bytes !== null) return chunk.bytes;
@@ -58,7 +69,10 @@ export class ChunkTable {
   cache(chunk: Chunk): void {
     const bytes = chunk.bytes!;
     // A half-empty buffer would keep twice what it holds.
-    if (bytes.length > chunk.used * 2) chunk.bytes = bytes.slice(0, chunk.used);
+    if (bytes.length > chunk.used * 2) {
+      chunk.bytes = bytes.slice(0, chunk.used);
+      if (this.#spare.length < SPARE_MAX) this.#spare.push(bytes);
+    }
     this.#cached.add(chunk);
     this.#cachedBytes += chunk.bytes!.length;
     for (const oldest of this.#cached) {

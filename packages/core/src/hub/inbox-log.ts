@@ -518,7 +518,7 @@ export class InboxLog {
   #room(bytes: number, isDurable: boolean): Chunk {
     const open = isDurable ? this.#openDurable : this.#openVolatile;
     if (open !== null && open.used + bytes <= open.bytes!.length) return open;
-    const buffer = new Uint8Array(Math.max(this.#chunkBytes, bytes));
+    const buffer = this.#chunks.takeMemory(Math.max(this.#chunkBytes, bytes));
     const chunk = this.#chunks.add(isDurable ? this.#nextPosition++ : 0, isDurable, buffer);
     if (isDurable) {
       this.#openDurable = chunk;

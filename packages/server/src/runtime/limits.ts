@@ -88,6 +88,8 @@ export const runtimeLimits = {
   stopMs: 8_000,
   /** Between two sweeps over all flows for deadlines and stalled peers, ms. */
   sweepMs: 1_000,
+  /** Parts in which a sweep is made. */
+  sweepParts: 20,
   /** Unanswered TCP keepalives after which a connection ends. */
   tcpKeepAliveCountMax: 5,
   /** Between two TCP keepalives that are not answered, ms: whoever has no coverage for a lift ride keeps the line. */

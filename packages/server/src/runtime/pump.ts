@@ -61,6 +61,8 @@ export class Pump implements FlowOwner, HubClient {
   #held: Flow[] = noFlows;
   #isReadingPaused = false;
   #sweepTimer: NodeJS.Timeout | undefined;
+  /** Where the sweep under way is. */
+  #sweeping: Iterator<Flow> | undefined;
   #isStopped = false;
   #emptyWaiters: (() => void)[] = [];
 
@@ -73,7 +75,8 @@ export class Pump implements FlowOwner, HubClient {
 
   /** Begins to watch the clock. Call once. */
   start(): void {
-    this.#sweepTimer = setInterval(() => this.sweep(), this.#limits.sweepMs);
+    const { sweepMs, sweepParts } = this.#limits;
+    this.#sweepTimer = setInterval(() => this.#sweepPart(), sweepMs / sweepParts);
   }
 
   /** Live flows, with or without a device. */
@@ -192,10 +195,27 @@ export class Pump implements FlowOwner, HubClient {
     if (this.#flows.size === 0) this.#notifyEmpty();
   }
 
-  /** Looks at every flow: session deadlines, stalled peers, goodbyes that take too long. Run each `sweepMs`. */
+  /** Looks at every flow: session deadlines, stalled peers, goodbyes that take too long. */
   sweep(): void {
+    this.#sweeping = this.#flows[Symbol.iterator]();
+    this.#sweepSome(Infinity);
+  }
+
+  /** Goes on with the sweep, so that one of all flows takes `sweepMs` and no message waits for the whole of it. */
+  #sweepPart(): void {
+    this.#sweeping ??= this.#flows[Symbol.iterator]();
+    this.#sweepSome(Math.ceil(this.#flows.size / this.#limits.sweepParts));
+  }
+
+  #sweepSome(count: number): void {
     const now = this.#options.clock();
-    for (const flow of this.#flows) {
+    for (let left = count; left > 0; left -= 1) {
+      const step = this.#sweeping?.next();
+      if (step === undefined || step.done === true) {
+        this.#sweeping = undefined;
+        break;
+      }
+      const flow = step.value;
       if (this.#isStopped) return;
       if (flow.isEnding) {
         if (now.monotonic - flow.endingSinceMs >= this.#limits.lingerMs) flow.socket.destroy();
