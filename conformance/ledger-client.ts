@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import { ByteWriter } from '@wakeline/core/base';
 import { MqttDecoder, encodePacket, noProperties } from '@wakeline/core/wire/mqtt';
 import type { Packet, QosLevel } from '@wakeline/core/wire/mqtt';
+import { lastingConnect } from './lasting-connect.js';
 
 export interface Received {
   readonly packetId: number;
@@ -66,19 +67,7 @@ export class LedgerClient {
     this.#decoder = new MqttDecoder({ maxPacketBytes: 1 << 20, protocolVersion: 4 });
     return new Promise((resolve) => {
       this.#waitConnack = () => resolve(true);
-      socket.on('connect', () =>
-        this.#write({
-          type: 'connect',
-          protocolVersion: 4,
-          clean: false,
-          keepAliveSeconds: 0,
-          clientId: this.id,
-          username: undefined,
-          password: undefined,
-          will: undefined,
-          properties: noProperties,
-        }),
-      );
+      socket.on('connect', () => this.#write(lastingConnect(this.id)));
       socket.on('data', (chunk) => this.#handleBytes(socket, chunk));
       socket.on('error', () => {});
       socket.on('close', () => {

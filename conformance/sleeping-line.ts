@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { ByteWriter } from '@wakeline/core/base';
 import { encodePacket, MqttDecoder, noProperties } from '@wakeline/core/wire/mqtt';
 import type { Packet } from '@wakeline/core/wire/mqtt';
+import { lastingConnect } from './lasting-connect.js';
 
 const writer = new ByteWriter();
 
@@ -69,17 +70,7 @@ export class SleepingLine {
       this.#options.onClosed?.(this);
     });
     const connack = this.#expect();
-    this.#write({
-      type: 'connect',
-      protocolVersion: 4,
-      clean: false,
-      keepAliveSeconds: 0,
-      clientId: this.id,
-      username: undefined,
-      password: undefined,
-      will: undefined,
-      properties: noProperties,
-    });
+    this.#write(lastingConnect(this.id));
     const answer = await connack;
     if (answer.type !== 'connack' || answer.reasonCode !== 0) throw new Error(`${this.id}: not let in`);
     this.sessionPresent = answer.sessionPresent;

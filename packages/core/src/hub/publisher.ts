@@ -50,14 +50,9 @@ export class Publisher {
     const { publication, packetId } = command;
     const { device } = flow;
     const { qos } = publication;
-    if (qos === 2 && device.inbox.inboundIds?.has(packetId)) {
-      // Stored before: the answer was lost. It must not leave before the first one would have.
-      const isUnsynced = this.#core.queue.isCommitting || this.#core.queue.hasOpen;
-      this.#accept(flow, packetId, qos, undefined, true, isUnsynced);
-      return;
-    }
+    if (qos === 2 && this.#acceptAgain(flow, packetId)) return;
     const refusal = device.access.mayPublish(publication.topic) ? undefined : 'not-authorized';
-    const full = qos === 2 && (device.inbox.inboundIds?.size ?? 0) >= this.#core.limits.inboundQos2Max;
+    const full = qos === 2 && this.#holdsAllIds(device);
     const published =
       refusal !== undefined
         ? refused(refusal)
@@ -69,6 +64,19 @@ export class Publisher {
     if (qos === 2 && published.refusal === undefined && this.#holdId(device, packetId)) needsSync = true;
     const matched = published.recipients.length > 0;
     this.#accept(flow, packetId, qos, published.refusal, matched, needsSync);
+  }
+
+  /** True if the device holds the QoS 2 id already: what came with it was stored, and the answer was lost. */
+  #acceptAgain(flow: Flow, packetId: number): boolean {
+    if (flow.device.inbox.inboundIds?.has(packetId) !== true) return false;
+    // It must not leave before the first one would have.
+    const isUnsynced = this.#core.queue.isCommitting || this.#core.queue.hasOpen;
+    this.#accept(flow, packetId, 2, undefined, true, isUnsynced);
+    return true;
+  }
+
+  #holdsAllIds(device: Device): boolean {
+    return (device.inbox.inboundIds?.size ?? 0) >= this.#core.limits.inboundQos2Max;
   }
 
   /** The device holds a QoS 2 id. True if that is to be synced before it is told so. */
@@ -86,11 +94,8 @@ export class Publisher {
     const core = this.#core;
     const { state, qos, packetId } = command;
     const { device } = flow;
-    if (qos === 2 && device.inbox.inboundIds?.has(packetId)) {
-      const isUnsynced = core.queue.isCommitting || core.queue.hasOpen;
-      return this.#accept(flow, packetId, qos, undefined, true, isUnsynced);
-    }
-    if (qos === 2 && (device.inbox.inboundIds?.size ?? 0) >= core.limits.inboundQos2Max) {
+    if (qos === 2 && this.#acceptAgain(flow, packetId)) return;
+    if (qos === 2 && this.#holdsAllIds(device)) {
       return this.#accept(flow, packetId, qos, 'quota-exceeded', false, false);
     }
     const wasSleeping = flow.presence?.isSleeping(core.now) === true;

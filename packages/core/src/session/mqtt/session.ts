@@ -177,7 +177,7 @@ export class MqttSession extends SessionState implements FlowSession {
     for (let packet = decoder.next(); packet !== undefined; packet = decoder.next()) {
       isAlive = true;
       // Set by CONNECT, even by one that is refused: the version in which to answer.
-      this.version = decoder.protocolVersion;
+      if (this.#state === State.awaitingConnect) this.version = decoder.protocolVersion;
       if (packet.type === 'malformed') {
         this.#handleMalformed(packet);
         return;

@@ -70,7 +70,7 @@ export function firstRefusal(results: readonly (Qos | boolean | Refusal)[]): Ref
   return results.find((result): result is Refusal => typeof result === 'string');
 }
 
-/** Requests of which the hub was asked a part only. Exists in a session only while there are any. */
+/** Requests of which the hub was asked a part only. Exists in a session once there was one. */
 export class PartialRequests {
   readonly #verdicts = new Map<number, Verdicts>();
 
