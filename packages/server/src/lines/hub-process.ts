@@ -11,7 +11,7 @@ import { hubFailureExitCode } from '../runtime/errors.js';
 import { HubSide } from '../runtime/hub-side.js';
 import { runtimeLimits } from '../runtime/limits.js';
 import type { Log } from '../runtime/log.js';
-import { openLmdbStore } from '../stores/lmdb/index.js';
+import { openStore } from '../runtime/open-store.js';
 import type { LmdbStore } from '../stores/lmdb/index.js';
 import { socketPath } from '../stores/lmdb/socket-path.js';
 import { createLogger, sumMetrics } from '../telemetry/index.js';
@@ -79,7 +79,7 @@ class HubProcess {
 
   async #open(): Promise<void> {
     const { dataDirectory: directory } = this.#config;
-    const store = await openLmdbStore({ directory, ownerPid: process.ppid });
+    const store = await openStore(this.#log, { directory, ownerPid: process.ppid });
     this.#store = store;
     // Nobody else can be listening there: the directory is ours.
     await rm(join(directory, hubSocketName), { force: true });

@@ -9,7 +9,6 @@
 import type { TimelineEvent } from '@wakeline/core/hub';
 import type { Random, Store } from '@wakeline/core/ports';
 import type { ListenerProtocol, ServerConfig } from '../config/config.js';
-import { openLmdbStore } from '../stores/lmdb/index.js';
 import { createLogger } from '../telemetry/index.js';
 import { hostClock } from './clock.js';
 import type { Clock } from './clock.js';
@@ -20,6 +19,7 @@ import { runtimeLimits } from './limits.js';
 import type { RuntimeLimits } from './limits.js';
 import { LineSide } from './line-side.js';
 import type { Log } from './log.js';
+import { openStore } from './open-store.js';
 
 /** What tests and embedders put in place of the host's own. */
 export interface ServerDependencies {
@@ -56,8 +56,9 @@ export async function startServer(
   config: ServerConfig,
   dependencies: ServerDependencies = {},
 ): Promise<RunningServer> {
-  const store = dependencies.store ?? (await openLmdbStore({ directory: config.dataDirectory }));
-  const server = new Server(config, store, dependencies);
+  const log = dependencies.log ?? createLogger({ level: config.logLevel });
+  const store = dependencies.store ?? (await openStore(log, { directory: config.dataDirectory }));
+  const server = new Server(config, store, log, dependencies);
   try {
     await server.start();
   } catch (error) {
@@ -78,10 +79,9 @@ class Server implements RunningServer {
   readonly #fail: (error: Error) => void;
   readonly #handleHangUp = (): void => this.reloadTls();
 
-  constructor(config: ServerConfig, store: Store, dependencies: ServerDependencies) {
+  constructor(config: ServerConfig, store: Store, log: Log, dependencies: ServerDependencies) {
     this.#store = store;
     const clock = dependencies.clock ?? hostClock;
-    const log = dependencies.log ?? createLogger({ level: config.logLevel });
     const limits = { ...runtimeLimits, ...dependencies.limits };
     this.#limits = limits;
     let fail: (error: Error) => void = () => {};

@@ -2,7 +2,8 @@
  * A program for store.e2e.test.ts: opens the store in argv[2] and does what argv[3] says until it is killed.
  *
  * `commit`: commits numbered batches, several under way at once, and prints each number once it is resolved.
- * `hold`: prints `holds` or the error's code and message, and stays. `one`: one commit between two marks on stderr.
+ * `hold`: prints `holds` or the error's code and message, and stays. `one`: commits, each between two marks on stderr.
+ * `turns`: commits enough to fill the journal's files several times.
  */
 import { writeSync } from 'node:fs';
 import { openLmdbStore } from '../../src/stores/lmdb/index.js';
@@ -11,7 +12,13 @@ import { batchOf } from './numbered-batches.js';
 const [directory = '', mode] = process.argv.slice(2);
 
 async function commitForever(): Promise<void> {
-  const store = await openLmdbStore({ directory, reserveBytes: 1024 * 1024 });
+  const store = await openLmdbStore({
+    directory,
+    reserveBytes: 1024 * 1024,
+    // So that a kill at any moment meets checkpoints and files that take turns.
+    checkpointMs: 20,
+    journalFileBytesMax: 1024 * 1024,
+  });
   let number = 0;
   const last = [...store.scan('log', { reverse: true, limit: 1 })][0];
   if (last !== undefined) number = Buffer.from(last.key).readUIntBE(0, 6);
@@ -37,7 +44,7 @@ async function hold(): Promise<void> {
 }
 
 async function one(): Promise<void> {
-  const store = await openLmdbStore({ directory });
+  const store = await openLmdbStore({ directory, checkpointMs: 60_000 });
   for (let number = 1; number <= 5; number++) {
     writeSync(2, `commit ${number}\n`);
     await store.commit(batchOf(number));
@@ -46,6 +53,13 @@ async function one(): Promise<void> {
   await store.close();
 }
 
+async function turns(): Promise<void> {
+  const store = await openLmdbStore({ directory, checkpointMs: 60_000, journalFileBytesMax: 1024 * 1024 });
+  for (let number = 1; number <= 300; number++) await store.commit(batchOf(number));
+  await store.close();
+}
+
 if (mode === 'commit') await commitForever();
 else if (mode === 'hold') await hold();
+else if (mode === 'turns') await turns();
 else await one();

@@ -12,20 +12,27 @@ after(() => rm(base, { recursive: true, force: true }));
 let directories = 0;
 const freshDirectory = (): string => join(base, String(++directories));
 
-for (const { title, run } of storeContract(() => {
-  const directory = freshDirectory();
-  let store: LmdbStore | undefined;
-  const open = async (): Promise<Store> => (store = await openLmdbStore({ directory }));
-  return {
-    open,
-    reopen: async () => {
-      await store?.close();
-      return open();
-    },
-    dispose: async () => store?.close(),
-  };
-})) {
-  test(title, run);
+/** Everything is read from the journal; from LMDB; from both, while files take turns and checkpoints fall anywhere. */
+const journalings = {
+  'before any checkpoint': { checkpointMs: 60_000 },
+  'a checkpoint after each commit': { checkpointMs: 0 },
+  'checkpoints anywhere': { checkpointMs: 3, journalFileBytesMax: 1024 * 1024 },
+};
+for (const [name, journaling] of Object.entries(journalings)) {
+  const cases = storeContract(() => {
+    const directory = freshDirectory();
+    let store: LmdbStore | undefined;
+    const open = async (): Promise<Store> => (store = await openLmdbStore({ directory, ...journaling }));
+    return {
+      open,
+      reopen: async () => {
+        await store?.close();
+        return open();
+      },
+      dispose: async () => store?.close(),
+    };
+  });
+  for (const { title, run } of cases) test(`${title}; ${name}`, run);
 }
 
 function row(number: number, bytes = 1): StoreChange {
@@ -40,20 +47,26 @@ test('the directory and its files are for the owner alone', async () => {
   const directory = join(freshDirectory(), 'deeper');
   const store = await openLmdbStore({ directory });
   assert.equal((await stat(directory)).mode & 0o777, 0o700);
-  for (const name of ['data.mdb', 'lock.mdb']) {
+  for (const name of ['data.mdb', 'journal.0', 'journal.1', 'lock.mdb']) {
     assert.equal((await stat(join(directory, name))).mode & 0o177, 0, name);
   }
   await store.close();
-  assert.deepEqual((await readdir(directory)).sort(), ['FORMAT', 'data.mdb', 'lock.mdb']);
+  assert.deepEqual((await readdir(directory)).sort(), [
+    'FORMAT',
+    'data.mdb',
+    'journal.0',
+    'journal.1',
+    'lock.mdb',
+  ]);
 });
 
 test('another format, and a directory that is not ours, are refused with advice', async () => {
   const newer = freshDirectory();
   await (await openLmdbStore({ directory: newer })).close();
-  await writeFile(join(newer, 'FORMAT'), 'wakeline store 2\n');
+  await writeFile(join(newer, 'FORMAT'), 'wakeline store 3\n');
   await assert.rejects(openLmdbStore({ directory: newer }), {
     code: 'STORE_FORMAT',
-    message: /format 2.*newer version/,
+    message: /format 3.*newer version/,
   });
   await writeFile(join(newer, 'FORMAT'), 'wakeline store 0\n');
   await assert.rejects(openLmdbStore({ directory: newer }), {
@@ -77,7 +90,7 @@ test('another format, and a directory that is not ours, are refused with advice'
   await writeFile(join(foreign, 'data.mdb'), 'x');
   await assert.rejects(openLmdbStore({ directory: foreign }), { code: 'STORE_FORMAT', message: /no FORMAT/ });
   // Refused, not held.
-  await writeFile(join(newer, 'FORMAT'), 'wakeline store 1\n');
+  await writeFile(join(newer, 'FORMAT'), 'wakeline store 2\n');
   await (await openLmdbStore({ directory: newer })).close();
 });
 
@@ -117,14 +130,17 @@ test('a first start that was killed at any step is begun anew', async () => {
   const whole = freshDirectory();
   await (await openLmdbStore({ directory: whole, reserveBytes: 0 })).close();
   const data = await readFile(join(whole, 'data.mdb'));
+  const journals = ['journal.0', 'journal.1'];
   for (const dataFile of [undefined, data.subarray(0, 0), data.subarray(0, 5_000), data]) {
-    for (const format of [undefined, 'wakeline store 1\n']) {
+    for (const format of [undefined, 'wakeline store 2\n']) {
       // FORMAT is there only once the data file is whole.
       if (format !== undefined && dataFile !== data) continue;
       const directory = freshDirectory();
       await mkdir(directory);
       await writeFile(join(directory, 'FIRST_START'), '');
       if (dataFile !== undefined) await writeFile(join(directory, 'data.mdb'), dataFile);
+      for (const name of dataFile === data ? journals : journals.slice(0, 1))
+        await writeFile(join(directory, name), await readFile(join(whole, name)));
       await writeFile(join(directory, 'FORMAT.new'), 'wake');
       if (format !== undefined) await writeFile(join(directory, 'FORMAT'), format);
       let store = await openLmdbStore({ directory });

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { after, test } from 'node:test';
+import { after, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Prng } from '@wakeline/core/base';
 import { DiskWatch } from '../../src/runtime/disk-watch.js';
@@ -116,8 +116,62 @@ test('a holder that does not answer, being busy, is still the holder', async () 
   await (await openLmdbStore({ directory })).close();
 });
 
-test('a commit resolves only after its pages, fdatasync and the synced meta page (seen by strace)', async (t) => {
-  const trace = join(base, 'trace.txt');
+test('a commit resolves only when its synced write to the journal has ended (seen by strace)', async (t) => {
+  const lines = await traceOne(t, join(base, 'traced'));
+  if (lines === undefined) return;
+  // The one descriptor by which a journal's file is written syncs with each write.
+  const opened = lines.filter((line) => /\/journal\.[01]"/.test(line) && line.includes('O_RDWR'));
+  assert.ok(opened.length === 2 && opened.every((line) => line.includes('O_DSYNC')), opened.join('\n'));
+  for (let number = 1; number <= 5; number++) {
+    const begin = lines.findIndex((line) => line.includes(`"commit ${number}\\n"`));
+    const end = lines.findIndex((line) => line.includes(`"resolved ${number}\\n"`));
+    assert.ok(begin >= 0 && end > begin);
+    const during = lines.slice(begin, end);
+    const write = during.findIndex((line) => /pwrite64\(\d+<.*\/journal\.[01]>/.test(line));
+    assert.ok(write >= 0, during.join('\n'));
+    // Finished as well, not only begun.
+    const thread = during[write]!.split(' ')[0]!;
+    const rest = during.slice(write).filter((line) => line.startsWith(`${thread} `));
+    assert.ok(
+      rest.some((line) => /pwrite64.*= [1-9]\d+$/.test(line)),
+      rest.join('\n'),
+    );
+  }
+});
+
+test('a file of the journal is written over only when LMDB has synced what was in it (seen by strace)', async (t) => {
+  const lines = await traceOne(t, join(base, 'traced-turns'), 'turns');
+  if (lines === undefined) return;
+  // LMDB's two descriptors of one file: the second, for meta pages, syncs with each write.
+  const metas = /openat.*\/data\.mdb".*O_DSYNC.*= (\d+)</.exec(lines.join('\n'))?.[1];
+  assert.ok(metas !== undefined);
+  const isBegun = (line: string): boolean => /pwrite64\(\d+<.*\/journal\.[01]>, "WLJRNL01/.test(line);
+  const begins = lines.flatMap((line, index) => (isBegun(line) ? [index] : []));
+  assert.ok(begins.length >= 5, `${begins.length} generations`);
+  // From the third on a file is used again. The one before it in this file was sealed when its neighbour began.
+  for (let turn = 2; turn < begins.length; turn++) {
+    const during = lines.slice(begins[turn - 1], begins[turn]);
+    const pages = during.findLastIndex(
+      (line) =>
+        line.includes('/data.mdb>') &&
+        /writev|pwrite64|pwritev/.test(line) &&
+        !line.includes(`pwrite64(${metas}<`),
+    );
+    const sync = during.findLastIndex((line) => /fdatasync\(.*\/data\.mdb>/.test(line));
+    const meta = during.findLastIndex((line) => line.includes(`pwrite64(${metas}<`));
+    assert.ok(pages >= 0 && pages < sync && sync < meta, during.join('\n'));
+    const thread = during[meta]!.split(' ')[0]!;
+    const rest = during.slice(meta).filter((line) => line.startsWith(`${thread} `));
+    assert.ok(
+      rest.some((line) => line.includes('pwrite64') && line.endsWith('= 128')),
+      rest.join('\n'),
+    );
+  }
+});
+
+/** System calls of the child program, in order; undefined (said loudly) where there is no strace. */
+async function traceOne(t: TestContext, directory: string, mode = 'one'): Promise<string[] | undefined> {
+  const trace = `${directory}.txt`;
   const calls = 'openat,fdatasync,fsync,pwrite64,pwritev,writev,write';
   const strace = [
     '-f',
@@ -128,36 +182,19 @@ test('a commit resolves only after its pages, fdatasync and the synced meta page
     `trace=${calls}`,
     process.execPath,
     childProgram,
-    join(base, 'traced'),
+    directory,
+    mode,
   ];
   try {
-    execFileSync('strace', [...strace, 'one'], { stdio: 'ignore' });
+    execFileSync('strace', strace, { stdio: 'ignore' });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     console.error('SKIPPED: no strace, so the order of sync and resolution is NOT tested');
-    return t.skip('needs strace');
+    t.skip('needs strace');
+    return undefined;
   }
-  const lines = (await readFile(trace, 'latin1')).split('\n');
-  // LMDB's two descriptors of one file: the second, for meta pages, syncs with each write.
-  const opened = lines.filter((line) => line.includes('/data.mdb"') && line.includes('openat'));
-  const syncing = opened.flatMap((line) => (line.includes('O_DSYNC') ? [/= (\d+)</.exec(line)![1]] : []));
-  assert.equal(syncing.length, 1, opened.join('\n'));
-  for (let number = 1; number <= 5; number++) {
-    const begin = lines.findIndex((line) => line.includes(`"commit ${number}\\n"`));
-    const end = lines.findIndex((line) => line.includes(`"resolved ${number}\\n"`));
-    assert.ok(begin >= 0 && end > begin);
-    const during = lines.slice(begin, end).filter((line) => line.includes('/data.mdb>'));
-    const isMeta = (line: string): boolean => line.includes(`pwrite64(${syncing[0]}<`);
-    const pages = during.findLastIndex((line) => /(writev|pwrite64|pwritev)\(/.test(line) && !isMeta(line));
-    const sync = during.findIndex((line) => /fdatasync\(/.test(line));
-    const meta = during.findIndex(isMeta);
-    assert.ok(pages >= 0 && pages < sync && sync < meta, during.join('\n'));
-    // Finished as well, not only begun.
-    const rest = lines.slice(lines.indexOf(during[meta]!), end);
-    const finished = (line: string): boolean => line.endsWith('= 128') && line.includes('pwrite64');
-    assert.ok(rest.some(finished), rest.join('\n'));
-  }
-});
+  return (await readFile(trace, 'latin1')).split('\n');
+}
 
 /** A small file system of its own; undefined (said loudly) where this user may not mount one. */
 async function mountSmall(name: string, bytes: number): Promise<string | undefined> {
@@ -178,7 +215,7 @@ test('a full disk: appends fail, deleting and acknowledging go on, nothing is lo
   let store: LmdbStore | undefined;
   try {
     const directory = join(mount, 'data');
-    const options = { directory, reserveBytes: 4 * 1024 * 1024 };
+    const options = { directory, reserveBytes: 4 * 1024 * 1024, journalFileBytesMax: 1024 * 1024 };
     store = await openLmdbStore(options);
     const key = (number: number): Uint8Array => Uint8Array.of(number >> 8, number);
     const append = (number: number): Promise<void> =>
@@ -256,7 +293,11 @@ test('a disk that the data file itself has filled takes messages again once they
   if (mount === undefined) return t.skip('needs root, to mount a small tmpfs');
   let store: LmdbStore | undefined;
   try {
-    const options = { directory: join(mount, 'data'), reserveBytes: 4 * 1024 * 1024 };
+    const options = {
+      directory: join(mount, 'data'),
+      reserveBytes: 4 * 1024 * 1024,
+      journalFileBytesMax: 1024 * 1024,
+    };
     const floorBytes = 10 * 1024 * 1024;
     let isAllowed = true;
     const open = async (): Promise<DiskWatch> => {
@@ -357,6 +398,60 @@ test('[ST-10] a write that LMDB itself fails is contained: an error, no lost dat
     assert.deepEqual(unhandled, []);
   } finally {
     process.off('unhandledRejection', onUnhandled);
+    await store?.close();
+    execFileSync('umount', ['-l', mount]);
+  }
+});
+
+test('[ST-10] when LMDB takes nothing, commits go on until the journal is full; nothing of them is lost', async (t) => {
+  const mount = await mountSmall('checkpoint', 16 * 1024 * 1024);
+  if (mount === undefined) return t.skip('needs root, to mount a small tmpfs');
+  let store: LmdbStore | undefined;
+  try {
+    const failures: unknown[] = [];
+    const options = {
+      directory: join(mount, 'data'),
+      reserveBytes: 1024 * 1024,
+      checkpointMs: 10,
+      journalFileBytesMax: 1024 * 1024,
+      onCheckpointFailed: (error: unknown): void => void failures.push(error),
+    };
+    store = await openLmdbStore(options);
+    const other = join(mount, 'other');
+    assert.throws(
+      () => {
+        for (;;) writeFileSync(other, new Uint8Array(65_536), { flag: 'a' });
+      },
+      { code: 'ENOSPC' },
+    );
+    // Rows that are no messages may use the reserve, and are more than it.
+    const commit = (number: number): Promise<void> =>
+      store!.commit([
+        { table: 'device', key: Uint8Array.of(number), value: new Uint8Array(100_000).fill(number) },
+      ]);
+    let stored = 0;
+    let refused: unknown;
+    for (; refused === undefined && stored < 100; stored++)
+      await commit(stored).catch((error: unknown) => (refused = error));
+    stored--;
+    assert.equal((refused as { code?: string }).code, 'STORE_COMMIT_FAILED');
+    assert.ok(failures.length > 0);
+    const check = (): void => {
+      const rows = [...store!.scan('device')];
+      assert.equal(rows.length, stored);
+      rows.forEach(({ value }, number) =>
+        assert.ok(value.length === 100_000 && value.every((byte) => byte === number)),
+      );
+    };
+    check();
+    await rm(other);
+    for (let count = 0; count < 20; count++) await commit(stored++);
+    check();
+    await store.close();
+    store = await openLmdbStore(options);
+    check();
+    t.diagnostic(`${stored} rows, ${failures.length} checkpoints failed`);
+  } finally {
     await store?.close();
     execFileSync('umount', ['-l', mount]);
   }

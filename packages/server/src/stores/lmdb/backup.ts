@@ -14,15 +14,18 @@ import {
   DATA_FILE,
   DIRECTORY_MODE,
   FILE_MODE,
+  JOURNAL_FILES,
   readFormat,
   STORE_FORMAT_VERSION,
   syncDirectory,
   syncFile,
   writeFormat,
 } from './data-directory.js';
+import { openJournal } from './checkpoint.js';
 import { checkDataFile } from './data-file.js';
 import { DirectoryLock } from './directory-lock.js';
 import { LmdbEnvironment } from './environment.js';
+import { removeJournal } from './journal.js';
 
 /** Key in table `meta`; value one byte, 1. There when the store is a copy whose inbox epochs must be changed. */
 export const RESTORED_KEY: Uint8Array = new TextEncoder().encode('restored');
@@ -41,6 +44,8 @@ export async function writeBackup(target: string, copy: (target: string) => Prom
   const environment = new LmdbEnvironment(target, COPY_MAP_BYTES);
   try {
     await environment.write([{ table: 'meta', key: RESTORED_KEY, value: Uint8Array.of(1) }]);
+    // The copy is whole without a journal, and its first start begins one.
+    await environment.forgetJournal();
   } finally {
     await environment.close();
   }
@@ -50,7 +55,7 @@ export async function writeBackup(target: string, copy: (target: string) => Prom
 }
 
 /**
- * Makes a data directory from a backup. `target` must be new or empty. Rejects with STORE_FORMAT when `source` is
+ * Makes a data directory from a backup, or from a data directory that is not in use. `target` must be new or empty. Rejects with STORE_FORMAT when `source` is
  * no backup of this version, and with STORE_LOCKED when it is in use: a running store is copied by its `backup`.
  */
 export async function restoreBackup(source: string, target: string): Promise<void> {
@@ -68,9 +73,33 @@ export async function restoreBackup(source: string, target: string): Promise<voi
       `${from} is in use by process ${pid}; let it make a backup instead`,
     );
   }
-  await writeBackup(resolve(target), (directory) =>
-    copyFile(join(from, DATA_FILE), join(directory, DATA_FILE), constants.COPYFILE_FICLONE),
-  );
+  await writeBackup(resolve(target), async (directory) => {
+    for (const name of [DATA_FILE, ...JOURNAL_FILES])
+      await copyIfThere(join(from, name), join(directory, name));
+    await bringJournalHome(directory);
+  });
+}
+
+async function copyIfThere(from: string, to: string): Promise<void> {
+  try {
+    await copyFile(from, to, constants.COPYFILE_FICLONE);
+  } catch (error) {
+    // What must be there is missed by whoever opens the copy.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
+/** What a killed server left in its journal is brought to the copy's data file, which then stands alone. */
+async function bringJournalHome(directory: string): Promise<void> {
+  await checkDataFile(join(directory, DATA_FILE));
+  const environment = new LmdbEnvironment(directory, COPY_MAP_BYTES);
+  try {
+    if (environment.appliedGeneration() !== undefined)
+      await (await openJournal(directory, environment)).close();
+  } finally {
+    await environment.close();
+  }
+  await removeJournal(directory);
 }
 
 function notEmptyError(directory: string): Error {

@@ -10,9 +10,11 @@ import { dirname, join, resolve } from 'node:path';
 import { WakelineError } from '@wakeline/core/base';
 
 /** Counts up with every change of the tables' layout that an older version cannot read. */
-export const STORE_FORMAT_VERSION = 1;
+export const STORE_FORMAT_VERSION = 2;
 /** Name of LMDB's file inside the directory. */
 export const DATA_FILE = 'data.mdb';
+/** Names of the journal's files. */
+export const JOURNAL_FILES = ['journal.0', 'journal.1'] as const;
 /** Name of LMDB's table of readers. */
 const LOCK_FILE = 'lock.mdb';
 const FORMAT_FILE = 'FORMAT';
@@ -103,7 +105,8 @@ export async function checkFormat(directory: string): Promise<boolean> {
   const names = await readdir(directory);
   if (names.includes(FIRST_START_FILE)) {
     // Killed before the first start had ended: its data file may be anything, and nobody has stored in it.
-    for (const name of [DATA_FILE, LOCK_FILE]) await rm(join(directory, name), { force: true });
+    for (const name of [DATA_FILE, LOCK_FILE, ...JOURNAL_FILES])
+      await rm(join(directory, name), { force: true });
   } else if (names.includes(DATA_FILE)) {
     throw formatError(
       directory,

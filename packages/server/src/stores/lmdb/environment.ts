@@ -46,17 +46,22 @@ interface RootStats extends TreeStats {
 const METAS = 2;
 /** Read transactions at one time: one per iterator that is held, one of the main thread, one per backup. */
 const READERS_MAX = 126;
+/** LMDB's own bytes of an entry in a leaf, and of its share of the branches above. */
+const ENTRY_EXTRA_BYTES = 32;
+const APPLIED_KEY = Uint8Array.of(1);
 const BINARY = { encoding: 'binary', keyEncoding: 'binary' } as const;
 
 export class LmdbEnvironment {
   readonly #root: RootBinaryDatabase;
   readonly #databases: Readonly<Record<Table, BinaryDatabase>>;
+  /** One row: the journal's generation up to which everything is here. */
+  readonly #applied: BinaryDatabase;
 
   constructor(directory: string, mapBytesMax: number) {
     const options: RootDatabaseOptionsWithPath & { permissionsMode: number } = {
       path: directory,
       noSubdir: false,
-      maxDbs: tables.length,
+      maxDbs: tables.length + 1,
       mapSize: mapBytesMax,
       maxReaders: READERS_MAX,
       pageSize: PAGE_BYTES,
@@ -73,17 +78,11 @@ export class LmdbEnvironment {
     this.#databases = Object.fromEntries(
       tables.map((table) => [table, this.#root.openDB({ name: table, ...BINARY })]),
     ) as unknown as Record<Table, BinaryDatabase>;
+    this.#applied = this.#root.openDB({ name: 'applied', ...BINARY });
   }
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
-    const database = this.#databases[table];
-    // Valid until the next read only, and its length is not reliable: copied at once.
-    const shared = database.getBinaryFast(key);
-    if (shared === undefined) return undefined;
-    const { lastSize } = database as unknown as Undeclared;
-    const value = new Uint8Array(lastSize);
-    value.set(Uint8Array.prototype.subarray.call(shared, 0, lastSize));
-    return value;
+    return copyOf(this.#databases[table], key);
   }
 
   scan(table: Table, { from, to, reverse = false, limit = Infinity }: StoreRange): Iterable<StoreEntry> {
@@ -99,15 +98,37 @@ export class LmdbEnvironment {
     });
   }
 
-  /** One transaction. Resolves when synced; rejects with LMDB's error. Keys and values must be valid. */
-  async write(changes: readonly StoreChange[]): Promise<void> {
+  /**
+   * One transaction. Resolves when synced; rejects with LMDB's error. Keys and values must be valid, and values stay as they are until then.
+   * `appliedGeneration`: what {@link appliedGeneration} is from then on.
+   */
+  async write(changes: Iterable<StoreChange>, appliedGeneration?: number): Promise<void> {
+    await this.#transact(() => {
+      for (const { table, key, value } of changes) {
+        if (value === undefined) void this.#databases[table].remove(key);
+        else void this.#databases[table].put(key, value);
+      }
+      if (appliedGeneration === undefined) return;
+      const value = new Uint8Array(4);
+      new DataView(value.buffer).setUint32(0, appliedGeneration);
+      void this.#applied.put(APPLIED_KEY, value);
+    });
+  }
+
+  /** The journal's generation up to which everything is here; undefined: there is no journal beside this file. */
+  appliedGeneration(): number | undefined {
+    const value = copyOf(this.#applied, APPLIED_KEY);
+    return value === undefined ? undefined : new DataView(value.buffer).getUint32(0);
+  }
+
+  /** From now on this file is all there is. */
+  async forgetJournal(): Promise<void> {
+    await this.#transact(() => void this.#applied.remove(APPLIED_KEY));
+  }
+
+  async #transact(change: () => void): Promise<void> {
     try {
-      await this.#root.batch(() => {
-        for (const { table, key, value } of changes) {
-          if (value === undefined) void this.#databases[table].remove(key);
-          else void this.#databases[table].put(key, value);
-        }
-      });
+      await this.#root.batch(change);
     } catch (error) {
       const { commitError } = error as { commitError?: Promise<never> };
       if (commitError !== undefined) await commitError;
@@ -123,7 +144,7 @@ export class LmdbEnvironment {
   /** Bytes of free pages among {@link usedBytes}; a few of them only after the next commits. */
   reusableBytes(): number {
     const root = this.#root.getStats() as RootStats;
-    let inUse = METAS + pagesOf(root) + pagesOf(root.free);
+    let inUse = METAS + pagesOf(root) + pagesOf(root.free) + pagesOf(this.#applied.getStats() as TreeStats);
     for (const table of tables) inUse += pagesOf(this.#databases[table].getStats() as TreeStats);
     return Math.max(0, root.lastPageNumber + 1 - inUse) * PAGE_BYTES;
   }
@@ -147,6 +168,24 @@ export class LmdbEnvironment {
   async close(): Promise<void> {
     await this.#root.close();
   }
+}
+
+/** The value, in memory of its own. */
+function copyOf(database: BinaryDatabase, key: Uint8Array): Uint8Array | undefined {
+  // Valid until the next read only, and its length is not reliable: copied at once.
+  const shared = database.getBinaryFast(key);
+  if (shared === undefined) return undefined;
+  const { lastSize } = database as unknown as Undeclared;
+  const value = new Uint8Array(lastSize);
+  value.set(Uint8Array.prototype.subarray.call(shared, 0, lastSize));
+  return value;
+}
+
+/** Bytes of pages that an entry may take, generously. */
+export function roomForEntry(keyLength: number, valueLength: number): number {
+  // A larger value has pages of its own; smaller ones share pages that may be half full.
+  if (valueLength > PAGE_BYTES / 4) return valueLength + PAGE_BYTES;
+  return 2 * (keyLength + valueLength + ENTRY_EXTRA_BYTES);
 }
 
 function pagesOf(tree: TreeStats): number {

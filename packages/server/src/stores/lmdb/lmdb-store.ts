@@ -1,7 +1,10 @@
 /**
- * The embedded store: LMDB in a data directory.
+ * The embedded store: a journal and LMDB in a data directory.
  *
- * It adds to {@link LmdbEnvironment} what the port promises beyond LMDB: commits one after the other, failing
+ * A commit is one synced write to the {@link Journal}. From there it is brought to LMDB with others, once a second or when the journal's file is full
+ * (a *checkpoint*); until then it is read from the journal's memory. A batch that no file of the journal can take goes to LMDB directly.
+ *
+ * It adds what the port promises beyond both: commits one after the other, failing
  * together; a lock on the directory; a reserve for a full disk; backups.
  */
 import { statfs } from 'node:fs/promises';
@@ -18,10 +21,12 @@ import {
   finishFirstStart,
   syncDirectory,
 } from './data-directory.js';
+import { applySealed, openJournal } from './checkpoint.js';
 import { checkDataFile, PAGE_BYTES } from './data-file.js';
 import { DirectoryLock } from './directory-lock.js';
-import { LmdbEnvironment } from './environment.js';
+import { LmdbEnvironment, roomForEntry } from './environment.js';
 import { Headroom } from './headroom.js';
+import type { Journal } from './journal.js';
 
 /** Largest data file by default: only address space until it is used. */
 const MAP_BYTES_MAX = 256 * 1024 ** 3;
@@ -29,6 +34,8 @@ const MAP_BYTES_MAX = 256 * 1024 ** 3;
 const RESERVE_BYTES = 16 * 1024 * 1024;
 /** Pages that a commit may need beyond its values: the path to each table's leaf and LMDB's list of free pages. */
 const COMMIT_EXTRA_BYTES = 64 * PAGE_BYTES;
+/** What was committed is brought to LMDB within this time: long enough for most messages to be delivered and gone before. */
+const CHECKPOINT_MS = 1_000;
 /** Tables with bodies: commits that add to them must leave the reserve alone. */
 const BODY_TABLES: ReadonlySet<Table> = new Set<Table>(['log', 'retained']);
 
@@ -41,6 +48,12 @@ export interface LmdbStoreOptions {
   readonly ownerPid?: number;
   /** Allocated inside the data file for commits that delete and acknowledge, bytes. Default: 16 MiB. */
   readonly reserveBytes?: number;
+  /** Within this time LMDB gets what was committed, ms. Default: 1,000. */
+  readonly checkpointMs?: number;
+  /** Largest size of each of the journal's two files, bytes. Default: 16 MiB. */
+  readonly journalFileBytesMax?: number;
+  /** LMDB did not take what the journal has. Nothing is lost, and it is tried again; commits fail once the journal is full. */
+  readonly onCheckpointFailed?: (error: unknown) => void;
 }
 
 export interface LmdbStats {
@@ -60,7 +73,7 @@ export interface BackupOptions {
   readonly isCompact?: boolean;
 }
 
-interface Waiting {
+interface WaitingCommit {
   readonly changes: readonly StoreChange[];
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -83,12 +96,14 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
 async function openIn(directory: string, options: LmdbStoreOptions): Promise<LmdbStore> {
   const lock = await DirectoryLock.acquire(directory, options.ownerPid);
   let environment: LmdbEnvironment | undefined;
+  let journal: Journal | undefined;
   try {
     const isFirstStart = await checkFormat(directory);
     if (!isFirstStart) await checkDataFile(join(directory, DATA_FILE));
     await checkReaderFile(directory);
     const mapBytesMax = options.mapBytesMax ?? MAP_BYTES_MAX;
     environment = new LmdbEnvironment(directory, mapBytesMax);
+    journal = await openJournal(directory, environment, options.journalFileBytesMax);
     // The names of LMDB's files must survive loss of power as well as what is in them.
     await syncDirectory(directory);
     if (isFirstStart) await finishFirstStart(directory);
@@ -96,8 +111,20 @@ async function openIn(directory: string, options: LmdbStoreOptions): Promise<Lmd
     const reserveBytes = options.reserveBytes ?? RESERVE_BYTES;
     // On a full disk the store opens all the same: what is in it can then be read and deleted.
     await headroom.ensure(environment.usedBytes(), reserveBytes);
-    return new LmdbStore({ directory, mapBytesMax, reserveBytes, lock, environment, headroom });
+    const { checkpointMs = CHECKPOINT_MS, onCheckpointFailed = () => undefined } = options;
+    return new LmdbStore({
+      directory,
+      mapBytesMax,
+      reserveBytes,
+      lock,
+      environment,
+      journal,
+      headroom,
+      checkpointMs,
+      onCheckpointFailed,
+    });
   } catch (error) {
+    await journal?.close();
     await environment?.close();
     await lock.release();
     throw error;
@@ -111,15 +138,24 @@ interface LmdbStoreParts {
   readonly reserveBytes: number;
   readonly lock: DirectoryLock;
   readonly environment: LmdbEnvironment;
+  readonly journal: Journal;
   readonly headroom: Headroom;
+  readonly checkpointMs: number;
+  readonly onCheckpointFailed: (error: unknown) => void;
 }
 
 /** Made by {@link openLmdbStore}. */
 export class LmdbStore implements Store {
   readonly #parts: LmdbStoreParts;
   #environment: LmdbEnvironment;
-  #waiting: Waiting[] = [];
+  #waiting: WaitingCommit[] = [];
   #running: Promise<void> | undefined;
+  /** What is to be done when no commit is under way. */
+  #between: (() => void)[] = [];
+  #checkpointing: Promise<void> | undefined;
+  #checkpointTimer: NodeJS.Timeout | undefined;
+  /** Known to lie ready behind LMDB's last page. */
+  #roomBytes = 0;
   #backups = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
   #isClosed = false;
@@ -131,12 +167,14 @@ export class LmdbStore implements Store {
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
     if (this.#isClosed) throw closedError();
-    return this.#environment.get(table, key);
+    const unapplied = this.#parts.journal.get(table, key);
+    if (unapplied === undefined) return this.#environment.get(table, key);
+    return unapplied === 'deleted' ? undefined : unapplied;
   }
 
   scan(table: Table, range: StoreRange = {}): Iterable<StoreEntry> {
     if (this.#isClosed) throw closedError();
-    return this.#environment.scan(table, range);
+    return this.#parts.journal.scan(table, range, (stored) => this.#environment.scan(table, stored));
   }
 
   async commit(changes: readonly StoreChange[]): Promise<void> {
@@ -159,9 +197,10 @@ export class LmdbStore implements Store {
     return (this.#closing ??= this.#close());
   }
 
-  /** Sizes, for health and metrics. */
+  /** Sizes, for health and metrics, with everything committed so far in the data file. */
   async stats(): Promise<LmdbStats> {
-    if (this.#isClosed) throw closedError();
+    if (this.#closing !== undefined) throw closedError();
+    await this.#settle();
     const dataBytes = this.#parts.headroom.fileBytes();
     const usedBytes = this.#environment.usedBytes();
     const reusableBytes = this.#environment.reusableBytes();
@@ -174,7 +213,7 @@ export class LmdbStore implements Store {
    * takes messages again once the old ones are deleted. (Counting them costs the same however many there are.)
    */
   async freeSpace(): Promise<{ readonly freeBytes: number }> {
-    const freeBytes = await this.#fileSystemFreeBytes();
+    const freeBytes = (await this.#fileSystemFreeBytes()) - this.#parts.journal.roomBytes;
     // A backup keeps pages from being reused until it ends.
     if (this.#isClosed || this.#backups.size > 0) return { freeBytes };
     return { freeBytes: freeBytes + this.#environment.reusableBytes() };
@@ -192,9 +231,10 @@ export class LmdbStore implements Store {
    */
   async backup(directory: string, options: BackupOptions = {}): Promise<void> {
     if (this.#closing !== undefined) throw closedError();
-    const copying = writeBackup(resolve(directory), (target) =>
-      this.#environment.copy(target, options.isCompact ?? false),
-    );
+    const copying = writeBackup(resolve(directory), async (target) => {
+      await this.#settle();
+      await this.#environment.copy(target, options.isCompact ?? false);
+    });
     this.#backups.add(copying);
     try {
       await copying;
@@ -203,7 +243,7 @@ export class LmdbStore implements Store {
     }
   }
 
-  /** Works through the queue, one transaction per commit. Never rejects. */
+  /** Works through the queue, one synced write per commit. Never rejects. */
   async #run(): Promise<void> {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
@@ -214,6 +254,7 @@ export class LmdbStore implements Store {
         // Those behind were made from a state that did not come about.
         for (const { reject } of this.#waiting.splice(0)) reject(error as Error);
       }
+      for (const act of this.#between.splice(0)) act();
     }
     // In the same step as the last look at the queue: a commit called next must begin anew.
     this.#running = undefined;
@@ -221,29 +262,114 @@ export class LmdbStore implements Store {
 
   async #commitOne(changes: readonly StoreChange[]): Promise<void> {
     if (changes.length === 0) return;
-    const growthBytes = growthBytesOf(changes);
-    const refusal = await this.#prepareSpace(growthBytes);
-    // What only acknowledges and deletes may use the reserve.
-    if (refusal !== undefined && growthBytes > 0) throw refusal;
+    const refusal = await this.#prepareSpace(changes);
+    if (refusal !== undefined) throw refusal;
+    try {
+      await this.#makeDurable(changes);
+    } catch (error) {
+      throw commitError('the store could not write to its data directory', error);
+    }
+    this.#checkpointTimer ??= setTimeout(() => this.#checkpointInTime(), this.#parts.checkpointMs).unref();
+  }
+
+  async #makeDurable(changes: readonly StoreChange[]): Promise<void> {
+    const { journal } = this.#parts;
+    if (await journal.append(changes)) return;
+    // The file is full. The other one is free as soon as LMDB has what was in it.
+    if (journal.isSealed) await this.#checkpoint();
+    const checkpointing = this.#checkpoint();
+    // Its failure is told, and met again by whoever needs the file next.
+    checkpointing.catch(() => undefined);
+    if (await journal.append(changes)) return;
+    await checkpointing;
+    await this.#writeDirectly(changes);
+  }
+
+  /** Only while the journal is empty: what is brought to LMDB later must be later. */
+  async #writeDirectly(changes: readonly StoreChange[]): Promise<void> {
     try {
       await this.#environment.write(changes);
     } catch (error) {
       await this.#recover();
-      throw commitError('the store could not write to its data file', error);
+      throw error;
+    } finally {
+      this.#roomBytes = 0;
     }
   }
 
-  /** Sees to it that the reserve is still whole after a commit of this size; the refusal when it would not be. */
-  async #prepareSpace(growthBytes: number): Promise<WakelineError | undefined> {
-    const { headroom, reserveBytes, mapBytesMax } = this.#parts;
-    const neededBytes = reserveBytes + growthBytes;
+  /**
+   * Brings to LMDB what is sealed, or else what the journal has now; takes part in the one that is under way. Not
+   * while a batch is being written to the journal.
+   */
+  #checkpoint(): Promise<void> {
+    return (this.#checkpointing ??= this.#applySealed().finally(() => (this.#checkpointing = undefined)));
+  }
+
+  async #applySealed(): Promise<void> {
+    const { journal, onCheckpointFailed } = this.#parts;
+    const sealed = journal.seal();
+    if (sealed === undefined) return;
+    try {
+      await applySealed(this.#environment, sealed);
+      journal.release();
+    } catch (error) {
+      onCheckpointFailed(error);
+      await this.#recover();
+      throw error;
+    } finally {
+      this.#roomBytes = 0;
+    }
+  }
+
+  #checkpointInTime(): void {
+    void this.#whenIdle(() => this.#checkpoint())
+      .catch(() => undefined) // Told by whoever applied.
+      .finally(() => {
+        this.#checkpointTimer = undefined;
+        if (this.#parts.journal.isEmpty || this.#closing !== undefined) return;
+        this.#checkpointTimer = setTimeout(() => this.#checkpointInTime(), this.#parts.checkpointMs).unref();
+      });
+  }
+
+  /** LMDB then has everything that was committed before the call. */
+  async #settle(): Promise<void> {
+    // The first may be one that began before.
+    await this.#whenIdle(() => this.#checkpoint());
+    await this.#whenIdle(() => this.#checkpoint());
+  }
+
+  /** Begins something between two commits. */
+  #whenIdle(begin: () => Promise<void>): Promise<void> {
+    if (this.#running === undefined) return begin();
+    return new Promise((resolve, reject) => this.#between.push(() => void begin().then(resolve, reject)));
+  }
+
+  /**
+   * Sees to it that the reserve is still whole after a commit and everything that LMDB does not have yet. Resolves with the refusal of what would
+   * enlarge the log when it would not be; what only acknowledges and deletes may use the reserve.
+   */
+  async #prepareSpace(changes: readonly StoreChange[]): Promise<WakelineError | undefined> {
+    const { headroom, journal, reserveBytes, mapBytesMax } = this.#parts;
+    const { isGrowing, roomBytes } = spaceOf(changes);
+    const neededBytes = reserveBytes + COMMIT_EXTRA_BYTES + journal.roomBytes + roomBytes;
+    if (neededBytes <= this.#roomBytes) return undefined;
     const usedBytes = this.#environment.usedBytes();
     const isMapFull = usedBytes + neededBytes > mapBytesMax;
     const failure = isMapFull ? undefined : await headroom.ensure(usedBytes, neededBytes);
-    if (!isMapFull && failure === undefined) return undefined;
+    if (!isMapFull && failure === undefined) {
+      this.#roomBytes = Math.min(headroom.fileBytes(), mapBytesMax) - usedBytes;
+      return undefined;
+    }
+    if (!isGrowing) return undefined;
     // No room behind the last page in use; deleted messages may have left enough before it.
     const end = isMapFull ? mapBytesMax : headroom.fileBytes();
     if (end - usedBytes + this.#environment.reusableBytes() >= neededBytes) return undefined;
+    if (!journal.isEmpty) {
+      // Their deletions may be in the journal.
+      await this.#checkpoint();
+      await this.#checkpoint();
+      return this.#prepareSpace(changes);
+    }
     return isMapFull
       ? commitError(`the data file has reached its limit of ${mapBytesMax} bytes (mapBytesMax)`, undefined)
       : commitError('no disk space for new messages; acknowledging and deleting go on', failure);
@@ -260,7 +386,11 @@ export class LmdbStore implements Store {
   async #close(): Promise<void> {
     await this.#running;
     await Promise.allSettled(this.#backups);
+    clearTimeout(this.#checkpointTimer);
+    // A failure is told; the next start tries again.
+    await this.#settle().catch(() => undefined);
     this.#isClosed = true;
+    await this.#parts.journal.close();
     await this.#environment.close();
     await this.#parts.headroom.close();
     await this.#parts.lock.release();
@@ -280,19 +410,17 @@ function withOwnKeys(changes: readonly StoreChange[]): StoreChange[] {
 }
 
 /**
- * Bytes that a commit may add to the data file, generously; 0 when it does not add bodies. Replacing and moving
+ * Room that a commit may take in the data file, and whether it adds bodies. Replacing and moving
  * (as many deleted as written) is not adding: compaction must go on when the disk is full.
  */
-function growthBytesOf(changes: readonly StoreChange[]): number {
+function spaceOf(changes: readonly StoreChange[]): { isGrowing: boolean; roomBytes: number } {
   let balance = 0;
-  let bytes = COMMIT_EXTRA_BYTES;
-  for (const { table, value } of changes) {
+  let roomBytes = 0;
+  for (const { table, key, value } of changes) {
     if (BODY_TABLES.has(table)) balance += value === undefined ? -1 : 1;
-    if (value === undefined) continue;
-    // A larger value has pages of its own; smaller ones share pages that may be half full.
-    bytes += value.length > PAGE_BYTES / 4 ? value.length + PAGE_BYTES : 2 * (value.length + 64);
+    if (value !== undefined) roomBytes += roomForEntry(key.length, value.length);
   }
-  return balance > 0 ? bytes : 0;
+  return { isGrowing: balance > 0, roomBytes };
 }
 
 function closedError(): WakelineError {

@@ -1,0 +1,246 @@
+/**
+ * One of the two files of the journal: batches one behind the other, each made durable by one synced write.
+ *
+ * The file is written through an O_DSYNC descriptor into space that was allocated and zeroed before, so a batch costs
+ * one write and no change of the file's metadata. What the file holds stands in memory too, at the same places: a
+ * batch is encoded there, written from there, and read from there until LMDB has it. Memory that a batch never reached is not touched.
+ *
+ * A file is used again from its start under a new generation. What is left of the old one behind the new end must
+ * never be taken for a batch, even where a sender chose those bytes. Therefore every checksum goes on from the one before it, and the first
+ * from a number drawn for this generation. Reading ends at the first batch that is not whole: the one that a crash cut off.
+ *
+ * Layout, integers little-endian. Header: 8 bytes `WLJRNL01`, u32 generation, u32 seed, u32 CRC-32 of those. Then
+ * batches: u32 length of what follows the two fields, u32 CRC-32 of it; in it for each change: u8 table, with 0x80 set when it
+ * deletes, u16 length of the key, u32 length of the value, key, value.
+ */
+import { randomBytes } from 'node:crypto';
+import { close, constants, fdatasync, fstat, open, read, write } from 'node:fs';
+import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
+import type { StoreChange } from '@wakeline/core/ports';
+import { tables } from '@wakeline/core/ports';
+import { FILE_MODE } from './data-directory.js';
+
+/** Allocated at the first start. Doubled when it is full: a quiet server never needs more. */
+const INITIAL_BYTES = 1024 * 1024;
+const MAGIC = Buffer.from('WLJRNL01', 'latin1');
+const HEADER_BYTES = MAGIC.length + 12;
+const BATCH_HEADER_BYTES = 8;
+const CHANGE_HEADER_BYTES = 7;
+const DELETES = 0x80;
+
+const tableNumbers = new Map(tables.map((table, number) => [table, number]));
+
+const closeFile = promisify(close);
+const openFile = promisify(open);
+const statFile = promisify(fstat);
+const syncData = promisify(fdatasync);
+
+/** Where a change lies in the file's memory. */
+export interface JournalSink {
+  /** `key` is good for the call only, `value` until the file begins another generation. */
+  take(change: StoreChange): void;
+}
+
+export class JournalFile {
+  /** 0: nothing is in it. */
+  generation = 0;
+  readonly #descriptor: number;
+  readonly #memory: Buffer;
+  /** What is allocated on disk. */
+  #fileBytes: number;
+  /** End of the last batch that is synced. */
+  #endBytes = 0;
+  /** Checksum from which that of the next batch goes on. */
+  #checksum = 0;
+
+  private constructor(descriptor: number, fileBytes: number, bytesMax: number) {
+    this.#descriptor = descriptor;
+    this.#fileBytes = fileBytes;
+    this.#memory = Buffer.allocUnsafeSlow(bytesMax);
+  }
+
+  /** Makes the file, or empties it, and allocates its first bytes: durable once its directory is synced. */
+  static async create(path: string): Promise<void> {
+    const descriptor = await openFile(path, 'w', FILE_MODE);
+    try {
+      await writeWhole(descriptor, Buffer.alloc(INITIAL_BYTES), 0);
+      await syncData(descriptor);
+    } finally {
+      await closeFile(descriptor);
+    }
+  }
+
+  /**
+   * Opens a file and hands over every batch that is whole, in order. `bytesMax`: up to this size the file grows; what was written under a greater limit is
+   * read all the same. Rejects with the system's error.
+   */
+  static async open(path: string, bytesMax: number, sink: JournalSink): Promise<JournalFile> {
+    const descriptor = await openFile(path, constants.O_RDWR | constants.O_DSYNC);
+    try {
+      const { size } = await statFile(descriptor);
+      const file = new JournalFile(descriptor, size, Math.max(bytesMax, size));
+      await file.#load(sink);
+      return file;
+    } catch (error) {
+      await closeFile(descriptor);
+      throw error;
+    }
+  }
+
+  /** Everything in the file is done with: the next batch is the first of another generation. */
+  begin(generation: number): void {
+    this.generation = generation;
+    this.#endBytes = 0;
+  }
+
+  /**
+   * Adds one batch and hands its changes to the sink once it is synced. Resolves with false, having written nothing, when there is no room for
+   * it. Rejects with the system's error; the next batch then takes its place, and if none does, a crash may still bring to light what was
+   * written. One call at a time.
+   */
+  async append(changes: readonly StoreChange[], sink: JournalSink): Promise<boolean> {
+    const startBytes = this.#endBytes;
+    const batchBytes = startBytes === 0 ? HEADER_BYTES : startBytes;
+    const endBytes = batchBytes + encodedBytes(changes);
+    if (!(await this.#makeRoom(endBytes))) return false;
+    const seed = startBytes === 0 ? this.#writeHeader() : this.#checksum;
+    const checksum = this.#encode(changes, batchBytes, endBytes, seed);
+    await writeWhole(this.#descriptor, this.#memory.subarray(startBytes, endBytes), startBytes);
+    this.#endBytes = endBytes;
+    this.#checksum = checksum;
+    this.#handOver(batchBytes + BATCH_HEADER_BYTES, endBytes, sink);
+    return true;
+  }
+
+  async close(): Promise<void> {
+    await closeFile(this.#descriptor);
+  }
+
+  /** False: the file is at its limit, or the disk is full. */
+  async #makeRoom(endBytes: number): Promise<boolean> {
+    if (endBytes <= this.#fileBytes) return true;
+    if (endBytes > this.#memory.length) return false;
+    let fileBytes = Math.max(this.#fileBytes, INITIAL_BYTES);
+    while (fileBytes < endBytes) fileBytes *= 2;
+    fileBytes = Math.min(fileBytes, this.#memory.length);
+    try {
+      await writeWhole(this.#descriptor, Buffer.alloc(fileBytes - this.#fileBytes), this.#fileBytes);
+    } catch (error) {
+      if (isOutOfSpace(error)) return false;
+      throw error;
+    }
+    this.#fileBytes = fileBytes;
+    return true;
+  }
+
+  #writeHeader(): number {
+    const seed = randomBytes(4).readUInt32LE();
+    MAGIC.copy(this.#memory);
+    this.#memory.writeUInt32LE(this.generation, MAGIC.length);
+    this.#memory.writeUInt32LE(seed, MAGIC.length + 4);
+    this.#memory.writeUInt32LE(this.#headerChecksum(), HEADER_BYTES - 4);
+    return seed;
+  }
+
+  #headerChecksum(): number {
+    return crc32(this.#memory.subarray(0, HEADER_BYTES - 4));
+  }
+
+  #encode(changes: readonly StoreChange[], startBytes: number, endBytes: number, seed: number): number {
+    const memory = this.#memory;
+    let offset = startBytes + BATCH_HEADER_BYTES;
+    for (const { table, key, value } of changes) {
+      const number = tableNumbers.get(table)!;
+      memory[offset] = value === undefined ? number | DELETES : number;
+      memory.writeUInt16LE(key.length, offset + 1);
+      memory.writeUInt32LE(value?.length ?? 0, offset + 3);
+      offset += CHANGE_HEADER_BYTES;
+      memory.set(key, offset);
+      offset += key.length;
+      if (value === undefined) continue;
+      memory.set(value, offset);
+      offset += value.length;
+    }
+    const checksum = crc32(memory.subarray(startBytes + BATCH_HEADER_BYTES, endBytes), seed);
+    memory.writeUInt32LE(endBytes - startBytes - BATCH_HEADER_BYTES, startBytes);
+    memory.writeUInt32LE(checksum, startBytes + 4);
+    return checksum;
+  }
+
+  /** Changes whose bytes are known to be whole. */
+  #handOver(startBytes: number, endBytes: number, sink: JournalSink): void {
+    const memory = this.#memory;
+    for (let offset = startBytes; offset < endBytes;) {
+      const flags = memory[offset]!;
+      const keyOffset = offset + CHANGE_HEADER_BYTES;
+      const valueOffset = keyOffset + memory.readUInt16LE(offset + 1);
+      offset = valueOffset + memory.readUInt32LE(offset + 3);
+      sink.take({
+        table: tables[flags & ~DELETES]!,
+        key: memory.subarray(keyOffset, valueOffset),
+        value:
+          (flags & DELETES) === 0
+            ? new Uint8Array(memory.buffer, memory.byteOffset + valueOffset, offset - valueOffset)
+            : undefined,
+      });
+    }
+  }
+
+  async #load(sink: JournalSink): Promise<void> {
+    const memory = this.#memory;
+    const fileBytes = await readWhole(this.#descriptor, memory.subarray(0, this.#fileBytes));
+    if (fileBytes < HEADER_BYTES || !memory.subarray(0, MAGIC.length).equals(MAGIC)) return;
+    if (memory.readUInt32LE(HEADER_BYTES - 4) !== this.#headerChecksum()) return;
+    this.generation = memory.readUInt32LE(MAGIC.length);
+    this.#checksum = memory.readUInt32LE(MAGIC.length + 4);
+    let offset = HEADER_BYTES;
+    while (offset + BATCH_HEADER_BYTES < fileBytes) {
+      const startBytes = offset + BATCH_HEADER_BYTES;
+      const endBytes = startBytes + memory.readUInt32LE(offset);
+      if (endBytes === startBytes || endBytes > fileBytes) break;
+      const checksum = crc32(memory.subarray(startBytes, endBytes), this.#checksum);
+      if (checksum !== memory.readUInt32LE(offset + 4)) break;
+      this.#handOver(startBytes, endBytes, sink);
+      this.#checksum = checksum;
+      this.#endBytes = offset = endBytes;
+    }
+  }
+}
+
+function encodedBytes(changes: readonly StoreChange[]): number {
+  let bytes = BATCH_HEADER_BYTES;
+  for (const { key, value } of changes) bytes += CHANGE_HEADER_BYTES + key.length + (value?.length ?? 0);
+  return bytes;
+}
+
+function isOutOfSpace(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+/** All of it: a system call may do less. */
+async function writeWhole(descriptor: number, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += await new Promise<number>((resolve, reject) => {
+      write(descriptor, bytes, done, bytes.length - done, position + done, (error, count) =>
+        error === null ? resolve(count) : reject(error),
+      );
+    });
+  }
+}
+
+/** Resolves with how much there was. */
+async function readWhole(descriptor: number, bytes: Uint8Array): Promise<number> {
+  let done = 0;
+  while (done < bytes.length) {
+    const count = await new Promise<number>((resolve, reject) => {
+      read(descriptor, bytes, done, bytes.length - done, done, (error, got) =>
+        error === null ? resolve(got) : reject(error),
+      );
+    });
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
