@@ -6,20 +6,17 @@
  */
 import { createServer as createTcpServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
-import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { ListenerConfig } from '../config/config.js';
 import { peerOf } from './addresses.js';
 import type { Peer } from './addresses.js';
-import { connectionKey } from './connection-key.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
-import type { FlowReceiver } from '../runtime/flow-socket.js';
 import { readProxyHeader } from './proxy-reader.js';
 import { TcpFlowSocket } from './tcp-flow-socket.js';
 import { applyTcpKeepAlive } from './tcp-keep-alive.js';
 import type { TcpKeepAlive } from './tcp-keep-alive.js';
 import { readTlsFiles } from './tls-files.js';
+import { TlsHandshakes } from './tls-handshakes.js';
 import { TlsReloader } from './tls-reloader.js';
 
 /** Opens the listener; rejects with LISTENER_ADDRESS_IN_USE, LISTENER_FAILED or TLS_FILES_UNUSABLE. */
@@ -52,56 +49,18 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
   };
 }
 
-/** A connection in its TLS handshake, which nothing but its end is heard of. */
-class Securing implements FlowReceiver {
-  readonly flowSocket: TcpFlowSocket;
-  readonly peer: Peer;
-  readonly #key: string;
-  readonly #all: Map<string, Securing>;
-
-  constructor(all: Map<string, Securing>, flowSocket: TcpFlowSocket, peer: Peer) {
-    this.flowSocket = flowSocket;
-    this.peer = peer;
-    this.#all = all;
-    this.#key = connectionKey(flowSocket.socket);
-    all.set(this.#key, this);
-    flowSocket.receiver = this;
-  }
-
-  /** The handshake is over, one way or the other. */
-  end(): void {
-    this.#all.delete(this.#key);
-    this.flowSocket.receiver = undefined;
-  }
-
-  handleSocketClosed(): void {
-    this.end();
-  }
-
-  handleSocketBytes(): void {}
-
-  handleSocketDrained(): void {}
-}
-
 class MqttAcceptor {
   readonly #context: ListenerContext;
   readonly #isProxyRequired: boolean;
-  readonly #tls: TlsServer | undefined;
+  readonly #tls: TlsHandshakes | undefined;
   readonly #reloader: TlsReloader | undefined;
-  /** TLS handshakes under way, by the ends of their connection: the TLS server hands out another socket object. */
-  readonly #securing = new Map<string, Securing>();
   #keepAlive: TcpKeepAlive | undefined;
 
   constructor(config: ListenerConfig, context: ListenerContext) {
     this.#context = context;
     this.#isProxyRequired = isProxyRequired(config, context);
     if (config.tls === undefined) return;
-    const handshakeTimeout = context.limits.tlsHandshakeMs;
-    this.#tls = createTlsServer({ ...readTlsFiles(config.tls), handshakeTimeout }, (socket) =>
-      this.#handleSecure(socket),
-    );
-    // Node closes the socket by itself after most of these errors, but not after a handshake that took too long.
-    this.#tls.on('tlsClientError', (_error, socket) => socket.destroy());
+    this.#tls = new TlsHandshakes(readTlsFiles(config.tls), context);
     this.#reloader = new TlsReloader(this.#tls, config.tls, context.limits.tlsReloadPollMs, context.log);
   }
 
@@ -153,7 +112,7 @@ class MqttAcceptor {
 
   close(): void {
     this.#reloader?.stop();
-    for (const { flowSocket } of this.#securing.values()) flowSocket.socket.destroy();
+    this.#tls?.close();
   }
 
   #proceed(flowSocket: TcpFlowSocket, peer: Peer): void {
@@ -163,23 +122,8 @@ class MqttAcceptor {
   }
 
   #secure(flowSocket: TcpFlowSocket, peer: Peer): void {
-    const { socket } = flowSocket;
-    if (this.#tls === undefined) {
-      this.#attach(flowSocket, socket, peer);
-      return;
-    }
-    void new Securing(this.#securing, flowSocket, peer);
-    this.#tls.emit('connection', socket);
-  }
-
-  #handleSecure(socket: TLSSocket): void {
-    const securing = this.#securing.get(connectionKey(socket));
-    if (securing === undefined) {
-      socket.destroy();
-      return;
-    }
-    securing.end();
-    this.#attach(securing.flowSocket, socket, securing.peer);
+    if (this.#tls === undefined) this.#attach(flowSocket, flowSocket.socket, peer);
+    else this.#tls.begin(flowSocket, (stream) => this.#attach(flowSocket, stream, peer));
   }
 
   #attach(flowSocket: TcpFlowSocket, stream: Socket, peer: Peer): void {

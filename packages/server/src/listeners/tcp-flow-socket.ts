@@ -41,9 +41,11 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
     const owned: OwnedSocket = stream;
     owned[flowSocketKey] = this;
     owned.on('data', handleData);
-    if (stream === this.socket) return;
-    owned.on('close', handleClose);
-    owned.on('error', ignoreError);
+  }
+
+  /** TLS over the accepted socket hears of the socket's errors itself, from here on. */
+  handleSecuring(): void {
+    this.socket.off('error', ignoreError);
   }
 
   get hasPeerEnded(): boolean {
@@ -84,13 +86,9 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
     this.#stream.destroy();
   }
 
+  /** The accepted socket is closed; so is, or will be, TLS over it: neither of the two outlives the other. */
   override handleClosed(): void {
     super.handleClosed();
-    this.tellClosed();
-  }
-
-  /** The flow hears it once, whichever of the two sockets is closed first. */
-  tellClosed(): void {
     const { receiver } = this;
     this.receiver = undefined;
     receiver?.handleSocketClosed();
@@ -103,10 +101,6 @@ function handleData(this: OwnedSocket, chunk: Buffer): void {
 
 function handleDrain(this: OwnedSocket): void {
   this[flowSocketKey]?.receiver?.handleSocketDrained();
-}
-
-function handleClose(this: OwnedSocket): void {
-  this[flowSocketKey]?.tellClosed();
 }
 
 /** `close` follows and says all that matters: a broken connection is nobody's fault. */

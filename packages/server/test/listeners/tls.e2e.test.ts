@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { connect } from 'node:tls';
+import type { Packet } from 'mqtt-packet';
 import { RuntimeError } from '../../src/runtime/errors.js';
 import { startServer } from '../../src/runtime/server.js';
 import {
@@ -12,6 +14,7 @@ import {
   connackBytes,
   connectClient,
   connectPacket,
+  encode,
   listener,
   RawClient,
   startTestServer,
@@ -39,6 +42,27 @@ async function replaceableFiles(t: TestContext) {
   };
   await use('first');
   return { files, use };
+}
+
+/**
+ * TLS to the server over a socket that belongs to the test, cut as `pieces` says: what TLS makes of the server's words
+ * does not close the socket, only the server does.
+ */
+async function connectOverWire(t: TestContext, port: number, pieces: (bytes: Buffer) => Iterable<Buffer>) {
+  const raw = await RawClient.connect(t, port);
+  raw.socket.setNoDelay(true);
+  const wire = new Duplex({
+    read() {},
+    write(chunk: Buffer, _encoding, done) {
+      for (const piece of pieces(chunk)) raw.socket.write(piece);
+      raw.socket.write('', () => done());
+    },
+  });
+  raw.socket.on('data', (chunk: Buffer) => wire.push(chunk));
+  const secured = connect({ socket: wire, rejectUnauthorized: false });
+  t.after(() => secured.destroy());
+  secured.on('error', () => {});
+  return { raw, secured };
 }
 
 describe('TLS', () => {
@@ -127,6 +151,59 @@ describe('TLS', () => {
       await silent.closed;
     }
     await connectClient(t, server.url('mqtts'), { rejectUnauthorized: false });
+  });
+
+  it('each handshake has its own time, and who is done in time stays', async (t) => {
+    const mqtt = { ...configOf('').mqtt, connectTimeoutMs: 3_600_000 };
+    const listeners = [listener('mqtts')];
+    const server = await startTestServer(t, { listeners, mqtt }, { limits: { tlsHandshakeMs: 200 } });
+    const first = await RawClient.connect(t, server.port('mqtts'));
+    const client = await connectClient(t, server.url('mqtts'), { rejectUnauthorized: false });
+    const second = await RawClient.connect(t, server.port('mqtts'));
+    await first.closed;
+    const third = await RawClient.connect(t, server.port('mqtts'));
+    await second.closed;
+    await third.closed;
+    await client.publishAsync('a', 'b', { qos: 1 });
+  });
+
+  it('what is no TLS record ends a connection that was secured', async (t) => {
+    const server = await startTestServer(t, { listeners: [listener('mqtts')] });
+    const { raw, secured } = await connectOverWire(t, server.port('mqtts'), (bytes) => [bytes]);
+    secured.write(connectPacket('broken'));
+    const [chunk] = (await once(secured, 'data')) as [Buffer];
+    assert.deepEqual(chunk, connackBytes);
+    raw.socket.write('this is no TLS record, whatever else it may be');
+    await raw.closed;
+  });
+
+  it('a handshake and a large packet that come in small pieces are understood', async (t) => {
+    const server = await startTestServer(t, { listeners: [listener('mqtts')] });
+    const pieces = function* (bytes: Buffer): Generator<Buffer> {
+      // Every byte on its own while the handshake lasts; what follows is large.
+      const step = bytes.length > 4_000 ? 1_500 : 1;
+      for (let at = 0; at < bytes.length; at += step) yield bytes.subarray(at, at + step);
+    };
+    const { secured } = await connectOverWire(t, server.port('mqtts'), pieces);
+    secured.write(connectPacket('pieces'));
+    const [connack] = (await once(secured, 'data')) as [Buffer];
+    assert.deepEqual(connack, connackBytes);
+    const payload = Buffer.alloc(100_000, 'x');
+    const publish = { cmd: 'publish', topic: 'a', payload, qos: 1, messageId: 7, dup: false, retain: false };
+    secured.write(encode(publish as Packet));
+    const [puback] = (await once(secured, 'data')) as [Buffer];
+    assert.deepEqual(puback, Buffer.from([0x40, 2, 0, 7]));
+  });
+
+  it('who leaves in the middle of a handshake, or before it, is forgotten', async (t) => {
+    const mqtt = { ...configOf('').mqtt, connectTimeoutMs: 3_600_000 };
+    const limits = { tlsHandshakeMs: 3_600_000 };
+    const server = await startTestServer(t, { listeners: [listener('mqtts')], mqtt }, { limits });
+    for (const beginning of [Buffer.alloc(0), Buffer.from([0x16, 3, 1])]) {
+      const raw = await RawClient.connect(t, server.port('mqtts'));
+      raw.socket.end(beginning);
+      await raw.closed;
+    }
   });
 
   it('CONNECT in the same flight as the end of the handshake is not lost', async (t) => {
