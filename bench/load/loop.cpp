@@ -65,16 +65,22 @@ void Connection::close() {
   partial_.clear();
   sent_ = 0;
   armed_ = 0;
-  isBlocked_ = isConnecting_ = false;
+  isBlocked_ = false;
 }
 
 void Connection::setReading(bool isReading) {
   isReading_ = isReading;
-  if (fd_ >= 0 && !isConnecting_) arm();
+  if (fd_ >= 0) arm();
+}
+
+void Connection::setReadBytesMin(int bytes) { setOption(fd_, SOL_SOCKET, SO_RCVLOWAT, bytes); }
+
+void Connection::readNow() {
+  if (fd_ >= 0) loop_.readable(*this);
 }
 
 void Connection::arm() {
-  const uint32_t wanted = (isReading_ ? EPOLLIN : 0u) | (isBlocked_ || isConnecting_ ? EPOLLOUT : 0u);
+  const uint32_t wanted = (isReading_ ? EPOLLIN : 0u) | (isBlocked_ ? EPOLLOUT : 0u);
   if (wanted == armed_) return;
   epoll_event event{};
   event.events = wanted;
@@ -111,11 +117,16 @@ void Loop::connect(Connection& connection, const Address& address, size_t number
   }
   if (::connect(fd, reinterpret_cast<sockaddr*>(&peer), sizeof peer) != 0 && errno != EINPROGRESS)
     fail(std::string("connect: ") + strerror(errno));
+  add(connection, fd);
+  // On loopback the connection is there by now. Elsewhere the first write is blocked until it is.
+  connection.onConnected();
+}
+
+void Loop::add(Connection& connection, int fd) {
   connection.fd_ = fd;
-  connection.isConnecting_ = true;
-  connection.armed_ = EPOLLOUT;
+  connection.armed_ = EPOLLIN;
   epoll_event event{};
-  event.events = EPOLLOUT;
+  event.events = EPOLLIN;
   event.data.ptr = &connection;
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
 }
@@ -123,6 +134,7 @@ void Loop::connect(Connection& connection, const Address& address, size_t number
 uint16_t Loop::listen(uint16_t port, Acceptor& acceptor) {
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   setOption(listener_, SOL_SOCKET, SO_REUSEADDR, 1);
+  setOption(listener_, IPPROTO_TCP, TCP_NODELAY, 1);  // those it accepts have it from here
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
@@ -149,7 +161,7 @@ void Loop::watchInput(void (*handler)(void*), void* context) {
     fail("standard input must be a pipe or a terminal");
 }
 
-void Loop::turn(int64_t waitNs) {
+bool Loop::turn(int64_t waitNs) {
   flushDirty();
   timespec wait{waitNs / 1'000'000'000, waitNs % 1'000'000'000};
   // Nanoseconds, unlike epoll_wait; called by its number because the C library has it only since 2.35.
@@ -169,19 +181,6 @@ void Loop::turn(int64_t waitNs) {
     }
     Connection& connection = *static_cast<Connection*>(event.data.ptr);
     if (!connection.isOpen()) continue;  // closed earlier in this turn
-    if (connection.isConnecting_ && (event.events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
-      int error = 0;
-      socklen_t length = sizeof error;
-      getsockopt(connection.fd_, SOL_SOCKET, SO_ERROR, &error, &length);
-      if (error != 0) {
-        lost(connection, error);
-        continue;
-      }
-      connection.isConnecting_ = false;
-      connection.onConnected();
-      if (connection.isOpen()) connection.arm();
-      continue;
-    }
     if ((event.events & EPOLLOUT) != 0) {
       connection.isBlocked_ = false;
       connection.touch();
@@ -195,6 +194,7 @@ void Loop::turn(int64_t waitNs) {
     }
   }
   flushDirty();
+  return count > 0;
 }
 
 void Loop::acceptAll() {
@@ -204,14 +204,7 @@ void Loop::acceptAll() {
       if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR) return;
       fail(std::string("accept: ") + strerror(errno));
     }
-    setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    Connection& connection = *acceptor_->accepted();
-    connection.fd_ = fd;
-    connection.armed_ = EPOLLIN;
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.ptr = &connection;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+    add(*acceptor_->accepted(), fd);
   }
 }
 
@@ -247,7 +240,7 @@ void Loop::flushDirty() {
     if (dirty_[index] == nullptr) continue;  // destroyed since
     Connection& connection = *dirty_[index];
     connection.isDirty_ = false;
-    if (connection.isOpen() && !connection.isConnecting_ && !connection.isBlocked_) flush(connection);
+    if (connection.isOpen() && !connection.isBlocked_) flush(connection);
   }
   dirty_.clear();
 }

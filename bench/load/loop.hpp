@@ -34,7 +34,12 @@ class Connection {
   void close();
   /** False: nothing is read any more, and the kernel's buffers fill. */
   void setReading(bool isReading);
+  /** Less than this does not make it readable: it waits in the kernel for more, or for `readNow`. */
+  void setReadBytesMin(int bytes);
+  /** Reads what is there, be it nothing. */
+  void readNow();
 
+  /** What is written from now on leaves as soon as the connection is there. */
   virtual void onConnected() {}
   virtual void onPacket(const mqtt::Packet& packet) = 0;
   /** The peer closed or the connection broke; `errorNumber` is 0 for an orderly end. */
@@ -48,7 +53,6 @@ class Connection {
   void arm();
 
   int fd_ = -1;
-  bool isConnecting_ = false;
   bool isReading_ = true;
   bool isBlocked_ = false;
   bool isDirty_ = false;
@@ -85,13 +89,14 @@ class Loop {
   /** Calls back when a line, or the end, of standard input can be read. */
   void watchInput(void (*handler)(void*), void* context);
 
-  /** Waits until something happens, at most `waitNs` (negative: without end), and handles all of it. */
-  void turn(int64_t waitNs);
+  /** Waits until something happens, at most `waitNs` (negative: without end), and handles all of it. False: nothing. */
+  bool turn(int64_t waitNs);
   /** When the current turn's events became known. */
   int64_t turnNs() const { return turnNs_; }
 
  private:
   friend class Connection;
+  void add(Connection& connection, int fd);
   void acceptAll();
   void readable(Connection& connection);
   void flush(Connection& connection);

@@ -1,5 +1,6 @@
 // A server that does as little as a server can: it answers at once, keeps nothing, and copies a publication to
-// those who subscribed to exactly its topic. What the generator reaches against it is the generator's ceiling.
+// those who subscribed to exactly its topic. Acknowledgements tell it nothing: they stay in the kernel until there are
+// some, or until nothing else happens. What the generator reaches against it is the generator's ceiling.
 #include <unistd.h>
 
 #include <memory>
@@ -11,6 +12,11 @@
 
 namespace {
 
+/** PUBACKs that one connection may have waiting, four bytes each. */
+constexpr int kLateBytes = 16 * 4;
+/** Silence after which those that are fewer are read, and whatever came behind them. */
+constexpr int64_t kSilenceNs = 2'000'000;
+
 class NullServer;
 
 class NullConnection final : public Connection {
@@ -20,6 +26,7 @@ class NullConnection final : public Connection {
   void onClosed(int errorNumber) override;
   void deliver(const mqtt::Publish& publish);
   void reset();
+  bool isReadLate() const { return isReadLate_; }
 
  private:
   void subscribe(const mqtt::Packet& packet);
@@ -27,6 +34,7 @@ class NullConnection final : public Connection {
   NullServer& server_;
   mqtt::Version version_ = mqtt::kV311;
   uint16_t nextId_ = 0;
+  bool isReadLate_ = false;
   std::vector<std::string> topics_;
 };
 
@@ -46,8 +54,16 @@ class NullServer final : public Acceptor {
 
   void release(NullConnection& connection) { free_.push_back(&connection); }
 
+  void readLate() {
+    if (late == 0) return;
+    for (const auto& connection : connections_)
+      if (connection->isReadLate()) connection->readNow();
+  }
+
   std::unordered_map<std::string, std::vector<NullConnection*>> subscribers;
   std::string key;
+  /** Connections of which something may wait. */
+  size_t late = 0;
 
  private:
   Loop& loop_;
@@ -85,8 +101,14 @@ void NullConnection::onPacket(const mqtt::Packet& packet) {
       close();
       reset();
       return;
+    case mqtt::kPuback:
+      if (isReadLate_) return;
+      isReadLate_ = true;
+      server_.late++;
+      setReadBytesMin(kLateBytes);
+      return;
     default:
-      return;  // PUBACK
+      return;
   }
 }
 
@@ -135,6 +157,8 @@ void NullConnection::reset() {
   topics_.clear();
   version_ = mqtt::kV311;
   nextId_ = 0;
+  if (isReadLate_) server_.late--;
+  isReadLate_ = false;
   server_.release(*this);
 }
 
@@ -156,7 +180,8 @@ int runNull(Options& options) {
   ready.addCount("port", loop.listen(port, server));
   ready.print();
   loop.watchInput(inputReadable, nullptr);
-  while (!isInputOver) loop.turn(-1);
+  while (!isInputOver)
+    if (!loop.turn(kSilenceNs)) server.readLate();
   Report over("null");
   over.add("cpuSeconds", ownCpuSeconds());
   over.print();
