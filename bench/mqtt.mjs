@@ -14,7 +14,14 @@ import { cases } from './mqtt/cases.mjs';
 import { measureDisk } from './mqtt/disk.mjs';
 import { Generator } from './mqtt/generator.mjs';
 import { plot } from './mqtt/plot.mjs';
-import { buildGenerator, freePort, makeDirectory, removeDirectory, runToEnd } from './mqtt/processes.mjs';
+import {
+  buildGenerator,
+  cpusApart,
+  freePort,
+  makeDirectory,
+  removeDirectory,
+  runToEnd,
+} from './mqtt/processes.mjs';
 import { formatCeiling, formatFigure, formatReport, median, summarize } from './mqtt/report.mjs';
 import { RunningServer, servers, whyMissing } from './mqtt/servers.mjs';
 
@@ -152,6 +159,7 @@ async function makeCertificate(directory) {
 async function runOne(item, name, round, setting) {
   const { generator, base, tls, inFlight, isQuick, upFlags } = setting;
   const directory = await makeDirectory(base);
+  const cpus = item.isApart ? cpusApart() : undefined;
   let server;
   try {
     const serverSetup = {
@@ -161,13 +169,15 @@ async function runOne(item, name, round, setting) {
       inFlight,
       upFlags,
       tls: item.isTls ? tls : undefined,
+      cpus: cpus?.server,
     };
     server = new RunningServer(serverSetup);
     held.server = server;
     await server.launch();
     const load = async (mode, more, tolerance) => {
       const pids = (await server.pids()).join(',');
-      return generator.run(mode, { port: server.port, 'server-pid': pids, ...more }, tolerance);
+      const options = { port: server.port, 'server-pid': pids, ...more };
+      return generator.run(mode, options, { ...tolerance, cpus: cpus?.generator });
     };
     const idle = (connections) =>
       generator.idle({ port: server.port, connections }, item.isTls ? tls : undefined);

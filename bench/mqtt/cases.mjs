@@ -1,6 +1,7 @@
 /**
  * What is measured. A case gets a fresh server with an empty directory for each round and returns figures; names of
- * figures end in their unit. `servers` says which take part (default: all brokers), `rounds` how often at most.
+ * figures end in their unit. `servers` says which take part (default: all brokers), `rounds` how often at most,
+ * `isApart` that server and generator get CPUs of their own.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { firstConnack } from './first-connack.mjs';
@@ -53,12 +54,14 @@ function pairs(name, title, publishers, subscribers, window) {
   };
 }
 
-function latency(qos) {
+function latency(qos, isApart = false) {
   return {
-    name: `latency-qos${qos}`,
-    title: `wake latency, QoS ${qos}, 1,000 messages/s, 10,000 idle`,
+    name: `latency-qos${qos}${isApart ? '-apart' : ''}`,
+    title: `wake latency, QoS ${qos}, 1,000 messages/s, 10,000 idle${isApart ? ', CPUs apart' : ''}`,
     group: 'latency',
     figure: 'latencyMsP99',
+    servers: qos === 0 ? BROKERS : [...BROKERS, 'node-synced'],
+    isApart,
     run: async ({ load, seconds }) =>
       latencyFigures(await load('latency', { connections: 10_000, rate: 1_000, qos, seconds: seconds(10) })),
   };
@@ -119,7 +122,7 @@ function scale(connections) {
     title: `wake latency, QoS 1, ${connections.toLocaleString('en')} idle`,
     group: 'scale',
     figure: 'latencyMsP99',
-    servers: DURABLE,
+    servers: [...DURABLE, 'node-synced'],
     rounds: 2,
     run: async ({ load, seconds }) =>
       latencyFigures(await load('latency', { connections, rate: 1_000, qos: 1, seconds: seconds(6) })),
@@ -219,6 +222,7 @@ export const cases = [
   fanout(0),
   latency(1),
   latency(0),
+  latency(0, true),
   idleMemory('idle-tcp', 'idle connection, TCP', false, [1_000, 2_000, 5_000, 10_000, 15_000]),
   idleMemory('idle-tls', 'idle connection, TLS', true, [1_000, 2_000, 5_000]),
   // 10,000 is `latency-qos1`.

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { runToEnd } from './processes.mjs';
+import { onCpus, runToEnd } from './processes.mjs';
 
 const tlsClients = fileURLToPath(new URL('tls-clients.mjs', import.meta.url));
 
@@ -22,10 +22,11 @@ export class Generator {
 
   /**
    * One run. Refused when it could not be done (exit code 1) or, unless `mayLose`, when something is missing
-   * (exit code 2).
+   * (exit code 2). `cpus`: where it runs.
    */
-  async run(mode, options, { mayLose = false } = {}) {
-    const result = await runToEnd(this.program, [mode, ...flags(options)], { onLine: this.onLine });
+  async run(mode, options, { mayLose = false, cpus } = {}) {
+    const [program, args] = onCpus(cpus, this.program, [mode, ...flags(options)]);
+    const result = await runToEnd(program, args, { onLine: this.onLine });
     const line = result.stdout.trim().split('\n').at(-1) ?? '';
     if (result.code === 2 && !mayLose) throw new Error(`not all arrived: ${line}`);
     if (result.code !== 0 && result.code !== 2)

@@ -9,6 +9,7 @@ const COLORS = {
   aedes: '#868e96',
   'aedes-memory': '#adb5bd',
   node: '#212529',
+  'node-synced': '#5c940d',
 };
 
 const escape = (text) => String(text).replace(/[&<>"]/g, (mark) => `&#${mark.charCodeAt(0)};`);

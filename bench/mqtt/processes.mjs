@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
-import { homedir } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -136,4 +136,15 @@ export async function cpuSeconds(pids) {
     ticks += Number(fields[11]) + Number(fields[12]);
   }
   return ticks / 100;
+}
+
+/** Program and arguments that run on these CPUs only (`0-2`, as `taskset` takes them); undefined: on any. */
+export function onCpus(cpus, program, args) {
+  return cpus === undefined ? [program, args] : ['taskset', ['-c', cpus, program, ...args]];
+}
+
+/** The last CPU for the generator, all others for the server; undefined where there is one only. */
+export function cpusApart() {
+  const count = availableParallelism();
+  return count < 2 ? undefined : { server: `0-${count - 2}`, generator: String(count - 1) };
 }

@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { processTree, residentBytes, runToEnd, waitForPort } from './processes.mjs';
+import { onCpus, processTree, residentBytes, runToEnd, waitForPort } from './processes.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
@@ -97,6 +97,14 @@ export const servers = {
     command: ({ port, tls }) => nodeServer('bare-server.mjs', port, tls),
     version: async () => process.version,
   },
+  'node-synced': {
+    title: 'bare Node, synced',
+    isBroker: false,
+    isNode: true,
+    command: ({ port, directory }) =>
+      nodeServer('synced-server.mjs', port, undefined, ['--directory', directory]),
+    version: async () => process.version,
+  },
 };
 
 function nodeServer(script, port, tls, more = []) {
@@ -137,7 +145,7 @@ export async function whyMissing(name) {
 }
 
 /**
- * A server that runs, once `launch` has resolved. `setup`: `{ name, directory, port, tls, inFlight, upFlags }`; the
+ * A server that runs, once `launch` has resolved. `setup`: `{ name, directory, port, tls, inFlight, upFlags, cpus }`; the
  * directory exists and may hold an earlier life's data.
  */
 export class RunningServer {
@@ -166,7 +174,8 @@ export class RunningServer {
     });
     const begin = performance.now();
     const nodeOptions = `${process.env.NODE_OPTIONS ?? ''} --import ${here('collect.mjs')}`.trim();
-    const child = spawn(program, args, {
+    const [file, argv] = onCpus(this.#setup.cpus, program, args);
+    const child = spawn(file, argv, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...process.env,
