@@ -27,7 +27,7 @@ test('[IN-1] by system-call trace: CONNACK, SUBACK, PUBACK, PUBREC, PUBCOMP and 
   if (!hasStrace) return t.skip('strace is not installed: tools/peers.sh installs it');
   const directory = temporaryDirectory('wakeline-trace');
   const traceFile = join(directory.path, 'trace.txt');
-  const calls = 'trace=openat,read,write,writev,pwrite64,pwritev,fdatasync';
+  const calls = 'trace=openat,read,write,writev,pwrite64';
   // -D: the tracer is the grandchild, so that signals reach the server.
   const strace = ['strace', '-D', '-f', '-y', '-s', '65536', '-o', traceFile, '-e', calls];
   const server = await ServerProcess.create(join(directory.path, 'data'), strace);
@@ -140,32 +140,28 @@ function isSocketWrite(name: string, args: string): boolean {
   return (name === 'write' || name === 'writev') && /^(\w+\()?\d+<(socket|TCP)/.test(args);
 }
 
-function isDataWrite({ name, args }: Call): boolean {
-  return /^(pwrite64|pwritev|write|writev)$/.test(name) && /^\d+<[^>]*data\.mdb>/.test(args);
-}
-
 function find(trace: readonly Call[], from: number, isIt: (call: Call) => boolean, what: string): Call {
   const call = trace.find((each) => each.index >= from && isIt(each));
   assert(call !== undefined, `the trace has: ${what}`);
   return call;
 }
 
-/** Index at which the commit that stores `text` had returned: data written, fdatasync done, meta page written. */
+/** Index at which the commit that stores `text` had returned: a write to the journal that syncs by itself. */
 function findSync(trace: readonly Call[], from: number, text: string, what: string): number {
-  const written = find(trace, from, (call) => isDataWrite(call) && call.args.includes(text), `${what}: data`);
-  const synced = find(
+  const isJournalWrite = ({ name, args }: Call): boolean =>
+    name === 'pwrite64' && /^\d+<[^>]*journal\.[01]>/.test(args) && /= \d+$/.test(args);
+  const written = find(
     trace,
-    written.index + 1,
-    ({ name, args }) => name === 'fdatasync' && args.includes('data.mdb') && args.includes('= 0'),
-    `${what}: fdatasync`,
+    from,
+    (call) => isJournalWrite(call) && call.args.includes(text),
+    `${what}: journal`,
   );
-  // LMDB's meta page, on a descriptor opened with O_DSYNC: only now is the commit the one to be found.
-  return find(
-    trace,
-    synced.index + 1,
-    (call) => isDataWrite(call) && call.name === 'pwrite64' && /= \d+$/.test(call.args),
-    `${what}: meta page`,
-  ).index;
+  const descriptor = /^\d+<[^>]*>/.exec(written.args)![0];
+  const opened = trace.findLast(
+    ({ index, name, args }) => index < written.index && name === 'openat' && args.endsWith(`= ${descriptor}`),
+  );
+  assert.match(opened?.args ?? 'not opened', /O_DSYNC/, `${what}: the descriptor syncs what is written`);
+  return written.index;
 }
 
 function findAnswer(trace: readonly Call[], from: number, answer: RegExp, what: string): Call {
