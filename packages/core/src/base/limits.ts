@@ -3,6 +3,10 @@
  * when it is reached; a test compares the two. Those that the configuration may change are defaults.
  */
 export const limits = {
+  /** How long a user agent of Web Push may be away before it is forgotten with its channels, seconds. */
+  agentExpirySeconds: 90 * 86_400,
+  /** Channels of one device that have an endpoint. */
+  channelsPerDeviceMax: 500,
   /** Log chunks kept in memory after their commit, bytes: what was just stored is delivered without a read. */
   chunkCacheBytesMax: 32 * 1024 * 1024,
   /** After a failed commit, how long until cursors are tried again, ms. */
@@ -15,6 +19,12 @@ export const limits = {
   deviceIdBytesMax: 256,
   /** Devices that may wait in memory and on disk together. */
   devicesMax: 1_000_000,
+  /** Ended endpoints that are remembered, so that their senders are told to give up; the oldest is forgotten first. */
+  endedEndpointsMax: 100_000,
+  /** How long an ended endpoint is remembered, ms. */
+  endedEndpointMsMax: 30 * 24 * 3_600_000,
+  /** Endpoints of all devices. */
+  endpointsMax: 1_000_000,
   /** Idempotency keys remembered per API token and in all; the oldest is forgotten first. */
   idempotencyKeysMax: 100_000,
   /** How long an idempotency key is remembered, ms. */
@@ -33,12 +43,16 @@ export const limits = {
   logCopyBytesMax: 1024 * 1024,
   /** Log bytes of one chunk before a new one is begun: with LMDB's 24-byte header it fills four pages exactly. */
   logChunkBytes: 4 * 4096 - 24,
+  /** Askers who wait for the stage of a message to change. */
+  messageWatchersMax: 10_000,
   /** Body of one message, bytes. */
   messageBytesMax: 1024 * 1024,
   /** One MQTT packet, bytes, fixed header included. */
   mqttPacketBytesMax: 1024 * 1024 + 64 * 1024,
   /** Bytes of an open batch at which the server stops reading from publishers until it is committed. */
   openBatchBytesMax: 4 * 1024 * 1024,
+  /** Endpoints that user agents of one address get in a minute. */
+  registersPerAddressMax: 1_000,
   /** Receipts kept for senders who asked; the oldest is forgotten first. */
   receiptsMax: 1_000_000,
   /** How long a receipt is kept, ms. */

@@ -3,6 +3,7 @@
  * chosen by the asker; exactly one reply with the same ticket comes back, after its cause is synced.
  */
 import type { AccessRules, Activity, Refusal } from './device.js';
+import type { EndpointSummary, MessagePlace } from './endpoint.js';
 import type { Stage, Urgency } from './message.js';
 
 /** What a bearer token may do. `admin` includes the others. */
@@ -50,6 +51,55 @@ export type ControlRequest =
       readonly retain: boolean;
       readonly message: OutgoingMessage;
       readonly idempotency: IdempotencyKey | undefined;
+    }
+  | {
+      /** To the channel of an endpoint. Answered by `pushed`. */
+      readonly kind: 'push';
+      readonly ticket: number;
+      /** SHA-256 of the endpoint's token, hex. */
+      readonly tokenSha256: string;
+      /** The VAPID key that the push was proved to be signed with; undefined: it was not signed. */
+      readonly vapidKey: string | undefined;
+      /** `expirySeconds` 0: delivered to a live device or not at all. Properties as `encodePushHeaders` has them. */
+      readonly message: OutgoingMessage;
+      /** The sender wants to know what becomes of it. */
+      readonly wantsReceipt: boolean;
+    }
+  | {
+      /** The sender takes a push back that is not acknowledged yet. Answered by `done` or `unknown-message`. */
+      readonly kind: 'delete-push';
+      readonly ticket: number;
+      readonly place: MessagePlace;
+    }
+  | {
+      /**
+       * As `get-message`, and answered like it; but when the first recipient is still at the stage that the asker knows,
+       * not before that has changed or `waitMs` is over.
+       */
+      readonly kind: 'watch-message';
+      readonly ticket: number;
+      readonly messageId: string;
+      readonly knownStage: Stage;
+      /** 1 … 60,000. */
+      readonly waitMs: number;
+    }
+  | {
+      /** 32 random bytes that seal what leaves the server and comes back; made once for each store. Answered by `seal-key`. */
+      readonly kind: 'get-seal-key';
+      readonly ticket: number;
+    }
+  | {
+      /** Answered by `endpoints`. */
+      readonly kind: 'list-endpoints';
+      readonly ticket: number;
+      readonly deviceId: string;
+    }
+  | {
+      /** Ends an endpoint of a device, as `unregister` does. Answered by `done`. */
+      readonly kind: 'end-endpoint';
+      readonly ticket: number;
+      readonly deviceId: string;
+      readonly endpointId: string;
     }
   | { readonly kind: 'get-message'; readonly ticket: number; readonly messageId: string }
   | {
@@ -122,6 +172,8 @@ export interface DeviceDetail extends DeviceSummary {
   readonly network: string | undefined;
   readonly sessionExpirySeconds: number | undefined;
   readonly subscriptions: readonly { readonly filter: string; readonly qos: number }[];
+  /** Channels that have an endpoint. */
+  readonly endpoints: number;
   readonly access: AccessRules | undefined;
 }
 
@@ -150,6 +202,7 @@ export interface Statistics {
   readonly flows: number;
   readonly devices: number;
   readonly subscriptions: number;
+  readonly endpoints: number;
   readonly retainedMessages: number;
   readonly waitingMessages: number;
   readonly logBytes: number;
@@ -160,6 +213,8 @@ export interface Statistics {
   readonly endedExpired: number;
   readonly endedReplaced: number;
   readonly endedDropped: number;
+  /** Devices got them and said that they could do nothing with them. */
+  readonly endedFailed: number;
   /** QoS 0 deliveries not made because the device could not take them at once. */
   readonly qos0Dropped: number;
   /** Wakes sent to devices that said they are asleep, by the urgency of the message that was the cause. */
@@ -173,12 +228,14 @@ export interface Statistics {
 
 /** Refusals that only a request can meet, beside those of the links. */
 export const requestRefusals = {
-  'device-not-durable':
-    'the device keeps nothing: its session ends with its connection and it has no credential',
+  'endpoint-ended': 'the endpoint is no more; it will not come back',
   'idempotency-mismatch': 'the idempotency key was used for another request',
   'unknown-device': 'no such device',
+  'unknown-endpoint': 'no such endpoint',
   'unknown-message': 'no such message, or its receipt is no longer kept',
   'unknown-token': 'no such token',
+  'vapid-key-wrong': 'the endpoint takes pushes that another VAPID key signed',
+  'vapid-required': 'the endpoint takes pushes only that its VAPID key signed',
 } as const;
 export type RequestRefusal = keyof typeof requestRefusals;
 
@@ -192,7 +249,16 @@ export type ControlReply =
       /** The answer to an earlier request with the same idempotency key. */
       readonly repeated: boolean;
     }
+  | {
+      readonly kind: 'pushed';
+      readonly ticket: number;
+      readonly place: MessagePlace;
+      /** Id of its receipt; undefined: none was wanted. */
+      readonly messageId: string | undefined;
+    }
   | { readonly kind: 'message'; readonly ticket: number; readonly message: MessageStatus }
+  | { readonly kind: 'seal-key'; readonly ticket: number; readonly key: Uint8Array }
+  | { readonly kind: 'endpoints'; readonly ticket: number; readonly endpoints: readonly EndpointSummary[] }
   | {
       readonly kind: 'devices';
       readonly ticket: number;

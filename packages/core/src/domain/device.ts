@@ -17,11 +17,22 @@ export const openAccess: AccessRules = { publish: ['#'], subscribe: ['#'] };
  * - `anonymous`: nothing was presented; the client id is taken as the device id where that is allowed.
  * - `token`: the SHA-256 of a presented device token, hex; the hub knows whose it is.
  * - `user`: a human's password was verified against the configuration.
+ * - `agent`: a user agent of Web Push (a browser, a UnifiedPush distributor), which the server gives its own secret. It
+ *   is the device whose secret it presents, if there is one, and otherwise a new one with the fresh secret, which is
+ *   kept once it has a channel and only as long as it has any. The id of such a device is `agent-` and the first 32
+ *   digits of the hash.
  */
 export type Identity =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'token'; readonly sha256: string }
-  | { readonly kind: 'user'; readonly name: string; readonly access: AccessRules };
+  | { readonly kind: 'user'; readonly name: string; readonly access: AccessRules }
+  | {
+      readonly kind: 'agent';
+      /** SHA-256 of the secret that it presented, hex; undefined: none. */
+      readonly sha256: string | undefined;
+      /** SHA-256 of a secret made for this connection, hex. */
+      readonly freshSha256: string;
+    };
 
 /** What a device says it is doing. Who says nothing is active. */
 export const activities = ['active', 'background', 'asleep'] as const;
@@ -45,12 +56,17 @@ export const refusals = {
   'bad-credentials': 'unknown user, wrong password or token; which of them is not told',
   'bad-device-id': 'the client id is empty, too long, or has + # / or control characters',
   'device-id-taken': 'the client id belongs to a device with another credential',
+  'channel-invalid': 'the channel is empty, too long, or has + # / or control characters',
+  'channels-full': 'the device has as many channels with an endpoint as it may',
+  'device-not-durable':
+    'the device keeps nothing: its session ends with its connection and it has no credential',
   draining: 'the server is shutting down',
   'filter-invalid': 'the topic filter is malformed',
   'hub-away':
     'the process that keeps the messages is being started again; whether the request took effect is not known',
   'inbox-full': 'the device has as many waiting messages as it may; the newest is refused',
   'message-too-large': 'the message is larger than the server or the store takes',
+  'key-invalid': 'the key is no VAPID public key: an uncompressed point of P-256 in base64url',
   'not-authorized': 'the access rules do not allow it',
   'packet-malformed': 'the bytes are not a packet of the protocol',
   'packet-too-large': 'the packet is larger than the server takes',

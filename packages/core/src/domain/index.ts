@@ -1,6 +1,7 @@
 /** What Wakeline is about: devices, messages, and what links and hub say to each other. Imports base only. */
 export * from './control.js';
 export * from './device.js';
+export * from './endpoint.js';
 export * from './link.js';
 export * from './message.js';
 export * from './properties.js';

@@ -5,6 +5,9 @@
 import type { DeviceState, Identity, Refusal } from './device.js';
 import type { Delivery, Publication, Qos } from './message.js';
 
+/** The protocols by which a device is connected. */
+export type Link = 'mqtt' | 'webpush';
+
 /** A flow is one live connection. Numbers are never reused within one life of the hub. */
 export type FlowId = number;
 
@@ -31,11 +34,11 @@ export type LinkCommand =
   | {
       /** The device is here. Answered by `opened` or `refused`. First command of every flow. */
       readonly kind: 'open';
-      readonly link: 'mqtt';
+      readonly link: Link;
       /** Peer address for people and limits, e.g. `127.0.0.1:51234`. */
       readonly peer: string;
       readonly identity: Identity;
-      /** Client id; empty: the hub assigns one. */
+      /** Client id; empty: the hub assigns one, or the identity says it. */
       readonly clientId: string;
       readonly clean: boolean;
       /** 0: the session ends with the connection; {@link SESSION_NEVER_EXPIRES}: never. */
@@ -50,7 +53,7 @@ export type LinkCommand =
        * not notice; or by `end`, when its session is not there any more. First command of the flow, as `open` is.
        */
       readonly kind: 'resume';
-      readonly link: 'mqtt';
+      readonly link: Link;
       readonly peer: string;
       readonly identity: Identity;
       readonly deviceId: string;
@@ -113,6 +116,42 @@ export type LinkCommand =
       readonly filters: readonly string[];
     }
   | {
+      /**
+       * A channel of the device's own inbox gets an endpoint; one that it had ends. Answered by `registered` with the
+       * same ticket and, with QoS 1 or 2, by `accepted`, as a `publish` is. On the link `webpush` the messages of a
+       * channel are delivered while it has an endpoint; on others, what is subscribed to is.
+       */
+      readonly kind: 'register';
+      readonly ticket: number;
+      readonly channel: string;
+      /** {@link MintedEndpoint.tokenSha256}. */
+      readonly tokenSha256: string;
+      /** Only who holds this VAPID key may push, as `normalizeVapidKey` has it; undefined: everybody who knows the URL. */
+      readonly vapidKey: string | undefined;
+      readonly qos: Qos;
+      /** 1 … 65,535; 0 with QoS 0. */
+      readonly packetId: number;
+    }
+  | {
+      /**
+       * The endpoint of a channel ends. Of a device that came by `webpush`, what waits in the channel ends with it.
+       * Answered by `unregistered` with the same ticket and, with QoS 1 or 2, by `accepted`.
+       */
+      readonly kind: 'unregister';
+      readonly ticket: number;
+      readonly channel: string;
+      readonly qos: Qos;
+      /** 1 … 65,535; 0 with QoS 0. */
+      readonly packetId: number;
+    }
+  | {
+      /** The device has the message and can do nothing with it: it ends as failed, and is not sent again. */
+      readonly kind: 'fail';
+      readonly sequence: number;
+      /** For the receipt. A fixed text of the session, never one of the peer. */
+      readonly reason: string;
+    }
+  | {
       /** The device has the QoS 1 message (PUBACK), or refused it; either way it is not sent again. */
       readonly kind: 'acknowledge';
       readonly sequence: number;
@@ -153,6 +192,7 @@ export type LinkEvent =
       readonly epoch: Uint8Array;
       /** The hub made the id up (MQTT 5.0 Assigned Client Identifier). */
       readonly assigned: boolean;
+      /** Of an `agent`: the secret it presented is known; otherwise it has the fresh one from now on. */
       readonly sessionPresent: boolean;
       /** QoS 2 deliveries whose PUBREL is owed again, oldest first. */
       readonly released: readonly number[];
@@ -179,6 +219,20 @@ export type LinkEvent =
       readonly ticket: number;
       /** One per filter: whether there was such a subscription. */
       readonly results: readonly boolean[];
+    }
+  | {
+      readonly kind: 'registered';
+      readonly ticket: number;
+      /** undefined: safe, and the endpoint takes pushes. Otherwise nothing has changed. */
+      readonly reason: Refusal | undefined;
+    }
+  | {
+      readonly kind: 'unregistered';
+      readonly ticket: number;
+      /** undefined: safe. Otherwise the endpoint is what it was. */
+      readonly reason: Refusal | undefined;
+      /** False: the channel had no endpoint. */
+      readonly found: boolean;
     }
   | { readonly kind: 'deliver'; readonly delivery: Delivery }
   | { readonly kind: 'release'; readonly sequence: number }

@@ -40,7 +40,7 @@ export interface Publication {
 
 /** A message on its way out to one device. The views stay valid for the turn in which it is handed over. */
 export interface Delivery {
-  /** Place in the inbox, 1 …; 0 for QoS 0, which has none. */
+  /** Place in the inbox, 1 …; 0 for QoS 0, which has none: it comes once, and need not be acknowledged. */
   readonly sequence: number;
   readonly qos: Qos;
   readonly retain: boolean;

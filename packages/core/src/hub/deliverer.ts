@@ -31,6 +31,7 @@ export interface DelivererOptions {
   readonly log: InboxLog;
   readonly limits: Limits;
   readonly outbox: Outbox;
+  /** A message was handed to the device's flow. */
   readonly onSent: (device: Device, entry: number, view: RecordView) => void;
   readonly onExpired: (device: Device, entry: number) => void;
 }
@@ -142,9 +143,10 @@ export class Deliverer {
   #highestUrgency(now: InstantMs, device: Device, presence: Presence): Urgency {
     const { entries } = this.#log;
     const { inbox } = device;
-    const filters = device.session?.inboxFilters ?? null;
+    const filters = device.inboxFilters;
     let highest: number = Urgency.veryLow;
-    for (const lane of [inbox.topics, filters === null ? null : inbox.addressedIfAny]) {
+    const topics = device.flow?.takesTopics === false ? null : inbox.topics;
+    for (const lane of [topics, filters === null ? null : inbox.addressedIfAny]) {
       let entry = lane?.tail ?? 0;
       for (
         ;
@@ -182,10 +184,11 @@ export class Deliverer {
   #nextEntry(now: InstantMs, device: Device): number {
     const { inbox } = device;
     const { entries } = this.#log;
-    const byTopic = this.#nextIn(now, device, inbox.topics, null);
+    const takesTopics = device.flow?.takesTopics !== false;
+    const byTopic = takesTopics ? this.#nextIn(now, device, inbox.topics, null) : 0;
     if (this.#looksLeft <= 0) return 0;
     const lane = inbox.addressedIfAny;
-    const filters = device.session?.inboxFilters ?? null;
+    const filters = device.inboxFilters;
     if (lane === null || filters === null) return byTopic;
     const addressed = this.#nextIn(now, device, lane, filters);
     // What it was stopped at may come before the other lane's next one.

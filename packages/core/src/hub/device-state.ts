@@ -7,8 +7,9 @@
 import { getI32, putU32 } from '../base/u32.js';
 import { SESSION_NEVER_EXPIRES } from '../domain/device.js';
 import type { AccessRules } from '../domain/device.js';
-import type { FlowId, LinkCommand, LinkEvent, Will } from '../domain/link.js';
+import type { FlowId, Link, LinkCommand, LinkEvent, Will } from '../domain/link.js';
 import type { Access } from './access.js';
+import type { EndpointSet } from './endpoint-set.js';
 import type { InboxFilters } from './inbox-filters.js';
 import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
 import type { Presence } from './presence.js';
@@ -96,6 +97,30 @@ export class Device {
     this.#setRare('accessRules', value);
   }
 
+  /** Of its channels; undefined: none. */
+  get endpoints(): EndpointSet<Device> | undefined {
+    return this.#rare?.endpoints;
+  }
+
+  set endpoints(value: EndpointSet<Device> | undefined) {
+    this.#setRare('endpoints', value);
+  }
+
+  /** A user agent of Web Push: it is kept for its endpoints, and as long as it has any. */
+  get isAgent(): boolean {
+    return this.#rare?.isAgent ?? false;
+  }
+
+  set isAgent(value: boolean) {
+    this.#setRare('isAgent', value);
+  }
+
+  /** Which channels of its inbox it gets where it is connected now; null: none. */
+  get inboxFilters(): InboxFilters | null {
+    if (this.flow?.link === 'webpush') return this.endpoints?.topics ?? null;
+    return this.session?.inboxFilters ?? null;
+  }
+
   /** Filters of ended sessions whose rows may still be on disk. undefined: none. */
   get endedFilters(): Set<string> | undefined {
     return this.#rare?.endedFilters;
@@ -146,6 +171,8 @@ class RareState {
   tokenSha256: string | undefined = undefined;
   accessRules: AccessRules | undefined = undefined;
   endedFilters: Set<string> | undefined = undefined;
+  endpoints: EndpointSet<Device> | undefined = undefined;
+  isAgent = false;
   sessionWatchedMs = Infinity;
   willWatchedMs = Infinity;
   isRemoved = false;
@@ -155,6 +182,8 @@ class RareState {
       this.tokenSha256 === undefined &&
       this.accessRules === undefined &&
       this.endedFilters === undefined &&
+      this.endpoints === undefined &&
+      !this.isAgent &&
       this.sessionWatchedMs === Infinity &&
       this.willWatchedMs === Infinity &&
       !this.isRemoved
@@ -219,8 +248,9 @@ export interface FlowEvents {
 
 export class Flow {
   readonly id: FlowId;
-  readonly device: Device;
-  readonly link: string;
+  /** Another one takes its place when it is to be kept. */
+  device: Device;
+  readonly link: Link;
   readonly peer: string;
   /** Wall-clock seconds: a whole number takes no memory of its own. */
   readonly connectedSeconds: number;
@@ -240,7 +270,7 @@ export class Flow {
   constructor(
     id: FlowId,
     device: Device,
-    link: string,
+    link: Link,
     peer: string,
     connectedSeconds: number,
     window: number,
@@ -258,6 +288,11 @@ export class Flow {
 
   set state(value: FlowState) {
     this.#bits = (this.#bits & ~STATE_MASK) | value;
+  }
+
+  /** It takes messages of topics, and not of its inbox's channels alone. */
+  get takesTopics(): boolean {
+    return this.link !== 'webpush';
   }
 
   /** Its socket takes more. */

@@ -5,6 +5,7 @@
  * - An answer to a flow leaves in the order of its commands, and after its cause is synced ({@link HubCore.answer}).
  * - An entry that ends without being acknowledged ends through {@link HubCore.endEntry}, with a reason.
  */
+import { assert } from '../base/assert.js';
 import { DeadlineHeap } from '../base/deadline-heap.js';
 import { toHex } from '../base/hex.js';
 import { limits } from '../base/limits.js';
@@ -23,9 +24,11 @@ import { CommitQueue } from './commit-queue.js';
 import { Deliverer } from './deliverer.js';
 import { Device, FlowState } from './device-state.js';
 import type { Flow } from './device-state.js';
+import { Endpoints } from './endpoints.js';
 import { EntryFlag } from './entry-table.js';
 import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
 import type { TimelineEvent } from './machine.js';
+import { MessageWatchers } from './message-watchers.js';
 import { Outbox } from './outbox.js';
 import { Receipts, messageIdText } from './receipts.js';
 import { RecordView } from './record.js';
@@ -60,6 +63,8 @@ export class HubCore {
   readonly tree = new SubscriptionTree<Device>();
   readonly retained: RetainedTree;
   readonly receipts: Receipts;
+  readonly endpoints: Endpoints;
+  readonly watchers: MessageWatchers;
   readonly devices = new Map<string, Device>();
   readonly byNumber = new PagedTable<Device>();
   readonly byToken = new Map<string, Device>();
@@ -81,6 +86,7 @@ export class HubCore {
   endedExpired = 0;
   endedReplaced = 0;
   endedDropped = 0;
+  endedFailed = 0;
   qos0Dropped = 0;
   qos0Sent = 0;
   /** Times that a sleeping device sent something by itself while messages waited. */
@@ -100,11 +106,14 @@ export class HubCore {
       inboxByNumber: (number) => this.byNumber.get(number)?.inbox,
     });
     this.receipts = new Receipts(options.store, options.random, this.queue, this.limits);
+    this.endpoints = new Endpoints(this.queue, this.limits);
+    this.watchers = new MessageWatchers(this.limits);
     this.deliverer = new Deliverer({
       log: this.queue.log,
       limits: this.limits,
       outbox: this.outbox,
       onSent: (device, entry, view) => {
+        if (view.messageIdStart >= 0) this.watchers.note(view.messageId!);
         if (this.options.onTimeline !== undefined) this.#tell('wake sent', device, entry, view, undefined);
       },
       onExpired: (device, entry) => this.endEntry(device, entry, 'expired', 'time to live is over'),
@@ -124,9 +133,8 @@ export class HubCore {
   // ---- devices ---------------------------------------------------------------------------------------------
 
   /** Makes a device and puts it into the table. A durable one is written with {@link putDevice}. */
-  createDevice(id: string, isDurable: boolean): Device {
+  createDevice(id: string, isDurable: boolean, epoch = this.options.random.fill(new Uint8Array(8))): Device {
     const number = isDurable ? this.nextDeviceNumber++ : this.#nextVolatileNumber++;
-    const epoch = this.options.random.fill(new Uint8Array(8));
     const device = new Device(id, new Inbox(number, epoch), this.accessFor(undefined, id));
     this.devices.set(id, device);
     this.byNumber.set(number, device);
@@ -135,6 +143,29 @@ export class HubCore {
       this.queue.put('meta', nextDeviceNumberKey, value);
       this.queue.putCursor(device.inbox);
     }
+    return device;
+  }
+
+  /**
+   * The device that takes the place of one in memory only, to be kept: with the same id, credential, session, flow and
+   * epoch. Nothing may wait for the old one, and nothing be subscribed. Written with {@link putDevice}.
+   */
+  makeDurable(old: Device): Device {
+    assert(!old.isDurable && old.waiting === 0, 'what a device in memory was sent is not to be kept');
+    assert(old.session?.subscriptionCount === 0, 'a subscription belongs to the device that made it');
+    this.byNumber.delete(old.number);
+    old.isRemoved = true;
+    const device = this.createDevice(old.id, true, old.inboxView.epoch);
+    device.access = old.access;
+    device.accessRules = old.accessRules;
+    device.isAgent = old.isAgent;
+    device.tokenSha256 = old.tokenSha256;
+    if (device.tokenSha256 !== undefined) this.byToken.set(device.tokenSha256, device);
+    device.session = old.session;
+    device.flow = old.flow;
+    if (device.flow !== null) device.flow.device = device;
+    old.session = null;
+    old.flow = null;
     return device;
   }
 
@@ -174,6 +205,7 @@ export class HubCore {
     this.devices.delete(device.id);
     this.byNumber.delete(device.number);
     if (device.tokenSha256 !== undefined) this.byToken.delete(device.tokenSha256);
+    this.endpoints.endAll(device, this.now.wall);
     this.queue.forgetCursor(device.inbox);
     if (!device.isDurable) return;
     for (const { table, key, value } of this.#changesOf(device)) this.queue.put(table, key, value);
@@ -192,10 +224,14 @@ export class HubCore {
         session: session?.isDurable
           ? { expirySeconds: session.expirySeconds, endedMs: session.absence?.endedMs, will: session.will }
           : undefined,
+        isAgent: device.isAgent || undefined,
       });
       return [{ table: 'device', key, value }, ...this.#endedFilterChanges(device)];
     }
-    const changes: StoreChange[] = [{ table: 'cursor', key: numberKey(number), value: undefined }];
+    const changes: StoreChange[] = [
+      { table: 'cursor', key: numberKey(number), value: undefined },
+      ...this.endpoints.endedChanges(device),
+    ];
     for (const { filter } of session?.listSubscriptions() ?? []) {
       changes.push({ table: 'subscription', key: subscriptionKey(number, filter), value: undefined });
     }
@@ -230,11 +266,10 @@ export class HubCore {
 
   /** A durable device that has nothing left to keep is not kept. */
   removeIfEmpty(device: Device): void {
-    const isNeeded =
-      device.session !== null ||
-      device.flow !== null ||
-      device.tokenSha256 !== undefined ||
-      device.waiting > 0;
+    const { session, flow, endpoints, tokenSha256, waiting } = device;
+    const isNeeded = device.isAgent
+      ? flow !== null || (session !== null && endpoints !== undefined)
+      : session !== null || flow !== null || tokenSha256 !== undefined || waiting > 0;
     if (!isNeeded) this.removeDevice(device, 'device removed');
   }
 
@@ -289,7 +324,7 @@ export class HubCore {
   // ---- entries ---------------------------------------------------------------------------------------------
 
   /** An entry ends without having been acknowledged. */
-  endEntry(device: Device, entry: number, stage: 'expired' | 'replaced' | 'dropped', reason: string): void {
+  endEntry(device: Device, entry: number, stage: EndStage, reason: string): void {
     this.#noteEnd(device, entry, stage, reason);
     this.queue.log.finish(device.inbox, entry);
   }
@@ -310,9 +345,23 @@ export class HubCore {
     );
   }
 
-  #noteEnd(device: Device, entry: number, stage: 'expired' | 'replaced' | 'dropped', reason: string): void {
+  /** What waits in a channel of the device's own inbox ends as dropped. */
+  endChannel(device: Device, topic: string, reason: string): void {
+    const { log } = this.queue;
+    const { entries } = log;
+    const topicBytes = encodeUtf8(topic);
+    let next: number;
+    for (let entry = device.inbox.addressedIfAny?.head ?? 0; entry !== 0; entry = next) {
+      next = entries.next[entry];
+      log.read(entry, this.#view);
+      if (isSame(this.#view.topic, topicBytes)) this.endEntry(device, entry, 'dropped', reason);
+    }
+  }
+
+  #noteEnd(device: Device, entry: number, stage: EndStage, reason: string): void {
     if (stage === 'expired') this.endedExpired++;
     else if (stage === 'replaced') this.endedReplaced++;
+    else if (stage === 'failed') this.endedFailed++;
     else this.endedDropped++;
     const { log } = this.queue;
     const hasReceipt = (log.entries.flags[entry] & EntryFlag.receipt) !== 0;
@@ -321,8 +370,20 @@ export class HubCore {
     const { messageId } = this.#view;
     if (messageId !== null) {
       this.receipts.putEnd(messageId, device.id, { stage, reason, atMs: this.now.wall });
+      this.watchers.note(messageId);
     }
     this.#tell(stage, device, entry, this.#view, reason);
+  }
+
+  /** Tells of an acknowledgement whoever listens or waits for it. */
+  noteAcknowledged(device: Device, entry: number): void {
+    const isWatched =
+      !this.watchers.isEmpty && (this.queue.log.entries.flags[entry] & EntryFlag.receipt) !== 0;
+    if (isWatched) {
+      this.queue.log.read(entry, this.#view);
+      this.watchers.note(this.#view.messageId!);
+    }
+    this.tell('acknowledged', device, entry);
   }
 
   /** Tells the timeline of a step, reading the record only when somebody listens. */
@@ -349,6 +410,13 @@ export class HubCore {
     if (earliestExpirySeconds === Infinity) return;
     this.expiryDeadlines.add(earliestExpirySeconds * 1000, device);
   }
+}
+
+/** How a message ends without having been acknowledged. */
+export type EndStage = 'expired' | 'replaced' | 'dropped' | 'failed';
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }
 
 /** Inboxes looked at after one commit. */
@@ -386,6 +454,8 @@ class Answer {
 
 /** Key in `meta` of the number the next durable device gets. */
 export const nextDeviceNumberKey = encodeUtf8('nextDeviceNumber');
+/** Key in `meta` of the random bytes that seal message URLs. */
+export const sealKeyKey = encodeUtf8('sealKey');
 /** Key in `meta` that a restored backup carries: every epoch is to change. */
 export const restoredKey = encodeUtf8('restored');
 

@@ -20,6 +20,7 @@ import type { Lane } from './lane.js';
 import type { HubInput, HubOutput } from './machine.js';
 import { Publisher } from './publisher.js';
 import { recover } from './recovery.js';
+import { Registrar } from './registrar.js';
 import { Requests } from './requests.js';
 import { resumeFlow } from './resume.js';
 import { RetainedSender } from './retained-sender.js';
@@ -33,6 +34,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
   readonly #core: HubCore;
   readonly #publisher: Publisher;
   readonly #sessions: Sessions;
+  readonly #registrar: Registrar;
   readonly #requests: Requests;
   readonly #system: SystemTopics;
   readonly #retained: RetainedSender;
@@ -44,7 +46,8 @@ export class Hub implements Machine<HubInput, HubOutput> {
     this.#sessions = new Sessions(this.#core, this.#publisher, (flow, commands) =>
       this.#handleCommands(flow, commands),
     );
-    this.#requests = new Requests(this.#core, this.#publisher, this.#sessions);
+    this.#registrar = new Registrar(this.#core, this.#publisher);
+    this.#requests = new Requests(this.#core, this.#publisher, this.#sessions, this.#registrar);
     this.#system = new SystemTopics(
       this.#core,
       () => this.#requests.statistics(),
@@ -109,7 +112,9 @@ export class Hub implements Machine<HubInput, HubOutput> {
     if (this.#sweepDueMs <= now.monotonic) {
       this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
       core.receipts.sweep(now);
+      core.endpoints.sweep(now);
     }
+    core.watchers.handleTimeout(now);
     this.#system.handleTimeout(now);
   }
 
@@ -144,6 +149,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       core.queue.nextTimeoutMs,
       core.willDeadlines.nextMs,
       this.#sweepDueMs,
+      core.watchers.nextMs,
       this.#system.dueMs,
       wallDueMs === Infinity ? Infinity : now.monotonic + wallWaitMs,
     );
@@ -226,6 +232,12 @@ export class Hub implements Machine<HubInput, HubOutput> {
         return this.#publisher.handleState(flow, command);
       case 'awake':
         return this.#noteAwake(flow, false);
+      case 'register':
+        return this.#registrar.handleRegister(flow, command);
+      case 'unregister':
+        return this.#registrar.handleUnregister(flow, command);
+      case 'fail':
+        return this.#handleFail(flow, command.sequence, command.reason);
       case 'acknowledge':
         return this.#handleAcknowledge(flow, command.sequence);
       case 'received':
@@ -276,9 +288,20 @@ export class Hub implements Machine<HubInput, HubOutput> {
     const entry = core.queue.log.findInflight(inbox, sequence);
     if (entry === 0) return;
     core.acknowledged++;
-    core.tell('acknowledged', device, entry);
+    core.noteAcknowledged(device, entry);
     core.queue.log.finish(inbox, entry);
     if (!device.isDurable && inbox.waiting === 0) core.noteQuiet(device.number);
+    core.deliverer.wake(device);
+  }
+
+  /** The device has the message, and nothing more will come of it. */
+  #handleFail(flow: Flow, sequence: number, reason: string): void {
+    this.#noteAwake(flow, true);
+    const core = this.#core;
+    const { device } = flow;
+    const entry = core.queue.log.findInflight(device.inbox, sequence);
+    if (entry === 0) return;
+    core.endEntry(device, entry, 'failed', reason);
     core.deliverer.wake(device);
   }
 
@@ -292,7 +315,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
     if (entry !== 0) {
       if (!(core.queue.log.entries.flags[entry] & EntryFlag.qos2)) return;
       core.acknowledged++;
-      core.tell('acknowledged', device, entry);
+      core.noteAcknowledged(device, entry);
       core.queue.log.finish(inbox, entry);
       (inbox.released ??= new Set()).add(sequence);
     } else if (!inbox.released?.has(sequence)) return;
@@ -324,6 +347,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       core.deliverer.wake(device);
     }
     for (const { number } of cursors) core.noteQuiet(number);
+    core.watchers.committed();
     core.putInboxesAway();
   }
 

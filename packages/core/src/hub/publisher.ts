@@ -10,6 +10,7 @@ import { EntryFlag } from './entry-table.js';
 import type { HubCore } from './hub-core.js';
 import type { Inbox } from './inbox.js';
 import type { Recipient } from './inbox-log.js';
+import { takesTopic } from './inbox-filters.js';
 import { Presence } from './presence.js';
 import { RecipientFlag, RecordView, expirySecondsOf, replaceKeyText } from './record.js';
 import type { RecordContent } from './record.js';
@@ -95,7 +96,7 @@ export class Publisher {
     const { state, qos, packetId } = command;
     const { device } = flow;
     if (qos === 2 && this.#acceptAgain(flow, packetId)) return;
-    if (qos === 2 && this.#holdsAllIds(device)) {
+    if (!this.mayHoldId(device, qos, packetId)) {
       return this.#accept(flow, packetId, qos, 'quota-exceeded', false, false);
     }
     const wasSleeping = flow.presence?.isSleeping(core.now) === true;
@@ -103,9 +104,20 @@ export class Publisher {
     flow.presence ??= new Presence(core.limits.wakeWindowMs);
     flow.presence.report(core.now, state, device.inboxView.lastSequence);
     core.deliverer.wake(device);
+    this.endRequest(flow, qos, packetId, undefined, false);
+  }
+
+  /** Whether the device may hold the id of such a message. Without QoS 2 none is held. */
+  mayHoldId(device: Device, qos: Qos, packetId: number): boolean {
+    if (qos !== 2 || device.inboxView.inboundIds?.has(packetId) === true) return true;
+    return !this.#holdsAllIds(device);
+  }
+
+  /** A message to the server itself is done, or refused; `needsSync`: what it caused is to be on disk first. */
+  endRequest(flow: Flow, qos: Qos, packetId: number, refusal: Refusal | undefined, needsSync: boolean): void {
     if (qos === 0) return;
-    const needsSync = qos === 2 && this.#holdId(device, packetId);
-    this.#accept(flow, packetId, qos, undefined, true, needsSync);
+    const isHeld = qos === 2 && refusal === undefined && this.#holdId(flow.device, packetId);
+    this.#accept(flow, packetId, qos, refusal, refusal === undefined, needsSync || isHeld);
   }
 
   /** PUBREL: the sender's id is free again once that is synced. */
@@ -226,11 +238,22 @@ export class Publisher {
   }
 
   /** Appends a message to a device's own inbox. The device must be durable and have room. */
-  address(device: Device, publication: Publication, messageId: Uint8Array | null): void {
+  address(device: Device, publication: Publication, messageId: Uint8Array | null): true {
     const content = this.#contentOf(publication, encodeUtf8(publication.topic), messageId);
     const recipient = { inbox: device.inbox, flags: RecipientFlag.addressed, subscriptionIds: [], group: 0 };
     this.#core.publicationsAccepted++;
     this.#append(content, [recipient], true);
+    return true;
+  }
+
+  /** Sends a message of a device's own inbox if it can be had at once, and keeps nothing. False: it could not. */
+  addressNow(device: Device, publication: Publication): boolean {
+    const { topic } = publication;
+    const filters = device.inboxFilters;
+    if (filters === null || !takesTopic(filters, topic)) return false;
+    const content = this.#contentOf(publication, encodeUtf8(topic), null);
+    this.#core.publicationsAccepted++;
+    return this.#sendNow(device, content, false, [], undefined, true);
   }
 
   /** Sends a retained message to a new subscription that matches it. */
@@ -374,30 +397,32 @@ export class Publisher {
     return entry !== 0 && entries.sequence[entry] <= inbox.committed ? entry : 0;
   }
 
-  /** QoS 0: to whoever is there and can take it now. */
+  /** QoS 0: to whoever is there and can take it now. False: it was dropped. */
   #sendNow(
     device: Device,
     content: RecordContent,
     retain: boolean,
     subscriptionIds: readonly number[],
     expirySeconds: number | undefined,
-  ): void {
+    isAddressed = false,
+  ): boolean {
     const { flow } = device;
     const isTakingMore =
       flow !== null &&
       flow.state === FlowState.open &&
       flow.isWritable &&
+      (isAddressed || flow.takesTopics) &&
       (flow.events?.bodyBytes ?? 0) < this.#core.limits.turnFlowBytesMax;
     if (!isTakingMore) {
       this.#core.qos0Dropped++;
-      return;
+      return false;
     }
     const { presence } = flow;
     if (presence?.isSleeping(this.#core.now) === true) {
       // It cannot wait: QoS 0 never enters the inbox.
       if (content.urgency < Urgency.normal) {
         this.#core.qos0Dropped++;
-        return;
+        return false;
       }
       this.#core.deliverer.countWake(this.#core.now, device, presence, content.urgency as Urgency);
       this.#core.deliverer.wake(device);
@@ -416,6 +441,7 @@ export class Publisher {
     };
     this.#core.qos0Sent++;
     this.#core.outbox.pushBody(flow, { kind: 'deliver', delivery }, body.length);
+    return true;
   }
 
   #retain(publication: Publication, content: RecordContent): Refusal | undefined {

@@ -36,7 +36,7 @@ export interface ReceiptRow {
 
 export interface EndRow {
   readonly stage: Stage;
-  readonly reason: string;
+  readonly reason: string | undefined;
   readonly atMs: number;
 }
 

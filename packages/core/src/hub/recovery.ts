@@ -1,9 +1,11 @@
 /** What the hub knows after a start: everything in memory, made again from the store. */
+import { toHex } from '../base/hex.js';
 import { decodeUtf8 } from '../base/utf8.js';
 import { getU32 } from '../base/u32.js';
 import { assert } from '../base/assert.js';
 import type { ApiToken } from '../domain/control.js';
 import { Device, Session } from './device-state.js';
+import type { EndpointRow } from './endpoints.js';
 import type { HubCore } from './hub-core.js';
 import { nextDeviceNumberKey, restoredKey } from './hub-core.js';
 import type { Inbox } from './inbox.js';
@@ -35,12 +37,18 @@ export function recover(core: HubCore, sessions: Sessions): void {
     core.apiTokens.set(token.sha256, token);
   }
   core.receipts.recover();
+  core.endpoints.recover(endpointRows(core), (number) => core.byNumber.get(number));
   for (const device of core.devices.values()) {
     core.watchExpiry(device);
     resumeSession(core, sessions, device);
     device.putInboxAway();
   }
   if (store.get('meta', restoredKey) !== undefined) changeEpochs(core);
+}
+
+function* endpointRows(core: HubCore): Iterable<readonly [string, EndpointRow]> {
+  for (const { key, value } of core.options.store.scan('endpoint'))
+    yield [toHex(key), parseJson(value) as EndpointRow];
 }
 
 function recoverDevices(core: HubCore): void {
@@ -58,6 +66,7 @@ function recoverDevices(core: HubCore): void {
     const device = new Device(id, inbox, core.accessFor(row.access, id));
     device.tokenSha256 = row.tokenSha256;
     device.accessRules = row.access;
+    device.isAgent = row.isAgent === true;
     if (row.session !== undefined) {
       device.session = new Session(row.session.expirySeconds);
       device.session.will = row.session.will;
@@ -113,10 +122,8 @@ function recoverLog(core: HubCore): void {
 
 function resumeSession(core: HubCore, sessions: Sessions, device: Device): void {
   const { session } = device;
-  if (session === null) {
-    core.removeIfEmpty(device);
-    return;
-  }
+  if (session === null || device.isAgent) core.removeIfEmpty(device);
+  if (session === null || device.isRemoved) return;
   sessions.watchSession(device, session);
   if (session.will === undefined) return;
   const delaySeconds = Math.min(session.will.delaySeconds, session.expirySeconds);

@@ -15,13 +15,16 @@ import type {
 import type { Refusal } from '../domain/device.js';
 import type { Publication } from '../domain/message.js';
 import type { Device } from './device-state.js';
+import { summaryOf } from './endpoints.js';
 import { EntryFlag } from './entry-table.js';
-import { epochText } from './hub-core.js';
+import { epochText, sealKeyKey } from './hub-core.js';
 import type { HubCore } from './hub-core.js';
 import type { Publisher } from './publisher.js';
 import { inboxTopic } from './publisher.js';
+import { Pushes } from './pushes.js';
 import { messageIdText } from './receipts.js';
 import type { ReceiptRow } from './receipts.js';
+import type { Registrar } from './registrar.js';
 import { encodeJson } from './rows.js';
 import { isDeviceId } from './sessions.js';
 import type { Sessions } from './sessions.js';
@@ -32,15 +35,27 @@ type Send = ControlRequest & { readonly kind: 'send-to-device' | 'send-to-topic'
 /** Most devices in one page of a listing. */
 const PAGE_DEVICES_MAX = 1_000;
 
+const SEAL_KEY_BYTES = 32;
+
 export class Requests {
   readonly #core: HubCore;
   readonly #publisher: Publisher;
   readonly #sessions: Sessions;
+  readonly #registrar: Registrar;
+  readonly #pushes: Pushes;
+  /** While it is on its way to the disk. */
+  #sealKey: Uint8Array | undefined;
 
-  constructor(core: HubCore, publisher: Publisher, sessions: Sessions) {
+  constructor(core: HubCore, publisher: Publisher, sessions: Sessions, registrar: Registrar) {
     this.#core = core;
     this.#publisher = publisher;
     this.#sessions = sessions;
+    this.#registrar = registrar;
+    this.#pushes = new Pushes(core, publisher, {
+      refuse: (ticket, reason) => this.#refuse(ticket, reason),
+      reply: (reply) => this.#reply(reply),
+      replyWhenSynced: (ticket, reply) => this.#replyWhenSynced(ticket, reply),
+    });
   }
 
   handle(request: ControlRequest): void {
@@ -49,8 +64,23 @@ export class Requests {
       case 'send-to-device':
       case 'send-to-topic':
         return this.#send(request);
-      case 'get-message':
-        return this.#getMessage(ticket, request.messageId);
+      case 'push':
+        return this.#pushes.push(request);
+      case 'delete-push':
+        return this.#pushes.delete(ticket, request.place);
+      case 'watch-message':
+        return this.#pushes.watch(request, () => this.#messageStatus(request.messageId));
+      case 'get-seal-key':
+        return this.#getSealKey(ticket);
+      case 'list-endpoints':
+        return this.#listEndpoints(ticket, request.deviceId);
+      case 'end-endpoint':
+        return this.#endEndpoint(ticket, request.deviceId, request.endpointId);
+      case 'get-message': {
+        const message = this.#messageStatus(request.messageId);
+        if (message === undefined) return this.#refuse(ticket, 'unknown-message');
+        return this.#reply({ kind: 'message', ticket, message });
+      }
       case 'list-devices':
         return this.#listDevices(ticket, request.after, request.count);
       case 'get-device': {
@@ -174,11 +204,12 @@ export class Requests {
 
   // ---- looking ---------------------------------------------------------------------------------------------
 
-  #getMessage(ticket: number, messageId: string): void {
+  /** undefined: no such message, or its receipt is no longer kept. */
+  #messageStatus(messageId: string): MessageStatus | undefined {
     const found = this.#core.receipts.get(messageId);
-    if (found === undefined) return this.#refuse(ticket, 'unknown-message');
+    if (found === undefined) return undefined;
     const { id, row } = found;
-    const message: MessageStatus = {
+    return {
       messageId,
       acceptedMs: row.acceptedMs,
       expiresMs: row.expiresMs,
@@ -186,7 +217,6 @@ export class Requests {
       recipientCount: row.recipientCount,
       recipients: row.recipients.map((recipient) => this.#recipientStatus(id, recipient)),
     };
-    this.#reply({ kind: 'message', ticket, message });
   }
 
   #recipientStatus(id: Uint8Array, recipient: ReceiptRow['recipients'][number]): RecipientStatus {
@@ -242,6 +272,7 @@ export class Requests {
       network: flow?.presence?.network,
       sessionExpirySeconds: session?.expirySeconds,
       subscriptions: (session?.listSubscriptions() ?? []).map(({ filter, qos }) => ({ filter, qos })),
+      endpoints: device.endpoints?.list.length ?? 0,
       access: device.accessRules,
     };
   }
@@ -253,6 +284,7 @@ export class Requests {
       flows: core.flows.size,
       devices: core.devices.size,
       subscriptions: core.tree.count,
+      endpoints: core.endpoints.count,
       retainedMessages: core.retained.count,
       waitingMessages: queue.log.entries.count,
       logBytes: queue.log.durableBytes,
@@ -263,6 +295,7 @@ export class Requests {
       endedExpired: core.endedExpired,
       endedReplaced: core.endedReplaced,
       endedDropped: core.endedDropped,
+      endedFailed: core.endedFailed,
       qos0Dropped: core.qos0Dropped,
       wakesSentNormal: core.deliverer.wakesSentNormal,
       wakesSentHigh: core.deliverer.wakesSentHigh,
@@ -323,6 +356,33 @@ export class Requests {
     this.#sessions.handOver(device);
     core.removeDevice(device, 'device removed');
     this.#replyWhenSynced(ticket, () => ({ kind: 'done', ticket }));
+  }
+
+  #listEndpoints(ticket: number, deviceId: string): void {
+    const device = this.#core.devices.get(deviceId);
+    if (device === undefined) return this.#refuse(ticket, 'unknown-device');
+    const endpoints = (device.endpoints?.list ?? []).map(summaryOf);
+    this.#reply({ kind: 'endpoints', ticket, endpoints });
+  }
+
+  #endEndpoint(ticket: number, deviceId: string, endpointId: string): void {
+    const device = this.#core.devices.get(deviceId);
+    if (device === undefined) return this.#refuse(ticket, 'unknown-device');
+    if (!this.#registrar.endById(device, endpointId)) return this.#refuse(ticket, 'unknown-endpoint');
+    this.#replyWhenSynced(ticket, () => ({ kind: 'done', ticket }));
+  }
+
+  #getSealKey(ticket: number): void {
+    const core = this.#core;
+    const stored = core.options.store.get('meta', sealKeyKey);
+    if (stored !== undefined) return this.#reply({ kind: 'seal-key', ticket, key: stored });
+    if (this.#sealKey === undefined) {
+      this.#sealKey = core.options.random.fill(new Uint8Array(SEAL_KEY_BYTES));
+      core.queue.put('meta', sealKeyKey, this.#sealKey);
+      core.queue.after({ committed() {}, undo: () => (this.#sealKey = undefined) });
+    }
+    const key = this.#sealKey;
+    this.#replyWhenSynced(ticket, () => ({ kind: 'seal-key', ticket, key }));
   }
 
   #putToken(ticket: number, token: ApiToken): void {

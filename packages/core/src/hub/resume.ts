@@ -5,7 +5,7 @@
  *
  * Must not: say anything to the device but what is new, or that its session is gone.
  */
-import type { Refusal } from '../domain/device.js';
+import type { Identity, Refusal } from '../domain/device.js';
 import type { LinkCommand } from '../domain/link.js';
 import { Access } from './access.js';
 import { Flow, FlowState } from './device-state.js';
@@ -62,11 +62,17 @@ function refusalOf(core: HubCore, device: Device | undefined, resume: Resume): R
   if (resume.epoch.length !== epoch.length || epoch.some((byte, index) => byte !== resume.epoch[index]))
     return 'session-lost';
   const { identity } = resume;
-  const token = identity.kind === 'token' ? identity.sha256 : undefined;
-  if (device.tokenSha256 !== token) return 'bad-credentials';
+  if (!isOwner(device, identity)) return 'bad-credentials';
   if (identity.kind === 'anonymous' && !core.options.anonymousDevices) return 'bad-credentials';
   // The device is back by another connection: that one is the newer.
   return device.flow === null ? undefined : 'session-taken-over';
+}
+
+function isOwner(device: Device, identity: Identity): boolean {
+  const { tokenSha256 } = device;
+  if (identity.kind === 'token') return tokenSha256 === identity.sha256;
+  if (identity.kind !== 'agent') return tokenSha256 === undefined;
+  return device.isAgent && (tokenSha256 === identity.sha256 || tokenSha256 === identity.freshSha256);
 }
 
 /** What is under way on the connection, as its line saw it. */
@@ -77,7 +83,7 @@ function restoreWindow(core: HubCore, device: Device, resume: Resume): void {
     const entry = findEntry(core, device, sequence);
     if (entry === 0) continue;
     core.acknowledged++;
-    core.tell('acknowledged', device, entry);
+    core.noteAcknowledged(device, entry);
     log.finish(inbox, entry);
   }
   for (const sequence of resume.completed) {

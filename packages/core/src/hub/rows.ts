@@ -24,6 +24,8 @@ export interface DeviceRow {
   readonly tokenSha256: string | undefined;
   readonly access: AccessRules | undefined;
   readonly session: SessionRow | undefined;
+  /** A user agent of Web Push; undefined: it is none. */
+  readonly isAgent?: true | undefined;
 }
 
 export function encodeDeviceRow(row: DeviceRow): Uint8Array {

@@ -16,6 +16,7 @@ import type { Subscription } from './subscription-tree.js';
 import type { SystemTopics } from './system-topics.js';
 import { HeldSubscription } from './subscription.js';
 import {
+  ENDPOINT_PREFIX,
   INBOX_PREFIX,
   LINE_PREFIX,
   SYSTEM_PREFIX,
@@ -26,6 +27,10 @@ import {
 } from './topic-filter.js';
 
 type Open = LinkCommand & { readonly kind: 'open' };
+
+/** Ids of user agents begin so; as many digits of their secret's hash follow. */
+const AGENT_PREFIX = 'agent-';
+const AGENT_DIGITS = 32;
 
 export class Sessions {
   readonly #core: HubCore;
@@ -50,24 +55,28 @@ export class Sessions {
 
   handleOpen(flowId: number, open: Open): void {
     const refusal = this.#refusalOf(open);
-    if (refusal !== undefined) {
-      this.#core.outbox.pushBare(flowId, { kind: 'refused', reason: refusal });
-      return;
-    }
+    if (refusal !== undefined) return this.#refuse(flowId, refusal);
     const core = this.#core;
-    const assigned = open.clientId === '' && open.identity.kind !== 'token';
-    const id = this.#deviceIdOf(open);
+    const { identity } = open;
+    const assigned = open.clientId === '' && (identity.kind === 'anonymous' || identity.kind === 'user');
+    let id = this.#deviceIdOf(open);
     const old = core.devices.get(id);
     if (old?.flow) this.#takeOver(old);
-    const expirySeconds = Math.min(open.sessionExpirySeconds, core.options.sessionExpirySecondsMax);
     // The table may have changed: a session that ended with its connection takes its device along.
     let device = core.devices.get(id);
+    if (device === undefined && old?.isAgent === true) {
+      // And with a user agent in memory only, its secret.
+      if (identity.kind !== 'agent') return this.#refuse(flowId, 'bad-credentials');
+      id = this.#deviceIdOf(open);
+    }
+    const expirySeconds = this.#expirySecondsOf(open, device);
     let needsSync = false;
     if (device === undefined) {
       device = core.createDevice(id, expirySeconds > 0);
       needsSync = device.isDurable;
+      if (identity.kind === 'agent') this.#makeAgent(device, identity.freshSha256);
     }
-    if (open.identity.kind === 'user') device.access = core.accessFor(open.identity.access, id);
+    if (identity.kind === 'user') device.access = core.accessFor(identity.access, id);
     const isPresent = device.session !== null && !open.clean;
     if (isPresent) this.enforceAccess(device);
     if (device.session !== null && open.clean) {
@@ -92,6 +101,32 @@ export class Sessions {
     else core.queue.after({ committed: finish, undo: () => this.#failOpen(flow, isPresent) });
   }
 
+  #refuse(flowId: number, reason: Refusal): void {
+    this.#core.outbox.pushBare(flowId, { kind: 'refused', reason });
+  }
+
+  /** A user agent that is kept is so for its own time, by whatever link it comes. */
+  #expirySecondsOf(open: Open, device: Device | undefined): number {
+    const { limits: bounds, options } = this.#core;
+    if (device?.isAgent === true) return device.isDurable ? bounds.agentExpirySeconds : 0;
+    if (open.identity.kind === 'agent') return 0;
+    return Math.min(open.sessionExpirySeconds, options.sessionExpirySecondsMax);
+  }
+
+  /** A new user agent: in memory only, until it has a channel. */
+  #makeAgent(device: Device, tokenSha256: string): void {
+    device.isAgent = true;
+    device.tokenSha256 = tokenSha256;
+    this.#core.byToken.set(tokenSha256, device);
+  }
+
+  /** The user agent that presents its secret; undefined: it presents none, or one that is not known. */
+  #knownAgent({ identity }: Open): Device | undefined {
+    if (identity.kind !== 'agent' || identity.sha256 === undefined) return undefined;
+    const device = this.#core.byToken.get(identity.sha256);
+    return device?.isAgent === true ? device : undefined;
+  }
+
   #refusalOf(open: Open): Refusal | undefined {
     const core = this.#core;
     if (core.isDraining) return 'draining';
@@ -101,17 +136,27 @@ export class Sessions {
       if (device === undefined) return 'bad-credentials';
       return clientId === '' || clientId === device.id ? undefined : 'device-id-taken';
     }
+    if (identity.kind === 'agent' && this.#knownAgent(open) !== undefined) return undefined;
     if (identity.kind === 'anonymous' && !core.options.anonymousDevices) return 'bad-credentials';
     if (clientId !== '' && !isDeviceId(clientId)) return 'bad-device-id';
-    const device = core.devices.get(clientId);
+    const device = core.devices.get(this.#agentIdOf(open) ?? clientId);
     if (device === undefined)
       return core.devices.size >= core.limits.devicesMax ? 'quota-exceeded' : undefined;
     // A device with a credential is reached with it only.
     return device.tokenSha256 === undefined ? undefined : 'bad-credentials';
   }
 
+  /** Of a user agent; undefined: it is none. */
+  #agentIdOf(open: Open): string | undefined {
+    const { identity } = open;
+    if (identity.kind !== 'agent') return undefined;
+    return this.#knownAgent(open)?.id ?? AGENT_PREFIX + identity.freshSha256.slice(0, AGENT_DIGITS);
+  }
+
   #deviceIdOf(open: Open): string {
     const { identity, clientId } = open;
+    const agentId = this.#agentIdOf(open);
+    if (agentId !== undefined) return agentId;
     if (identity.kind === 'token') return this.#core.byToken.get(identity.sha256)!.id;
     if (clientId !== '') return clientId;
     const made = `auto-${toHex(this.#core.options.random.fill(new Uint8Array(12)))}`;
@@ -241,8 +286,9 @@ export class Sessions {
     if (topics === undefined || !isTopicFilter(filter) || !isTopicFilter(topics)) return 'filter-invalid';
     if (topics !== filter && topics.startsWith('$')) return 'not-authorized';
     if (filter.startsWith(LINE_PREFIX)) {
-      if (!filterCovers(`${INBOX_PREFIX}#`, filter)) return 'not-authorized';
-      if (request.qos === 0) return 'qos-too-low';
+      const isInbox = filterCovers(`${INBOX_PREFIX}#`, filter);
+      if (!isInbox && !filterCovers(`${ENDPOINT_PREFIX}#`, filter)) return 'not-authorized';
+      if (isInbox && request.qos === 0) return 'qos-too-low';
     } else if (!device.access.maySubscribe(topics)) return 'not-authorized';
     const isNew = session.findSubscription(filter) === undefined;
     if (isNew && session.subscriptionCount >= this.#core.limits.subscriptionsPerSessionMax)
@@ -286,6 +332,7 @@ export class Sessions {
     const old = session.findSubscription(filter);
     session.putSubscription(subscription);
     if (isLineFilter(filter)) {
+      if (!filter.startsWith(INBOX_PREFIX)) return;
       session.inboxFilters = [...(session.inboxFilters ?? []).filter((other) => other !== filter), filter];
       this.#core.queue.log.rescan(device.inbox.addressed);
       this.#core.deliverer.wake(device);
@@ -341,7 +388,7 @@ export class Sessions {
     this.#core.dropFlow(flow);
     if (session === null || device.flow !== null) return;
     // [MQTT-3.1.2-23] a farewell may shorten or lengthen the session.
-    if (close.sessionExpirySeconds !== undefined && session.isDurable) {
+    if (close.sessionExpirySeconds !== undefined && session.isDurable && !device.isAgent) {
       session.expirySeconds = Math.min(
         close.sessionExpirySeconds,
         this.#core.options.sessionExpirySecondsMax,
@@ -374,6 +421,7 @@ export class Sessions {
     }
     if (!isTakenOver) core.queue.putLater(device);
     this.watchSession(device, session);
+    if (device.isAgent && !isTakenOver) core.removeIfEmpty(device);
   }
 
   /** The session's expiry is looked at when it is due. */

@@ -7,6 +7,9 @@ export const LINE_PREFIX = '$line/';
 /** Messages addressed to the device itself arrive on this prefix plus the channel. */
 export const INBOX_PREFIX = '$line/inbox/';
 
+/** Answers to a device that asked for an endpoint arrive on this prefix plus the channel, whatever it subscribes to. */
+export const ENDPOINT_PREFIX = '$line/endpoint/';
+
 const SHARE_PREFIX = '$share/';
 
 /** Figures of the server; for those whose access rules name it. */

@@ -19,6 +19,7 @@ export const tables = [
   'cursor',
   'device',
   'subscription',
+  'endpoint',
   'retained',
   'receipt',
   'idempotency',

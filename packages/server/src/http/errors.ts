@@ -35,6 +35,11 @@ export const httpErrors = {
     meaning: 'the device keeps nothing: its session ends with its connection and it has no credential',
     hint: 'let the device connect with a session expiry (MQTT 3.1.1: clean session off), or add it with: wakeline devices add ID',
   },
+  'endpoint-ended': {
+    status: 410,
+    meaning: 'the endpoint is no more; it will not come back',
+    hint: 'forget this subscription; its device may give you another',
+  },
   draining: {
     status: 503,
     meaning: 'the server is shutting down',
@@ -130,6 +135,11 @@ export const httpErrors = {
     meaning: 'no such device',
     hint: 'it appears when it connects with a kept session, or make it with: wakeline devices add ID',
   },
+  'unknown-endpoint': {
+    status: 404,
+    meaning: 'no such endpoint',
+    hint: 'take the URL whole, as the device gave it; forget this subscription if it was never accepted',
+  },
   'unknown-message': {
     status: 404,
     meaning: 'no such message, or its receipt is no longer kept',
@@ -139,6 +149,16 @@ export const httpErrors = {
     status: 404,
     meaning: 'no such token',
     hint: 'take the id, not the token or its name, from: wakeline token list',
+  },
+  'vapid-key-wrong': {
+    status: 403,
+    meaning: 'the endpoint takes pushes that another VAPID key signed',
+    hint: 'sign with the key whose public half was the applicationServerKey of the subscription',
+  },
+  'vapid-required': {
+    status: 401,
+    meaning: 'the endpoint takes pushes only that its VAPID key signed',
+    hint: 'send Authorization: vapid t=TOKEN, k=KEY (RFC 8292)',
   },
 } as const satisfies Record<string, HttpErrorRow>;
 

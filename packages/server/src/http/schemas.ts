@@ -147,6 +147,7 @@ const device = closed({
   network: nullable(text('the network that it is on, as it says')),
   sessionExpirySeconds: nullable({ type: 'integer' }),
   subscriptions: { type: 'array', items: closed({ filter: text('topic filter'), qos: { type: 'integer' } }) },
+  endpoints: count('channels that have a Web Push endpoint'),
   access: { ...accessRules, type: ['object', 'null'] },
 });
 

@@ -51,6 +51,10 @@ export class FlowRecord {
       case 'unsubscribe':
         this.unanswered += 1;
         return;
+      case 'register':
+      case 'unregister':
+        this.unanswered += command.qos > 0 ? 2 : 1;
+        return;
       case 'publish':
         if (command.publication.qos > 0) this.unanswered += 1;
         return;
@@ -59,6 +63,7 @@ export class FlowRecord {
         this.#state = command.state;
         return;
       case 'acknowledge':
+      case 'fail':
         this.#sent = without(this.#sent, command.sequence);
         recent.add(nowMs, this.flow, command.sequence, false);
         return;
@@ -110,6 +115,8 @@ export class FlowRecord {
       case 'completed':
       case 'subscribed':
       case 'unsubscribed':
+      case 'registered':
+      case 'unregistered':
         this.unanswered -= 1;
         return;
       case 'release':

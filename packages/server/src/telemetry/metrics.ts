@@ -46,6 +46,7 @@ export const metricNames = {
   wakeline_flows: gauge('flows', 'live connections of devices'),
   wakeline_devices: gauge('devices', 'devices known'),
   wakeline_subscriptions: gauge('subscriptions', 'subscriptions of all sessions'),
+  wakeline_endpoints: gauge('endpoints', 'Web Push endpoints of all devices'),
   wakeline_retained_messages: gauge('retainedMessages', 'retained messages'),
   wakeline_waiting_messages: gauge('waitingMessages', 'messages waiting in all inboxes'),
   wakeline_log_bytes: gauge('logBytes', 'bytes of the log on disk'),
@@ -58,6 +59,7 @@ export const metricNames = {
   ),
   wakeline_ended_expired_total: counter('endedExpired', 'messages whose time to live ended undelivered'),
   wakeline_ended_replaced_total: counter('endedReplaced', 'messages replaced by a newer one undelivered'),
+  wakeline_ended_failed_total: counter('endedFailed', 'messages that devices got and could do nothing with'),
   wakeline_ended_dropped_total: counter('endedDropped', 'messages dropped undelivered, with a reason'),
   wakeline_qos0_dropped_total: counter('qos0Dropped', 'QoS 0 deliveries not made to a slow or absent device'),
   wakeline_wakes_sent_normal_total: counter(

@@ -38,6 +38,7 @@ const detail: DeviceDetail = {
   network: undefined,
   sessionExpirySeconds: undefined,
   subscriptions: [{ filter: 'a/#', qos: 1 }],
+  endpoints: 2,
   access: openAccess,
 };
 const { deviceId, ...figures } = summary;

@@ -41,10 +41,22 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     returnCode: identifierRejected,
     text: 'the client id is empty, longer than 256 bytes, or has + # / or control characters: choose another',
   },
+  'channel-invalid': {
+    code: ReasonCode.payloadFormatInvalid,
+    text: 'the channel is no single level of a topic name: 1 to 128 characters without / + #',
+  },
+  'channels-full': {
+    code: ReasonCode.quotaExceeded,
+    text: 'the device has as many endpoints as it may: end some',
+  },
   'device-id-taken': {
     code: ReasonCode.clientIdentifierNotValid,
     returnCode: identifierRejected,
     text: 'the client id belongs to a device with another credential: use its credential or another id',
+  },
+  'device-not-durable': {
+    code: ReasonCode.implementationSpecificError,
+    text: 'the session ends with its connection: connect with a session expiry (3.1.1: clean session off)',
   },
   draining: {
     code: ReasonCode.serverShuttingDown,
@@ -66,6 +78,10 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     code: ReasonCode.quotaExceeded,
     returnCode: serverUnavailable,
     text: 'a recipient has as many waiting messages as it may: send again later',
+  },
+  'key-invalid': {
+    code: ReasonCode.payloadFormatInvalid,
+    text: 'the key is no VAPID public key: 65 bytes of an uncompressed P-256 point in base64url',
   },
   'message-too-large': {
     code: ReasonCode.quotaExceeded,

@@ -1,0 +1,138 @@
+/**
+ * What is pushed to endpoints: a message to the endpoint's channel, in its device's inbox. And what its sender may do
+ * afterwards, take it back and wait for what becomes of it.
+ */
+import type { ControlReply, ControlRequest, MessageStatus, RequestRefusal } from '../domain/control.js';
+import type { MessagePlace } from '../domain/endpoint.js';
+import type { Refusal } from '../domain/device.js';
+import type { Publication } from '../domain/message.js';
+import type { Device } from './device-state.js';
+import type { Endpoint } from './endpoints.js';
+import { epochText } from './hub-core.js';
+import type { HubCore } from './hub-core.js';
+import { findSequence } from './lane.js';
+import { inboxTopic } from './publisher.js';
+import type { Publisher } from './publisher.js';
+import { messageIdText } from './receipts.js';
+
+type Push = ControlRequest & { readonly kind: 'push' };
+type Watch = ControlRequest & { readonly kind: 'watch-message' };
+
+/** Longest wait for a change, ms. */
+const WAIT_MS_MAX = 60_000;
+
+/** Why a push with TTL 0 ended. */
+const NOT_THERE = 'the device was not there to take it at once';
+
+/** Answers that all requests have in common. */
+export interface Answers {
+  refuse(ticket: number, reason: Refusal | RequestRefusal): void;
+  reply(reply: ControlReply): void;
+  /** Replies when the batch being filled is synced. */
+  replyWhenSynced(ticket: number, reply: () => ControlReply): void;
+}
+
+export class Pushes {
+  readonly #core: HubCore;
+  readonly #publisher: Publisher;
+  readonly #answers: Answers;
+
+  constructor(core: HubCore, publisher: Publisher, answers: Answers) {
+    this.#core = core;
+    this.#publisher = publisher;
+    this.#answers = answers;
+  }
+
+  push(request: Push): void {
+    const { ticket, message } = request;
+    const core = this.#core;
+    const endpoint = core.endpoints.find(request.tokenSha256);
+    const refusal = this.#refusalOf(request, endpoint);
+    if (refusal !== undefined || endpoint === undefined)
+      return this.#answers.refuse(ticket, refusal ?? 'unknown-endpoint');
+    const { device, channel } = endpoint;
+    const publication: Publication = { ...message, topic: inboxTopic(channel), retain: false };
+    const id = request.wantsReceipt ? core.receipts.newMessageId(core.now) : null;
+    const isStored = message.expirySeconds !== 0;
+    const isTaken = isStored
+      ? this.#publisher.address(device, publication, id)
+      : this.#publisher.addressNow(device, publication);
+    const inbox = device.inboxView;
+    const sequence = isStored ? inbox.lastSequence : 0;
+    if (id !== null) this.#putReceipt(id, device, publication, sequence, isTaken);
+    const place: MessagePlace = { deviceNumber: device.number, epoch: epochText(inbox), sequence };
+    const messageId = id === null ? undefined : messageIdText(id);
+    const reply = { kind: 'pushed', ticket, place, messageId } as const;
+    if (isStored || id !== null) this.#answers.replyWhenSynced(ticket, () => reply);
+    else this.#answers.reply(reply);
+  }
+
+  #refusalOf(request: Push, endpoint: Endpoint | undefined): Refusal | RequestRefusal | undefined {
+    const core = this.#core;
+    const { tokenSha256, vapidKey, message } = request;
+    if (core.isDraining) return 'draining';
+    if (endpoint === undefined)
+      return core.endpoints.hasEnded(tokenSha256) ? 'endpoint-ended' : 'unknown-endpoint';
+    // RFC 8292 §4.2
+    if (endpoint.vapidKey !== undefined && endpoint.vapidKey !== vapidKey)
+      return vapidKey === undefined ? 'vapid-required' : 'vapid-key-wrong';
+    if (message.body.length > core.limits.messageBytesMax) return 'message-too-large';
+    if (message.expirySeconds === 0) return undefined;
+    if (!core.appendsAllowed) return 'storage-full';
+    return core.isFull(endpoint.device.inboxView) ? 'inbox-full' : undefined;
+  }
+
+  #putReceipt(
+    id: Uint8Array,
+    device: Device,
+    publication: Publication,
+    sequence: number,
+    isTaken: boolean,
+  ): void {
+    const { receipts, now } = this.#core;
+    const { topic, expirySeconds } = publication;
+    receipts.put(id, {
+      topic,
+      acceptedMs: now.wall,
+      expiresMs: expirySeconds === undefined ? undefined : now.wall + expirySeconds * 1000,
+      recipientCount: 1,
+      recipients: [{ deviceId: device.id, number: device.number, sequence }],
+    });
+    if (sequence > 0) return;
+    const end = isTaken
+      ? ({ stage: 'delivered' } as const)
+      : ({ stage: 'expired', reason: NOT_THERE } as const);
+    receipts.putEnd(id, device.id, { reason: undefined, ...end, atMs: now.wall });
+  }
+
+  /** A message that was sent already cannot be called back; but it is not sent again. */
+  delete(ticket: number, place: MessagePlace): void {
+    const core = this.#core;
+    const device = core.byNumber.get(place.deviceNumber);
+    const lane = device?.inboxView.addressedIfAny ?? null;
+    if (device === undefined || lane === null || epochText(device.inboxView) !== place.epoch)
+      return this.#answers.refuse(ticket, 'unknown-message');
+    const entry = findSequence(core.queue.log.entries, lane, place.sequence);
+    if (entry === 0) return this.#answers.refuse(ticket, 'unknown-message');
+    core.endEntry(device, entry, 'dropped', 'deleted by its sender');
+    core.queue.putCursor(device.inbox);
+    core.deliverer.wake(device);
+    this.#answers.replyWhenSynced(ticket, () => ({ kind: 'done', ticket }));
+  }
+
+  /** `status` reads what is to be answered, now or later. */
+  watch(request: Watch, status: () => MessageStatus | undefined): void {
+    const { ticket, messageId, knownStage, waitMs } = request;
+    const core = this.#core;
+    const answer = (): void => {
+      const message = status();
+      if (message === undefined) this.#answers.refuse(ticket, 'unknown-message');
+      else this.#answers.reply({ kind: 'message', ticket, message });
+    };
+    const known = status()?.recipients.at(0)?.stage;
+    if (known !== knownStage) return answer();
+    if (core.watchers.isFull) return this.#answers.refuse(ticket, 'quota-exceeded');
+    const dueMs = core.now.monotonic + Math.min(waitMs, WAIT_MS_MAX);
+    core.watchers.add({ messageId, answer }, dueMs);
+  }
+}
