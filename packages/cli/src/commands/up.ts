@@ -15,6 +15,7 @@ export interface UpOptions {
   readonly config?: string;
   readonly insecure?: boolean;
   readonly behindProxy?: readonly string[];
+  readonly publicUrl?: string;
   readonly logLevel?: string;
   readonly lines?: string;
   readonly json?: boolean;
@@ -32,6 +33,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     'tls.key': options.tlsKey,
     insecure: options.insecure,
     behindProxy: options.behindProxy,
+    publicUrl: options.publicUrl,
     logLevel: options.logLevel,
     lines: options.lines,
   };

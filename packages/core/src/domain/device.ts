@@ -61,6 +61,7 @@ export const refusals = {
   'device-not-durable':
     'the device keeps nothing: its session ends with its connection and it has no credential',
   draining: 'the server is shutting down',
+  'endpoints-off': 'the server has neither an HTTP listener nor a public URL, so it has no endpoints',
   'filter-invalid': 'the topic filter is malformed',
   'hub-away':
     'the process that keeps the messages is being started again; whether the request took effect is not known',

@@ -16,8 +16,11 @@ export interface MintedEndpoint {
   readonly tokenSha256: string;
 }
 
-/** Makes an endpoint of at least 128 random bits. Given to sessions, which have neither randomness nor a hash. */
-export type MintEndpoint = () => MintedEndpoint;
+/**
+ * Makes an endpoint of at least 128 random bits. Given to sessions, which have neither randomness nor a hash. Undefined:
+ * the server has no URL that endpoints could begin with; a session then refuses with `endpoints-off`.
+ */
+export type MintEndpoint = () => MintedEndpoint | undefined;
 
 /** The topic of a channel of a device's own inbox is this with the channel behind it. */
 export const INBOX_TOPIC_PREFIX = '$line/inbox/';

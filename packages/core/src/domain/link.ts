@@ -118,7 +118,7 @@ export type LinkCommand =
   | {
       /**
        * A channel of the device's own inbox gets an endpoint; one that it had ends. Answered by `registered` with the
-       * same ticket and, with QoS 1 or 2, by `accepted`, as a `publish` is. On the link `webpush` the messages of a
+       * same ticket, which says whether it was done, and with QoS 1 or 2 by `accepted`. On the link `webpush` the messages of a
        * channel are delivered while it has an endpoint; on others, what is subscribed to is.
        */
       readonly kind: 'register';

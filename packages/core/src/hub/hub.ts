@@ -85,7 +85,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
         return;
       case 'drain':
         core.isDraining = true;
-        return;
+        return core.watchers.answerAll();
       default:
         unreachable(input);
     }

@@ -65,6 +65,15 @@ export class MessageWatchers {
     if (this.#count === 0) this.#deadlines.clear();
   }
 
+  /** Nobody waits any longer. */
+  answerAll(): void {
+    for (const watchers of this.#byMessage.values()) for (const { answer } of watchers) answer();
+    this.#byMessage.clear();
+    this.#changed.clear();
+    this.#deadlines.clear();
+    this.#count = 0;
+  }
+
   handleTimeout(now: InstantMs): void {
     for (;;) {
       const watcher = this.#deadlines.takeDue(now.monotonic);

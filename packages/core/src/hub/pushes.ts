@@ -130,7 +130,7 @@ export class Pushes {
       else this.#answers.reply({ kind: 'message', ticket, message });
     };
     const known = status()?.recipients.at(0)?.stage;
-    if (known !== knownStage) return answer();
+    if (known !== knownStage || core.isDraining) return answer();
     if (core.watchers.isFull) return this.#answers.refuse(ticket, 'quota-exceeded');
     const dueMs = core.now.monotonic + Math.min(waitMs, WAIT_MS_MAX);
     core.watchers.add({ messageId, answer }, dueMs);

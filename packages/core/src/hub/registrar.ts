@@ -27,11 +27,12 @@ export class Registrar {
   handleRegister(flow: Flow, command: Register): void {
     const core = this.#core;
     const { ticket, channel, tokenSha256, vapidKey, qos, packetId } = command;
+    const isHeld = this.#publisher.mayHoldId(flow.device, qos, packetId);
     // Not kept from being done twice: who asks again has not got the answer, and so not the endpoint.
-    const refusal = this.#refusalOf(flow, command);
+    const refusal = isHeld ? this.#refusalOf(flow, command) : 'quota-exceeded';
     if (refusal !== undefined) {
       core.answer(flow, { kind: 'registered', ticket, reason: refusal }, false, undefined);
-      return this.#publisher.endRequest(flow, qos, packetId, refusal, false);
+      return this.#publisher.endRequest(flow, qos, packetId, isHeld ? undefined : refusal, false);
     }
     const device = flow.device.isDurable ? flow.device : this.#keep(flow);
     core.endpoints.put({ tokenSha256, device, channel, vapidKey, createdMs: core.now.wall }, core.now.wall);
@@ -41,10 +42,9 @@ export class Registrar {
     this.#publisher.endRequest(flow, qos, packetId, undefined, true);
   }
 
-  #refusalOf(flow: Flow, { channel, vapidKey, qos, packetId }: Register): Refusal | undefined {
+  #refusalOf(flow: Flow, { channel, vapidKey }: Register): Refusal | undefined {
     const core = this.#core;
     const { device } = flow;
-    if (!this.#publisher.mayHoldId(device, qos, packetId)) return 'quota-exceeded';
     if (!isChannel(channel)) return 'channel-invalid';
     if (vapidKey !== undefined && normalizeVapidKey(vapidKey) !== vapidKey) return 'key-invalid';
     if (!device.isDurable && !device.isAgent) return 'device-not-durable';

@@ -74,6 +74,8 @@ export interface ServerConfig {
   readonly insecure: boolean;
   /** Addresses (or `address/prefix`) that may speak PROXY protocol v1/v2 or X-Forwarded-For. */
   readonly behindProxy: readonly string[];
+  /** How the HTTP listeners are reached from outside, without a slash at its end; undefined: as the first of them says. */
+  readonly publicUrl: string | undefined;
   /** MQTT clients without a credential are let in. Default: true exactly when every listener is loopback. */
   readonly anonymousDevices: boolean;
   /** The HTTP API answers without a bearer token. Default: true exactly when every listener is loopback. */

@@ -231,6 +231,7 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
     listeners,
     insecure: parsed.insecure ?? false,
     behindProxy,
+    publicUrl: parsed.publicUrl,
     anonymousDevices: parsed.anonymousDevices ?? isPrivate,
     openApi: parsed.openApi ?? isPrivate,
     users: parsed.users ?? [],

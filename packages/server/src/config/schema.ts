@@ -145,6 +145,20 @@ function proxyAddress(input: unknown): string | Mistake {
   return new Mistake(`${shown(input)} is no address; write it like 10.0.0.5 or 10.0.0.0/24`);
 }
 
+/** Without the slash at its end. */
+function publicUrl(input: unknown): string | Mistake {
+  const url = typeof input === 'string' && URL.canParse(input) ? new URL(input) : undefined;
+  const isUsable =
+    (url?.protocol === 'https:' || url?.protocol === 'http:') &&
+    url.search === '' &&
+    url.hash === '' &&
+    url.username === '' &&
+    url.password === '';
+  if (url === undefined || !isUsable)
+    return new Mistake(`${shown(input)} is no URL of a server; write it like https://push.example.org`);
+  return url.href.replace(/\/+$/, '');
+}
+
 function accessRules(input: unknown): AccessRules | Mistake {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     return new Mistake(`access must have publish and subscribe, not be ${shown(input)}`);
@@ -241,6 +255,7 @@ export const configSchema = z.strictObject({
   tls: z.strictObject({ cert: value(text), key: value(text) }).optional(),
   insecure: value(yesOrNo),
   behindProxy: value(list('addresses', proxyAddress)),
+  publicUrl: value(publicUrl),
   anonymousDevices: value(yesOrNo),
   openApi: value(yesOrNo),
   users: value(users),

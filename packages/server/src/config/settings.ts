@@ -17,8 +17,10 @@ export interface Setting {
 
 /** Core's limits that an operator may change; the others are bound up with the format on disk. */
 export const configurableLimits = [
+  'channelsPerDeviceMax',
   'devicesMax',
   'diskFloorBytes',
+  'endpointsMax',
   'idempotencyKeysMax',
   'idempotencyMsMax',
   'inboxBytesMax',
@@ -26,6 +28,7 @@ export const configurableLimits = [
   'inflightMax',
   'messageBytesMax',
   'openBatchBytesMax',
+  'registersPerAddressMax',
   'receiptMsMax',
   'receiptRecipientsMax',
   'receiptsMax',
@@ -55,6 +58,12 @@ export const settings: readonly Setting[] = [
   setting('tls.key', '--tls-key', 'none', 'PEM private key of that certificate'),
   setting('insecure', '--insecure', 'false', 'allow public listeners without TLS or credentials'),
   setting('behindProxy', '--behind-proxy', 'none', 'proxies in front, as addresses or address/prefix'),
+  setting(
+    'publicUrl',
+    '--public-url',
+    'the first https or http listener',
+    'URL by which others reach the HTTP listeners: Web Push endpoints begin with it',
+  ),
   setting(
     'anonymousDevices',
     undefined,

@@ -23,6 +23,7 @@ const authErrors = ['unauthorized', 'not-authorized'] as const;
 export function addAdminRoutes(app: FastifyInstance, options: HttpApiOptions): void {
   const { request: hub } = options;
   addDeviceRoutes(app, options);
+  addEndpointRoutes(app, options);
 
   app.route<{ Body: { name: string; scopes: readonly Scope[] } }>({
     method: 'POST',
@@ -186,6 +187,54 @@ function addDeviceRoutes(app: FastifyInstance, options: HttpApiOptions): void {
     },
     handler: async (request, reply) => {
       await ask(hub, { kind: 'delete-device', deviceId: request.params.id }, 'done');
+      return reply.code(204).send();
+    },
+  });
+}
+
+function addEndpointRoutes(app: FastifyInstance, options: HttpApiOptions): void {
+  const { request: hub } = options;
+
+  app.route<{ Params: { id: string } }>({
+    method: 'GET',
+    url: '/v1/devices/:id/endpoints',
+    config: { scopes: ['read'] },
+    schema: {
+      tags: ['devices'],
+      operationId: 'listEndpoints',
+      summary: 'List the Web Push endpoints of a device, without their secrets',
+      params: schemas.deviceId,
+      querystring: schemas.nothing,
+      response: { 200: schemas.endpoints, ...errorResponses([...authErrors, 'unknown-device']) },
+    },
+    handler: async (request) => {
+      const reply = await ask(hub, { kind: 'list-endpoints', deviceId: request.params.id }, 'endpoints');
+      const endpoints = reply.endpoints.map(({ endpointId, channel, vapidKey, createdMs }) => {
+        const createdAt = new Date(createdMs).toISOString();
+        return { id: endpointId, channel, vapidKey: vapidKey ?? null, createdAt };
+      });
+      return { endpoints };
+    },
+  });
+
+  app.route<{ Params: { id: string; endpoint: string } }>({
+    method: 'DELETE',
+    url: '/v1/devices/:id/endpoints/:endpoint',
+    config: { scopes: ['admin'] },
+    schema: {
+      tags: ['devices'],
+      operationId: 'endEndpoint',
+      summary: 'End a Web Push endpoint at once; its senders are answered with 410',
+      params: schemas.endpointId,
+      querystring: schemas.nothing,
+      response: {
+        204: { type: 'null', description: 'ended' },
+        ...errorResponses([...authErrors, 'unknown-device', 'unknown-endpoint', 'storage-failed']),
+      },
+    },
+    handler: async (request, reply) => {
+      const { id: deviceId, endpoint: endpointId } = request.params;
+      await ask(hub, { kind: 'end-endpoint', deviceId, endpointId }, 'done');
       return reply.code(204).send();
     },
   });

@@ -35,6 +35,16 @@ export const httpErrors = {
     meaning: 'the device keeps nothing: its session ends with its connection and it has no credential',
     hint: 'let the device connect with a session expiry (MQTT 3.1.1: clean session off), or add it with: wakeline devices add ID',
   },
+  'encoding-headers-invalid': {
+    status: 400,
+    meaning: 'a body in aesgcm comes with Encryption: salt=… and Crypto-Key: dh=…; one is missing or wrong',
+    hint: 'let a web-push library make the request, in aes128gcm if it can',
+  },
+  'encoding-unsupported': {
+    status: 415,
+    meaning: 'the body of a push is encrypted in aes128gcm or aesgcm, and Content-Encoding says which',
+    hint: 'encrypt the body with a web-push library (RFC 8291), or push without a body',
+  },
   'endpoint-ended': {
     status: 410,
     meaning: 'the endpoint is no more; it will not come back',
@@ -93,6 +103,11 @@ export const httpErrors = {
     meaning: 'the API is open, and a web page of another site sent the request',
     hint: 'call the API from a program, or use a bearer token',
   },
+  'push-topic-invalid': {
+    status: 400,
+    meaning: 'the Topic has not 1 to 32 characters of the base64url alphabet',
+    hint: 'use letters, digits, - and _ only',
+  },
   'query-invalid': { status: 400, meaning: 'a query parameter is unknown or has a wrong value' },
   'quota-exceeded': {
     status: 429,
@@ -125,6 +140,12 @@ export const httpErrors = {
     meaning: 'the topic name is malformed, too long or too deep',
     hint: 'name one topic, without + and #; docs/limits.md has its length and depth',
   },
+  'ttl-invalid': { status: 400, meaning: 'the TTL is no number of seconds' },
+  'ttl-missing': {
+    status: 400,
+    meaning: 'a push needs a TTL header: how many seconds it may wait for its device',
+    hint: 'send TTL: 0 for now or never, or for example TTL: 86400',
+  },
   unauthorized: {
     status: 401,
     meaning: 'a bearer token is needed, or the one presented is not known',
@@ -150,15 +171,55 @@ export const httpErrors = {
     meaning: 'no such token',
     hint: 'take the id, not the token or its name, from: wakeline token list',
   },
+  'urgency-invalid': {
+    status: 400,
+    meaning: 'the Urgency is none of very-low, low, normal and high',
+  },
+  'vapid-audience-wrong': {
+    status: 403,
+    meaning: 'the VAPID token is for another push service: its aud is not the origin of the endpoint',
+    hint: 'take scheme, host and port from the endpoint; an operator sets the outside name with publicUrl',
+  },
+  'vapid-claims-invalid': { status: 403, meaning: 'a claim of the VAPID token is missing or invalid' },
+  'vapid-expired': {
+    status: 403,
+    meaning: 'the VAPID token has expired',
+    hint: 'sign a new one; check the clock of the sender',
+  },
+  'vapid-key-malformed': {
+    status: 403,
+    meaning: 'the VAPID key is no uncompressed point of P-256 in base64url',
+    hint: 'send the 65 bytes of the public key, as applicationServerKey has them',
+  },
   'vapid-key-wrong': {
     status: 403,
     meaning: 'the endpoint takes pushes that another VAPID key signed',
     hint: 'sign with the key whose public half was the applicationServerKey of the subscription',
   },
+  'vapid-lifetime-too-long': {
+    status: 403,
+    meaning: 'the VAPID token is valid for more than 24 hours from now',
+    hint: 'sign one that expires within 24 hours',
+  },
+  'vapid-malformed': {
+    status: 403,
+    meaning: 'the Authorization header has no VAPID token and key as RFC 8292 writes them',
+    hint: 'send Authorization: vapid t=TOKEN, k=KEY, signed with ES256',
+  },
   'vapid-required': {
     status: 401,
     meaning: 'the endpoint takes pushes only that its VAPID key signed',
     hint: 'send Authorization: vapid t=TOKEN, k=KEY (RFC 8292)',
+  },
+  'vapid-scheme-unknown': {
+    status: 403,
+    meaning: 'the scheme of the Authorization header is neither vapid nor WebPush',
+    hint: 'API tokens are not for endpoints: send none, or Authorization: vapid t=TOKEN, k=KEY',
+  },
+  'vapid-signature-wrong': {
+    status: 403,
+    meaning: 'the VAPID token was not signed with the key that came with it',
+    hint: 'send the public half of the key that signs',
   },
 } as const satisfies Record<string, HttpErrorRow>;
 

@@ -17,6 +17,7 @@ import { addMessageRoutes } from './message-routes.js';
 import { addOperationRoutes } from './operation-routes.js';
 import { withinTime } from './hub-requests.js';
 import type { HttpApiOptions } from './options.js';
+import { addPushRoutes } from './push-routes.js';
 
 /** JSON of one message beside its body: options and properties. */
 const ENVELOPE_BYTES_MAX = 128 * 1024;
@@ -71,6 +72,7 @@ export async function createHttpApi(given: HttpApiOptions): Promise<HttpApi> {
   await app.register(swagger, { openapi: openApiHead(options.openApi) });
   addMessageRoutes(app, options, bytesMax);
   addAdminRoutes(app, options);
+  addPushRoutes(app, options);
   addOperationRoutes(app, options);
   await app.ready();
   return {
@@ -83,6 +85,7 @@ function addBodyParsers(app: FastifyInstance, bytesMax: number): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     request.rawBody = body;
+    if (request.routeOptions.config.takesOpaqueBodies === true) return done(null, null);
     try {
       // An empty body is no body: PUT of a device needs none.
       done(null, body.length === 0 ? null : parseJsonBody(body));
@@ -92,7 +95,8 @@ function addBodyParsers(app: FastifyInstance, bytesMax: number): void {
   });
   app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer', bodyLimit: bytesMax }, (request, body, done) => {
     request.rawBody = body;
-    if (request.routeOptions.config.takesRawBodies === true || body.length === 0) done(null, null);
+    const { takesRawBodies, takesOpaqueBodies } = request.routeOptions.config;
+    if (takesRawBodies === true || takesOpaqueBodies === true || body.length === 0) done(null, null);
     else done(new HttpError('media-type-unsupported'));
   });
 }
@@ -218,7 +222,7 @@ function openApiHead(isOpen: boolean) {
       version: '1',
       description: 'Reaches an application while its device is asleep. Errors are explained in docs/http.md.',
     },
-    tags: ['messages', 'devices', 'tokens', 'operation'].map((name) => ({ name })),
+    tags: ['messages', 'push', 'devices', 'tokens', 'operation'].map((name) => ({ name })),
     components: { securitySchemes: { token: { type: 'http' as const, scheme: 'bearer' } } },
     // An empty requirement: the token may be left out.
     security: (isOpen ? [{ token: [] }, {}] : [{ token: [] }]) as Record<string, string[]>[],

@@ -2,9 +2,11 @@
 export { apiTokenPrefix, deviceTokenPrefix } from './admin-routes.js';
 export { sha256Hex } from './authorization.js';
 export { httpErrors } from './errors.js';
+export { mintEndpoint } from './endpoint-urls.js';
 export type { ErrorBody, HttpErrorCode } from './errors.js';
 export { createHttpApi } from './http-api.js';
 export type { HttpApi } from './http-api.js';
+export { pushLimits } from './push-limits.js';
 export type {
   BackupMade,
   BackupRefused,

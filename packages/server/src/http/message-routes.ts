@@ -24,6 +24,8 @@ declare module 'fastify' {
     readonly scopes?: readonly Scope[];
     /** The route takes bodies of any content type. */
     readonly takesRawBodies?: boolean;
+    /** The same, and JSON is not looked into either. */
+    readonly takesOpaqueBodies?: boolean;
   }
 }
 

@@ -35,6 +35,8 @@ export interface HttpApiOptions {
   readonly openApi: boolean;
   /** False until all listeners accept, and again while draining. */
   isReady(): boolean;
+  /** How the server is reached from outside, without a slash at its end; undefined: by HTTP it is not. */
+  publicUrl(): string | undefined;
   /** The Prometheus text for /metrics. */
   metricsText(): Promise<string>;
   /**

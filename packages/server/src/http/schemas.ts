@@ -257,7 +257,44 @@ export const schemas = {
     },
     ['name', 'scopes'],
   ),
+  endpoints: closed(
+    {
+      endpoints: {
+        type: 'array',
+        items: closed({
+          id: text('names the endpoint; is no capability'),
+          channel: text("channel of the device's inbox"),
+          vapidKey: nullable(text('the VAPID key whose holder alone may push; null: everybody with the URL')),
+          createdAt: time('when it was made'),
+        }),
+      },
+    },
+    ['endpoints'],
+  ),
+  endpointId: closed({ id: text('device id, percent-encoded'), endpoint: text('id of the endpoint') }, [
+    'id',
+    'endpoint',
+  ]),
+  pushHeaders: {
+    type: 'object',
+    properties: {
+      ttl: text('seconds that the message may wait; 0: now or never. Required'),
+      urgency: text('very-low, low, normal or high; default: normal'),
+      topic: text('a newer message of the same topic replaces the undelivered older one'),
+      prefer: text('respond-async: answer 202 with the URL of a receipt'),
+      authorization: text('vapid t=TOKEN, k=KEY (RFC 8292)'),
+      'content-encoding': text('aes128gcm or aesgcm'),
+    },
+  },
+  pushToken: closed({ token: text('secret of the endpoint') }, ['token']),
   rawQuery,
+  receipt: closed({
+    stage: text('how far it came', { enum: stages }),
+    reason: nullable(text('why it ended without being delivered')),
+    acceptedAt: time('when it was stored'),
+    expiresAt: nullable(time('when it expires')),
+  }),
+  receiptQuery: closed({ known: text('answer when the stage is another', { enum: stages }) }),
   sent,
   statistics: { type: 'object', additionalProperties: { type: 'number' } },
   tokenId: closed({ id: text('id of the token') }, ['id']),

@@ -4,9 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { limits as coreLimits } from '@wakeline/core/base';
+import type { MintEndpoint } from '@wakeline/core/domain';
 import { MqttSession } from '@wakeline/core/session/mqtt';
 import type { ListenerProtocol, ServerConfig } from '../config/config.js';
-import { createHttpApi } from '../http/index.js';
+import { createHttpApi, mintEndpoint } from '../http/index.js';
 import type { HttpApi, HttpApiOptions } from '../http/index.js';
 import { AddressList } from '../listeners/addresses.js';
 import { ConnectQueue } from '../listeners/connect-queue.js';
@@ -22,6 +23,7 @@ import type { HubPort } from './hub-port.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
 import { Pump } from './pump.js';
+import { defaultPublicUrl } from './public-url.js';
 
 export interface LineSideOptions {
   readonly config: ServerConfig;
@@ -49,11 +51,13 @@ export class LineSide {
   #api: HttpApi | undefined;
   readonly #listeners: Listener[] = [];
   #sweepTimer: NodeJS.Timeout | undefined;
+  #publicUrl: string | undefined;
   #isReady = false;
   #isAccepting = true;
 
   constructor(options: LineSideOptions) {
     this.#options = options;
+    this.#publicUrl = options.config.publicUrl;
     this.pump = this.#makePump();
     this.#gate = this.#makeGate();
     this.#connects = new ConnectQueue({
@@ -82,6 +86,17 @@ export class LineSide {
   get connectsRefused(): number {
     return this.#connects.refused;
   }
+
+  /** How the HTTP listeners are reached from outside; undefined: there is none. */
+  get publicUrl(): string | undefined {
+    return this.#publicUrl;
+  }
+
+  /** For sessions: endpoints below the public URL. */
+  readonly mintEndpoint: MintEndpoint = () => {
+    const url = this.#publicUrl;
+    return url === undefined ? undefined : mintEndpoint(url);
+  };
 
   /** It was started, and has not begun to leave. */
   get isReady(): boolean {
@@ -149,6 +164,7 @@ export class LineSide {
       }),
       ...(mqtt.keepAliveSecondsMax !== undefined && { keepAliveMsMax: mqtt.keepAliveSecondsMax * 1_000 }),
       keepAliveRequired: mqtt.keepAliveRequired,
+      mintEndpoint: this.mintEndpoint,
     };
     // Silence is no sign of death only where somebody else watches the path.
     const probedOptions =
@@ -197,6 +213,7 @@ export class LineSide {
       findApiToken,
       openApi: config.openApi,
       isReady: () => this.#isReady && isHubReady(),
+      publicUrl: () => this.#publicUrl,
       metricsText,
       backup,
       random: (bytes) => randomBytes(bytes),
@@ -234,6 +251,7 @@ export class LineSide {
           ? await openHttpListener(listener, context, httpOptions)
           : await openMqttListener(listener, context),
       );
+      this.#publicUrl = config.publicUrl ?? defaultPublicUrl(this.addresses.map(({ url }) => url));
     }
   }
 }

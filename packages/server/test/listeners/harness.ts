@@ -40,6 +40,7 @@ export function configOf(dataDirectory: string, config: Partial<ServerConfig> = 
     listeners: [listener('mqtt')],
     insecure: false,
     behindProxy: [],
+    publicUrl: undefined,
     anonymousDevices: true,
     openApi: true,
     users: [],

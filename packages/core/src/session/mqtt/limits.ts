@@ -6,6 +6,10 @@ export const mqttLimits = {
   connectTimeoutMsMax: 10_000,
   /** Bytes a client may send ahead of its CONNACK. Beyond: closed; the server should not read so far. */
   earlyBytesMax: 256 * 1024,
+  /** A publication to `$line/endpoint`, bytes; a larger one is refused with `payload-invalid`. */
+  endpointRequestBytesMax: 1_024,
+  /** Endpoints asked for on one connection and not answered. Beyond: answered with `quota-exceeded`. */
+  endpointRequestsMax: 100,
   /** Bytes of an unfinished packet in one read that count as a sign of life: a large packet on a slow line. */
   keepAliveProgressBytes: 1_000,
   /** Unanswered SUBSCRIBE and UNSUBSCRIBE of which some filters were refused at once. Beyond: disconnected. */

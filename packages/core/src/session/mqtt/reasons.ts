@@ -64,6 +64,10 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     returnCode: serverUnavailable,
     text: 'the server is shutting down: connect again in a few seconds',
   },
+  'endpoints-off': {
+    code: ReasonCode.implementationSpecificError,
+    text: 'the server has neither an HTTP listener nor a public URL: it has no endpoints',
+  },
   'filter-invalid': {
     code: ReasonCode.topicFilterInvalid,
     text: 'malformed topic filter: # only last and alone in its level, + alone in its level, shared ones as $share/NAME/FILTER, at most 1,024 bytes and 64 levels',
@@ -102,7 +106,7 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
   },
   'payload-invalid': {
     code: ReasonCode.payloadFormatInvalid,
-    text: 'not what is published here: {"state":"active|background|asleep","window":ms,"network":"name"}',
+    text: 'not what is published here: {"state":"active|background|asleep"} or {"channel":"name"} are',
   },
   'protocol-error': {
     code: ReasonCode.protocolError,
@@ -159,6 +163,15 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     text: 'MQTT 3.1.1 and 5.0 are spoken here',
   },
 };
+
+/** Why a publication is refused today and would be tomorrow: sending it again is no use. */
+export const lastingRefusals: ReadonlySet<Refusal> = new Set<Refusal>([
+  'channel-invalid',
+  'endpoints-off',
+  'key-invalid',
+  'not-authorized',
+  'payload-invalid',
+]);
 
 /**
  * The reason code of MQTT 5.0 for a refusal in a packet of this type: the row's own where the specification

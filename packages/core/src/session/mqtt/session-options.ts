@@ -1,4 +1,6 @@
 /** How an MQTT session is configured. */
+import type { MintEndpoint } from '../../domain/index.js';
+
 /** One object shared by all sessions of a listener. */
 export interface MqttSessionOptions {
   /** Largest packet taken after CONNECT, fixed header included, bytes. Advertised and enforced. */
@@ -20,6 +22,8 @@ export interface MqttSessionOptions {
    * known alive by other means. A deviation from [MQTT-3.1.2-24] of 3.1.1, to leave a sleeper asleep.
    */
   readonly silenceMsMax?: number;
+  /** Makes endpoints for `$line/endpoint`; undefined: there are none. */
+  readonly mintEndpoint?: MintEndpoint;
   /** Keep alive given to every 5.0 client, whatever it asks; 1 … 65,535. */
   readonly serverKeepAliveSeconds?: number;
 }

@@ -3,6 +3,7 @@
  * field costs every sleeping line eight bytes.
  */
 import type { ProtocolVersion } from '../../wire/mqtt/index.js';
+import type { EndpointRequests } from './endpoint-requests.js';
 import type { InboundWindow } from './inbound-window.js';
 import { Outbox } from './outbox.js';
 import type { PartialRequests } from './subscription-requests.js';
@@ -28,6 +29,8 @@ export interface RareParts {
   /** Once a 5.0 client has published with QoS 1 or 2. */
   inbound: InboundWindow | null;
   partialRequests: PartialRequests | null;
+  /** Once the device has asked for an endpoint. */
+  endpointRequests: EndpointRequests | null;
   /** Once a 5.0 client uses or takes topic aliases. */
   aliases: TopicAliases | null;
 }
@@ -40,7 +43,7 @@ export abstract class SessionState extends Outbox {
 
   /** To be written to. */
   protected get rareParts(): RareParts {
-    return (this.rare ??= { inbound: null, partialRequests: null, aliases: null });
+    return (this.rare ??= { inbound: null, partialRequests: null, endpointRequests: null, aliases: null });
   }
 
   /** The version of CONNECT, even of one that was refused: that in which to answer. */

@@ -37,11 +37,12 @@ import {
   refusingConnack,
   type Opening,
 } from './handshake.js';
+import { ENDPOINT_TOPIC, EndpointRequests, readEndpointRequest } from './endpoint-requests.js';
 import { InboundWindow } from './inbound-window.js';
 import { mqttLimits } from './limits.js';
 import { packetIdOf, sequenceOf } from './packet-ids.js';
 import { toPublication } from './publication.js';
-import { reasonCodeIn, reasons } from './reasons.js';
+import { lastingRefusals, reasonCodeIn, reasons } from './reasons.js';
 import { awakeCommand, isOwnAct, readState, STATE_TOPIC } from './reported-state.js';
 import type { MqttSessionOptions } from './session-options.js';
 import { SessionState, State } from './session-state.js';
@@ -330,6 +331,7 @@ export class MqttSession extends SessionState implements FlowSession {
       return this.#fail('receive-maximum-exceeded');
     }
     if (topic === STATE_TOPIC) return this.#handleState(packet);
+    if (topic === ENDPOINT_TOPIC) return this.#handleEndpointRequest(packet);
     const isTooLarge = packet.payload.length > this.#options.messageBytesMax;
     const refusal = checkTopicName(topic) ?? (isTooLarge ? 'message-too-large' : undefined);
     if (refusal === undefined) {
@@ -342,6 +344,16 @@ export class MqttSession extends SessionState implements FlowSession {
     if (state === undefined) return this.#refusePublish(qos, packetId, 'payload-invalid');
     this.isAsleep = state.activity === 'asleep';
     this.putCommand({ kind: 'state', state, qos, packetId });
+  }
+
+  #handleEndpointRequest({ payload, properties, qos, packetId }: PublishPacket): void {
+    const request = readEndpointRequest(payload, properties);
+    if (typeof request === 'string') return this.#refusePublish(qos, packetId, request);
+    const requests = (this.rareParts.endpointRequests ??= new EndpointRequests());
+    const command = requests.ask(request, this.#options.mintEndpoint, qos, packetId);
+    if (typeof command === 'object') return this.putCommand(command);
+    this.#deliver(requests.refuse(request, command));
+    this.#refusePublish(qos, packetId, command);
   }
 
   /** Undefined: the alias is none that may be used here, and the flow is ended. */
@@ -365,7 +377,7 @@ export class MqttSession extends SessionState implements FlowSession {
     if (this.version === 4) {
       // 3.1.1 has no negative answer: without any, the client keeps the message. But what is not allowed today is
       // not allowed tomorrow; closing would have the client send it again for ever. [MQTT-3.3.5-2] leaves both ways.
-      if (reason !== 'not-authorized' && reason !== 'payload-invalid') return this.#fail(reason);
+      if (!lastingRefusals.has(reason)) return this.#fail(reason);
       encodeAck(writer, 4, qos === 1 ? 'puback' : 'pubrec', packetId);
       return;
     }
@@ -466,6 +478,9 @@ export class MqttSession extends SessionState implements FlowSession {
         );
       case 'release':
         return this.#sendPubrel(event.sequence);
+      case 'registered':
+      case 'unregistered':
+        return this.#deliver(this.rare!.endpointRequests!.answer(event.ticket, event.reason));
       case 'subscribed':
         return this.#sendSuback(event.ticket, this.#mergeVerdicts(event.ticket, event.results));
       case 'unsubscribed':
@@ -487,7 +502,7 @@ export class MqttSession extends SessionState implements FlowSession {
       if (sequence > this.#lastSequence) this.#lastSequence = sequence;
       return;
     }
-    // [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what the client cannot take is not sent, and counts as sent and done.
+    // [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what the client cannot take counts as sent and done.
     if (sequence > 0) this.putCommand({ kind: 'acknowledge', sequence });
   }
 
