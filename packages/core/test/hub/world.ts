@@ -253,6 +253,24 @@ export class World {
     return flow;
   }
 
+  /** A user agent of Web Push comes; see `Identity`. */
+  openAgent(freshSha256: string, sha256: string | undefined, peer = '127.0.0.1:1'): TestFlow {
+    const flow = new TestFlow(this, this.#nextFlow++);
+    this.#flows.set(flow.id, flow);
+    flow.send({
+      kind: 'open',
+      link: 'webpush',
+      peer,
+      identity: { kind: 'agent', sha256, freshSha256 },
+      clientId: '',
+      clean: false,
+      sessionExpirySeconds: 0,
+      receiveMaximum: 100,
+      will: undefined,
+    });
+    return flow;
+  }
+
   /** Opens a flow and syncs, so that it is usable. */
   async connect(clientId: string, options: OpenOptions = {}): Promise<TestFlow> {
     const flow = this.open(clientId, options);

@@ -78,7 +78,7 @@ export function addPushRoutes(app: FastifyInstance, options: HttpApiOptions): vo
     handler: async (request, reply) => {
       const { message, ttlSeconds, wantsReceipt } = readPush(request.headers, request.rawBody);
       const tokenSha256 = endpointHash(request.params.token);
-      if (tokenSha256 === undefined) throw forgettable(new HttpError('unknown-endpoint'));
+      if (tokenSha256 === undefined) throw forSender(new HttpError('unknown-endpoint'));
       const { authorization, 'crypto-key': cryptoKey } = request.headers;
       const vapidKey = await vapid.verify({
         authorization,
@@ -86,7 +86,7 @@ export function addPushRoutes(app: FastifyInstance, options: HttpApiOptions): vo
       });
       const push = { kind: 'push', tokenSha256, vapidKey, message, wantsReceipt } as const;
       const pushed = await ask(options.request, push, 'pushed').catch((error: unknown) => {
-        throw error instanceof HttpError ? forgettable(error) : error;
+        throw error instanceof HttpError ? forSender(error) : error;
       });
       const seal = await seals.get();
       const publicUrl = publicUrlOf(options);
@@ -168,8 +168,10 @@ function receiptJson({ acceptedMs, expiresMs, recipients: [recipient] }: Message
   };
 }
 
-/** RFC 8030 §7.3: an endpoint that is gone may be remembered as that. */
-function forgettable(error: HttpError): HttpError {
+/** RFC 8030 §7.3: an endpoint that is gone may be remembered as that. RFC 9110 §15.5.2: 401 says what is needed. */
+function forSender(error: HttpError): HttpError {
+  if (error.code === 'vapid-required')
+    return new HttpError(error.code, error.message, { 'www-authenticate': 'vapid' });
   const seconds =
     error.code === 'endpoint-ended'
       ? pushLimits.endedCacheSeconds

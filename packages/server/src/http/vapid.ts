@@ -29,7 +29,7 @@ export interface VapidOptions {
 const CLOCK_SKEW_SECONDS = 60;
 
 /** RFC 8292 §3, RFC 9110 §11.4: parameters of the scheme; a value may be quoted. */
-const PARAMETER = /^\s*([a-z]+)\s*=\s*(?:"([\w.=+/-]*)"|([\w.=+/-]*))\s*$/i;
+const PARAMETER = /^\s*([a-z\d]+)\s*=\s*(?:"([\w.=+/-]*)"|([\w.=+/-]*))\s*$/i;
 
 export class VapidVerifier {
   readonly #options: VapidOptions;

@@ -1,0 +1,690 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { encodeUtf8, limits } from '../../src/base/index.js';
+import { Urgency, decodePushHeaders, encodePushHeaders, openAccess } from '../../src/domain/index.js';
+import type { ControlReply, Identity, LinkCommand, MessageStatus } from '../../src/domain/index.js';
+import { World, publication, text } from './world.js';
+import type { TestFlow } from './world.js';
+
+const hashOf = (digit: string): string => digit.repeat(64);
+const KEY = `BP${'A'.repeat(85)}`;
+const OTHER_KEY = `BO${'A'.repeat(85)}`;
+
+/** A user agent comes; `secret` is the one it presents, `fresh` what it is to have if that is unknown. */
+async function agent(world: World, fresh: string, secret?: string, peer?: string): Promise<TestFlow> {
+  const flow = world.openAgent(hashOf(fresh), secret === undefined ? undefined : hashOf(secret), peer);
+  await world.sync();
+  return flow;
+}
+
+async function register(
+  world: World,
+  flow: TestFlow,
+  channel: string,
+  token: string,
+  more: Partial<LinkCommand & { kind: 'register' }> = {},
+): Promise<void> {
+  const defaults = { ticket: 1, vapidKey: undefined, qos: 0, packetId: 0 } as const;
+  flow.send({ kind: 'register', channel, tokenSha256: hashOf(token), ...defaults, ...more });
+  await world.sync();
+}
+
+async function unregister(world: World, flow: TestFlow, channel: string): Promise<void> {
+  flow.send({ kind: 'unregister', ticket: 2, channel, qos: 0, packetId: 0 });
+  await world.sync();
+}
+
+interface PushOptions {
+  readonly expirySeconds?: number;
+  readonly urgency?: Urgency;
+  readonly replaceKey?: string;
+  readonly vapidKey?: string;
+  readonly wantsReceipt?: boolean;
+}
+
+function pushTo(token: string, body: string, options: PushOptions = {}) {
+  const {
+    expirySeconds = 60,
+    urgency = Urgency.normal,
+    replaceKey,
+    vapidKey,
+    wantsReceipt = false,
+  } = options;
+  const properties = encodePushHeaders({
+    encoding: 'aes128gcm',
+    encryption: undefined,
+    cryptoKey: undefined,
+  });
+  const message = { body: encodeUtf8(body), properties, qos: 1 as const, expirySeconds, urgency, replaceKey };
+  return { kind: 'push', tokenSha256: hashOf(token), vapidKey, message, wantsReceipt } as const;
+}
+
+async function push(
+  world: World,
+  token: string,
+  body: string,
+  options: PushOptions = {},
+): Promise<ControlReply & { kind: 'pushed' }> {
+  const reply = await world.request(pushTo(token, body, options));
+  assert(reply.kind === 'pushed', JSON.stringify(reply));
+  return reply;
+}
+
+async function refusalOf(world: World, token: string, options: PushOptions = {}): Promise<string> {
+  const reply = await world.request(pushTo(token, 'x', options));
+  return reply.kind === 'refused' ? reply.reason : reply.kind;
+}
+
+async function statusOf(world: World, messageId: string | undefined): Promise<MessageStatus> {
+  const reply = await world.request({ kind: 'get-message', messageId: messageId! });
+  assert(reply.kind === 'message');
+  return reply.message;
+}
+
+const registeredReasons = (flow: TestFlow) => flow.all('registered').map(({ reason }) => reason);
+const topics = (flow: TestFlow): string[] => flow.deliveries.map(({ topic }) => text(topic));
+
+describe('user agents', () => {
+  test('[PU-1] one without a channel is not kept, and one with a channel is', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    const [opened] = flow.all('opened');
+    assert.equal(opened.deviceId, `agent-${'1'.repeat(32)}`);
+    assert.equal(opened.sessionPresent, false);
+    assert.equal(world.store.size('device') + world.store.size('cursor'), 0);
+    flow.close();
+    await world.settle();
+    const again = await agent(world, '2', '1');
+    assert.equal(again.all('opened')[0].deviceId, `agent-${'2'.repeat(32)}`);
+    await register(world, again, 'news', 'a');
+    assert.deepEqual(registeredReasons(again), [undefined]);
+    assert.equal(world.store.size('device'), 1);
+    again.close();
+    await world.settle();
+    const back = await agent(world, '3', '2');
+    assert.deepEqual(back.all('opened')[0].epoch, again.all('opened')[0].epoch);
+    assert.equal(back.all('opened')[0].sessionPresent, true);
+  });
+
+  test('[PU-1] one that comes back by two connections at once has the newer one, with or without channels', async () => {
+    const world = new World();
+    const bare = await agent(world, '1');
+    const second = await agent(world, '2', '1');
+    assert.deepEqual(bare.events.at(-1), { kind: 'end', reason: 'session-taken-over' });
+    assert.equal(second.all('opened')[0].deviceId, `agent-${'2'.repeat(32)}`);
+    await register(world, second, 'news', 'a');
+    const third = await agent(world, '3', '2');
+    assert.deepEqual(second.events.at(-1), { kind: 'end', reason: 'session-taken-over' });
+    assert.equal(third.all('opened')[0].sessionPresent, true);
+  });
+
+  test('[PU-1] its last channel takes it along, at once or when it leaves', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    await unregister(world, flow, 'news');
+    assert.equal(world.store.size('device'), 1);
+    flow.close();
+    await world.settle();
+    assert.equal(world.store.size('device') + world.store.size('cursor'), 0);
+    const other = await agent(world, '2');
+    await register(world, other, 'news', 'b');
+    other.close();
+    await world.settle();
+    const ended = await world.request({
+      kind: 'end-endpoint',
+      deviceId: `agent-${'2'.repeat(32)}`,
+      endpointId: 'b'.repeat(16),
+    });
+    assert.equal(ended.kind, 'done');
+    await world.settle();
+    assert.equal(world.store.size('device'), 0);
+    assert.equal(await refusalOf(world, 'b'), 'endpoint-ended');
+  });
+
+  test('[PU-1] a commit that fails leaves nothing of the first channel, and the agent has to come again', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    flow.send({
+      kind: 'register',
+      ticket: 1,
+      channel: 'news',
+      tokenSha256: hashOf('a'),
+      vapidKey: undefined,
+      qos: 0,
+      packetId: 0,
+    });
+    world.failCommit();
+    assert.deepEqual(flow.events.at(-1), { kind: 'end', reason: 'storage-failed' });
+    await world.settle();
+    assert.equal(await refusalOf(world, 'a'), 'unknown-endpoint');
+    assert.equal((await agent(world, '2', '1')).all('opened')[0].sessionPresent, false);
+    assert.equal(world.store.size('endpoint'), 0);
+  });
+
+  test('[PU-1] one that was away too long is forgotten, and its senders hear so', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    flow.close();
+    await world.settle();
+    world.advance(limits.agentExpirySeconds * 1000 + 60_000);
+    await world.settle();
+    assert.equal(world.store.size('device'), 0);
+    assert.equal(await refusalOf(world, 'a'), 'endpoint-ended');
+  });
+
+  test('[PU-2] nobody comes in under the id of another', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    const id = flow.all('opened')[0].deviceId;
+    const thief = await world.connect(id);
+    assert.deepEqual(thief.events, [{ kind: 'refused', reason: 'bad-credentials' }]);
+    const bare = await agent(world, '2');
+    const other = await world.connect(bare.all('opened')[0].deviceId);
+    assert.deepEqual(other.events, [{ kind: 'refused', reason: 'bad-credentials' }]);
+    // A device's token is no secret of a user agent.
+    await world.request({ kind: 'put-device', deviceId: 'd', tokenSha256: hashOf('9'), access: openAccess });
+    assert.equal((await agent(world, '3', '9')).all('opened')[0].deviceId, `agent-${'3'.repeat(32)}`);
+  });
+
+  test('[PU-3] the same inbox over MQTT: same epoch, same numbers, nothing lost', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    await push(world, 'a', 'one');
+    assert.deepEqual(flow.sequences, [1]);
+    const identity: Identity = { kind: 'token', sha256: hashOf('1') };
+    const byMqtt = await world.subscriber('', '$line/inbox/#', 1, { identity, expirySeconds: 0 });
+    assert.deepEqual(byMqtt.all('opened')[0].epoch, flow.all('opened')[0].epoch);
+    assert.deepEqual(byMqtt.sequences, [1]);
+    assert.equal(byMqtt.deliveries[0].duplicate, true);
+    byMqtt.acknowledge(1);
+    byMqtt.close(false, 0);
+    await push(world, 'a', 'two');
+    const back = await agent(world, '2', '1');
+    assert.equal(back.all('opened')[0].sessionPresent, true);
+    assert.deepEqual(back.sequences, [2]);
+  });
+
+  test('[PU-4] it gets its channels and nothing else', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    const id = flow.all('opened')[0].deviceId;
+    await world.request(world.sendTo(id, 'not a channel of it'));
+    const identity: Identity = { kind: 'token', sha256: hashOf('1') };
+    await world.subscriber('', 'topic', 1, { identity });
+    const back = await agent(world, '2', '1');
+    const sender = await world.connect('sender');
+    sender.publish('topic', 'by topic');
+    sender.publish('topic', 'at once', { qos: 0 });
+    await world.sync();
+    await push(world, 'a', 'for it');
+    assert.deepEqual(back.bodies, ['for it']);
+    assert.deepEqual(topics(back), ['$line/inbox/news']);
+    assert.deepEqual(decodePushHeaders(back.deliveries[0].properties), {
+      encoding: 'aes128gcm',
+      encryption: undefined,
+      cryptoKey: undefined,
+    });
+  });
+
+  test('[PU-4] one agent gets and acknowledges nothing of another', async () => {
+    const world = new World();
+    const one = await agent(world, '1');
+    const two = await agent(world, '2');
+    await register(world, one, 'same', 'a');
+    await register(world, two, 'same', 'b');
+    const pushed = await push(world, 'a', 'for one', { wantsReceipt: true });
+    two.acknowledge(1);
+    two.send({ kind: 'fail', sequence: 1, reason: 'x' });
+    await unregister(world, two, 'same');
+    await world.settle();
+    assert.deepEqual(two.bodies, []);
+    assert.equal((await statusOf(world, pushed.messageId)).recipients[0].stage, 'wake sent');
+    assert.equal(await refusalOf(world, 'a'), 'pushed');
+    assert.equal(await refusalOf(world, 'b'), 'endpoint-ended');
+  });
+
+  test('[PU-5] a channel that is unregistered ends with what waits in it', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    await register(world, flow, 'mail', 'b');
+    flow.send({ kind: 'writable', writable: false });
+    const { messageId } = await push(world, 'a', 'gone', { wantsReceipt: true });
+    await push(world, 'b', 'stays');
+    await unregister(world, flow, 'news');
+    assert.deepEqual(flow.all('unregistered').at(-1), {
+      kind: 'unregistered',
+      ticket: 2,
+      reason: undefined,
+      found: true,
+    });
+    flow.send({ kind: 'writable', writable: true });
+    assert.deepEqual(flow.bodies, ['stays']);
+    const [recipient] = (await statusOf(world, messageId)).recipients;
+    assert.deepEqual([recipient.stage, recipient.reason], ['dropped', 'channel was unregistered']);
+    await unregister(world, flow, 'news');
+    assert.equal(flow.all('unregistered').at(-1)!.found, false);
+  });
+
+  test('[PU-5] a channel that is registered again has a new endpoint, and what waits stays', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    flow.close();
+    await push(world, 'a', 'waits');
+    const back = await agent(world, '2', '1');
+    await register(world, back, 'news', 'b');
+    assert.deepEqual(back.bodies, ['waits']);
+    assert.deepEqual(
+      [await refusalOf(world, 'a'), await refusalOf(world, 'b')],
+      ['endpoint-ended', 'pushed'],
+    );
+  });
+});
+
+describe('endpoints', () => {
+  test('[PU-6] outlive the server, and so does what is known of ended ones', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a', { vapidKey: KEY });
+    await register(world, flow, 'mail', 'b');
+    await unregister(world, flow, 'mail');
+    await push(world, 'a', 'waits', { vapidKey: KEY });
+    await world.crash(false);
+    assert.deepEqual(
+      [await refusalOf(world, 'a'), await refusalOf(world, 'a', { vapidKey: OTHER_KEY })],
+      ['vapid-required', 'vapid-key-wrong'],
+    );
+    assert.equal(await refusalOf(world, 'b'), 'endpoint-ended');
+    assert.equal(await refusalOf(world, 'c'), 'unknown-endpoint');
+    const back = await agent(world, '2', '1');
+    assert.deepEqual(back.bodies, ['waits']);
+    assert.equal((await world.statistics()).endpoints, 1);
+  });
+
+  test('[PU-6] an agent that had no channel when the server died is not there after it', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    await unregister(world, flow, 'news');
+    await world.crash(false);
+    await world.settle();
+    assert.equal(world.store.size('device'), 0);
+    assert.equal((await agent(world, '2', '1')).all('opened')[0].sessionPresent, false);
+  });
+
+  test('[PU-7] an ended one is remembered for its time and number', async () => {
+    const world = new World(1, { limits: { endedEndpointsMax: 2 } });
+    const flow = await agent(world, '1');
+    for (const token of ['a', 'b', 'c', 'd']) await register(world, flow, 'news', token);
+    const answers = async (): Promise<string[]> => {
+      const all: string[] = [];
+      for (const token of ['a', 'b', 'c', 'd']) all.push(await refusalOf(world, token));
+      return all;
+    };
+    const expected = ['unknown-endpoint', 'endpoint-ended', 'endpoint-ended', 'pushed'];
+    assert.deepEqual(await answers(), expected);
+    await world.crash(false);
+    assert.deepEqual(await answers(), expected);
+    world.advance(limits.endedEndpointMsMax + 60_000);
+    await world.settle();
+    assert.deepEqual(await answers(), ['unknown-endpoint', 'unknown-endpoint', 'unknown-endpoint', 'pushed']);
+    assert.equal(world.store.size('endpoint'), 1);
+  });
+
+  test('[PU-7] those of a removed device have ended', async () => {
+    const world = new World();
+    const flow = await world.connect('d');
+    await register(world, flow, 'news', 'a');
+    await world.request({ kind: 'delete-device', deviceId: 'd' });
+    assert.equal(await refusalOf(world, 'a'), 'endpoint-ended');
+    await world.crash(false);
+    assert.equal(await refusalOf(world, 'a'), 'endpoint-ended');
+  });
+
+  test('[PU-8] of any device that is kept: its channel is a channel of its inbox', async () => {
+    const world = new World();
+    const flow = await world.subscriber('d', '$line/inbox/#');
+    await register(world, flow, 'news', 'a', { qos: 1, packetId: 9 });
+    assert.deepEqual(registeredReasons(flow), [undefined]);
+    assert.equal(flow.all('accepted')[0].reason, undefined);
+    await push(world, 'a', 'hello');
+    assert.deepEqual(topics(flow), ['$line/inbox/news']);
+    await unregister(world, flow, 'news');
+    await world.request(world.sendTo('d', 'still a channel', {}));
+    assert.deepEqual(flow.bodies, ['hello', 'still a channel']);
+    const brief = await world.connect('brief', { expirySeconds: 0, clean: true });
+    await register(world, brief, 'news', 'b', { qos: 2, packetId: 9 });
+    assert.deepEqual(registeredReasons(brief), ['device-not-durable']);
+    assert.equal(brief.all('accepted')[0].reason, undefined);
+  });
+
+  test('[PU-8] one asked for twice with the same QoS 2 id is made anew: who asks has no answer', async () => {
+    const world = new World();
+    const flow = await world.connect('d');
+    await register(world, flow, 'news', 'a', { qos: 2, packetId: 9 });
+    await register(world, flow, 'news', 'b', { qos: 2, packetId: 9, ticket: 5 });
+    assert.deepEqual(registeredReasons(flow), [undefined, undefined]);
+    assert.equal(flow.all('accepted').length, 2);
+    assert.deepEqual(
+      [await refusalOf(world, 'a'), await refusalOf(world, 'b')],
+      ['endpoint-ended', 'pushed'],
+    );
+  });
+
+  test('[PU-9] bounds: channels of a device, endpoints of all, registers of an address', async () => {
+    const world = new World(1, {
+      limits: { channelsPerDeviceMax: 2, endpointsMax: 3, registersPerAddressMax: 5 },
+    });
+    const one = await agent(world, '1', undefined, '192.0.2.1:1');
+    for (const [channel, token] of [
+      ['a', '4'],
+      ['b', '5'],
+      ['c', '6'],
+      ['b', '7'],
+    ])
+      await register(world, one, channel, token);
+    assert.deepEqual(registeredReasons(one), [undefined, undefined, 'channels-full', undefined]);
+    const two = await agent(world, '2', undefined, '192.0.2.1:2');
+    for (const [channel, token] of [
+      ['a', '8'],
+      ['b', '9'],
+    ])
+      await register(world, two, channel, token);
+    assert.deepEqual(registeredReasons(two), [undefined, 'quota-exceeded']);
+    await unregister(world, one, 'a');
+    await register(world, two, 'b', 'd');
+    await register(world, two, 'b', 'e');
+    assert.deepEqual(registeredReasons(two).slice(2), [undefined, 'quota-exceeded']);
+    const elsewhere = await agent(world, '3', undefined, '[2001:db8::1]:1');
+    await unregister(world, one, 'b');
+    await register(world, elsewhere, 'a', 'f');
+    assert.deepEqual(registeredReasons(elsewhere), [undefined]);
+    world.advance(61_000);
+    await register(world, two, 'b', 'c');
+    assert.equal(registeredReasons(two).at(-1), undefined);
+  });
+
+  test('[PU-9] what is no channel and no key is refused', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    for (const channel of ['', 'a/b', '+', '#', 'a\u0000', 'x'.repeat(129)])
+      await register(world, flow, channel, 'a');
+    await register(world, flow, 'news', 'a', { vapidKey: 'BAAA' });
+    assert.deepEqual(registeredReasons(flow), [...Array<string>(6).fill('channel-invalid'), 'key-invalid']);
+  });
+
+  test('[PU-9] on a full disk no channel is registered, and one may be given up', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    world.input({ kind: 'disk', appendsAllowed: false });
+    await register(world, flow, 'mail', 'b');
+    assert.deepEqual(registeredReasons(flow), [undefined, 'storage-full']);
+    assert.equal(await refusalOf(world, 'a'), 'storage-full');
+    await unregister(world, flow, 'news');
+    assert.equal(flow.all('unregistered')[0].reason, undefined);
+  });
+
+  test('[PU-10] are listed and ended by their ids, which are no capabilities', async () => {
+    const world = new World();
+    const flow = await world.connect('d');
+    await register(world, flow, 'news', 'a', { vapidKey: KEY });
+    const listed = await world.request({ kind: 'list-endpoints', deviceId: 'd' });
+    assert(listed.kind === 'endpoints');
+    const [endpoint] = listed.endpoints;
+    assert.deepEqual(endpoint, {
+      endpointId: 'a'.repeat(16),
+      channel: 'news',
+      vapidKey: KEY,
+      createdMs: world.now.wall,
+    });
+    const end = async (deviceId: string, endpointId: string): Promise<string> => {
+      const reply = await world.request({ kind: 'end-endpoint', deviceId, endpointId });
+      return reply.kind === 'refused' ? reply.reason : reply.kind;
+    };
+    await world.connect('e');
+    assert.equal(await end('x', 'a'.repeat(16)), 'unknown-device');
+    assert.equal(await end('e', 'a'.repeat(16)), 'unknown-endpoint');
+    assert.equal(await end('d', 'a'), 'unknown-endpoint');
+    assert.equal(await end('d', 'a'.repeat(16)), 'done');
+    assert.equal(await refusalOf(world, 'a'), 'endpoint-ended');
+  });
+});
+
+describe('pushes', () => {
+  async function offline(): Promise<World> {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    flow.close();
+    await world.settle();
+    return world;
+  }
+
+  test('[PU-11] are answered when they are synced, and refused when they could not be', async () => {
+    const world = await offline();
+    const ticket = world.ask(pushTo('a', 'x'));
+    assert.equal(world.replies.get(ticket), undefined);
+    await world.sync();
+    assert.equal(world.replies.get(ticket)?.kind, 'pushed');
+    const failing = world.ask(pushTo('a', 'y'));
+    world.failCommit();
+    assert.deepEqual(world.replies.get(failing), {
+      kind: 'refused',
+      ticket: failing,
+      reason: 'storage-failed',
+    });
+    await world.sync();
+    assert.deepEqual((await agent(world, '2', '1')).bodies, ['x']);
+  });
+
+  test('[PU-12] one with a Topic replaces the undelivered one of its topic and channel', async () => {
+    const world = await offline();
+    await push(world, 'a', 'old', { replaceKey: 't' });
+    await push(world, 'a', 'other', { replaceKey: 'u' });
+    await push(world, 'a', 'new', { replaceKey: 't' });
+    assert.deepEqual((await agent(world, '2', '1')).bodies, ['other', 'new']);
+  });
+
+  test('[PU-13] one that has expired is never delivered', async () => {
+    const world = await offline();
+    await push(world, 'a', 'short', { expirySeconds: 5 });
+    await push(world, 'a', 'long', { expirySeconds: 500 });
+    world.advance(6_000);
+    assert.deepEqual((await agent(world, '2', '1')).bodies, ['long']);
+  });
+
+  test('[PU-14] TTL 0: to a device that is there, without a number, or to nobody', async () => {
+    const world = await offline();
+    const missed = await push(world, 'a', 'missed', { expirySeconds: 0, wantsReceipt: true });
+    assert.equal(missed.place.sequence, 0);
+    const flow = await agent(world, '2', '1');
+    const there = await push(world, 'a', 'there', { expirySeconds: 0, wantsReceipt: true });
+    assert.deepEqual([flow.bodies, flow.sequences], [['there'], [0]]);
+    const stageOf = async (messageId: string | undefined): Promise<unknown> => {
+      const [{ stage, reason }] = (await statusOf(world, messageId)).recipients;
+      return [stage, reason];
+    };
+    assert.deepEqual(await stageOf(missed.messageId), [
+      'expired',
+      'the device was not there to take it at once',
+    ]);
+    assert.deepEqual(await stageOf(there.messageId), ['delivered', undefined]);
+    const device = await world.connect('d');
+    await register(world, device, 'news', 'b');
+    await push(world, 'b', 'not subscribed', { expirySeconds: 0 });
+    assert.deepEqual(device.bodies, []);
+    await world.crash(false);
+    assert.deepEqual((await agent(world, '3', '1')).bodies, []);
+  });
+
+  test('[PU-15] are refused when the inbox is full', async () => {
+    const world = new World(1, { limits: { inboxMessagesMax: 1 } });
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    flow.close();
+    await push(world, 'a', 'x');
+    assert.equal(await refusalOf(world, 'a'), 'inbox-full');
+    world.input({ kind: 'drain' });
+    assert.equal(await refusalOf(world, 'a'), 'draining');
+  });
+
+  test('[PU-16] may be taken back until they are acknowledged, by who knows their place', async () => {
+    const world = await offline();
+    const remove = async (place: object): Promise<string> => {
+      const reply = await world.request({ kind: 'delete-push', place: { ...one.place, ...place } });
+      return reply.kind === 'refused' ? reply.reason : reply.kind;
+    };
+    const one = await push(world, 'a', 'one', { wantsReceipt: true });
+    const two = await push(world, 'a', 'two');
+    assert.equal(await remove({ epoch: '0'.repeat(16) }), 'unknown-message');
+    assert.equal(await remove({ deviceNumber: 99 }), 'unknown-message');
+    assert.equal(await remove({ sequence: 99 }), 'unknown-message');
+    assert.equal(await remove({}), 'done');
+    assert.equal(await remove({}), 'unknown-message');
+    const [{ stage, reason }] = (await statusOf(world, one.messageId)).recipients;
+    assert.deepEqual([stage, reason], ['dropped', 'deleted by its sender']);
+    await world.crash(false);
+    const flow = await agent(world, '2', '1');
+    assert.deepEqual(flow.bodies, ['two']);
+    // Sent already: it is not sent again.
+    assert.equal(await remove(two.place), 'done');
+    flow.acknowledge(2);
+    flow.close();
+    assert.deepEqual((await agent(world, '3', '1')).bodies, []);
+  });
+
+  test('[PU-16] one that could not be taken back for good is told so', async () => {
+    const world = await offline();
+    const { place } = await push(world, 'a', 'one');
+    const ticket = world.ask({ kind: 'delete-push', place });
+    world.failCommit();
+    assert.equal((world.replies.get(ticket) as { reason?: string }).reason, 'storage-failed');
+  });
+
+  test('[PU-17] a receipt is told when its stage has changed and that is on disk', async () => {
+    const world = await offline();
+    const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
+    const watch = (knownStage: 'stored' | 'wake sent', waitMs = 20_000): number =>
+      world.ask({ kind: 'watch-message', messageId: messageId!, knownStage, waitMs });
+    const stageOf = (ticket: number): unknown => {
+      const reply = world.replies.get(ticket);
+      return reply?.kind === 'message' ? reply.message.recipients[0].stage : reply?.kind;
+    };
+    const stored = watch('stored');
+    await world.settle();
+    assert.equal(stageOf(stored), undefined);
+    const flow = await agent(world, '2', '1');
+    await world.settle();
+    assert.equal(stageOf(stored), 'wake sent');
+    assert.equal(stageOf(watch('stored')), 'wake sent');
+    const sent = watch('wake sent');
+    flow.acknowledge(1);
+    assert.equal(stageOf(sent), undefined);
+    await world.settle();
+    assert.equal(stageOf(sent), 'acknowledged');
+  });
+
+  test('[PU-17] who waits in vain is told the stage as it is, at the end of the wait or when the server leaves', async () => {
+    const world = await offline();
+    const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
+    const watch = (waitMs: number): number =>
+      world.ask({ kind: 'watch-message', messageId: messageId!, knownStage: 'stored', waitMs });
+    const short = watch(5_000);
+    const long = watch(50_000);
+    world.advance(6_000);
+    assert.equal(world.replies.get(short)?.kind, 'message');
+    assert.equal(world.replies.get(long), undefined);
+    world.input({ kind: 'drain' });
+    assert.equal(world.replies.get(long)?.kind, 'message');
+    const unknown = await world.request({
+      kind: 'watch-message',
+      messageId: '0'.repeat(32),
+      knownStage: 'stored',
+      waitMs: 1_000,
+    });
+    assert.equal(unknown.kind, 'refused');
+  });
+
+  test('[PU-17] beyond their number, who would wait is refused', async () => {
+    const world = new World(1, { limits: { messageWatchersMax: 1 } });
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    flow.close();
+    const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
+    const ask = {
+      kind: 'watch-message',
+      messageId: messageId!,
+      knownStage: 'stored',
+      waitMs: 9_000,
+    } as const;
+    world.ask(ask);
+    assert.deepEqual((await world.request(ask)).kind, 'refused');
+  });
+
+  test('[PU-18] one that the device can do nothing with has failed, and does not come again', async () => {
+    const world = await offline();
+    const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
+    const flow = await agent(world, '2', '1');
+    flow.send({ kind: 'fail', sequence: 1, reason: 'could not be decrypted' });
+    await world.settle();
+    const [{ stage, reason }] = (await statusOf(world, messageId)).recipients;
+    assert.deepEqual([stage, reason], ['failed', 'could not be decrypted']);
+    assert.equal((await world.statistics()).endedFailed, 1);
+    flow.close();
+    assert.deepEqual((await agent(world, '3', '1')).bodies, []);
+  });
+
+  test('[PU-19] the key that seals URLs is made once for each store', async () => {
+    const world = new World();
+    const keyOf = async (): Promise<Uint8Array> => {
+      const reply = await world.request({ kind: 'get-seal-key' });
+      assert(reply.kind === 'seal-key');
+      return new Uint8Array(reply.key);
+    };
+    const tickets = [world.ask({ kind: 'get-seal-key' }), world.ask({ kind: 'get-seal-key' })];
+    await world.sync();
+    const [one, two] = tickets.map((ticket) => world.replies.get(ticket) as { key: Uint8Array });
+    assert.equal(one.key.length, 32);
+    assert.deepEqual(one.key, two.key);
+    await world.crash(false);
+    assert.deepEqual(await keyOf(), one.key);
+  });
+
+  test('[PU-20] what is pushed waits behind a hub that went, and the line tells the next one', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    await push(world, 'a', 'one');
+    const [{ deviceId, epoch }] = flow.all('opened');
+    await world.crash(true);
+    const identity: Identity = { kind: 'agent', sha256: undefined, freshSha256: hashOf('1') };
+    world.resume(flow, { link: 'webpush', deviceId, epoch, identity, sent: [1] });
+    await push(world, 'a', 'two');
+    assert.deepEqual(flow.bodies, ['one', 'two']);
+    await world.crash(true);
+    const stranger: Identity = { kind: 'agent', sha256: undefined, freshSha256: hashOf('2') };
+    world.resume(flow, { link: 'webpush', deviceId, epoch, identity: stranger });
+    assert.deepEqual(flow.events.at(-1), { kind: 'end', reason: 'bad-credentials' });
+  });
+});
+
+test('what a device publishes below $line is never for others', async () => {
+  const world = new World();
+  const other = await world.subscriber('other', '#');
+  const flow = await world.connect('d');
+  flow.publish('$line/endpoint/news', 'x');
+  flow.send({ kind: 'publish', publication: publication('$line/inbox/news', 'x'), packetId: 2 });
+  await world.sync();
+  assert.deepEqual(
+    flow.all('accepted').map(({ reason }) => reason),
+    ['not-authorized', 'not-authorized'],
+  );
+  assert.deepEqual(other.bodies, []);
+});

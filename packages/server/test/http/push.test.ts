@@ -1,0 +1,574 @@
+/**
+ * Every wrong input of the senders' half of Web Push, with the status and the code that answer it, and what is right.
+ */
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, sign } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { decodePushHeaders, Urgency } from '@wakeline/core/domain';
+import { SignJWT } from 'jose';
+import { httpErrors, pushLimits } from '../../src/http/index.js';
+import type { HttpErrorCode, HubRequest } from '../../src/http/index.js';
+import { mintEndpoint } from '../../src/http/index.js';
+import { FakeHub } from './fake-hub.js';
+import type { Answer, ScriptedReply } from './fake-hub.js';
+
+const ORIGIN = 'https://push.example.org';
+const place = { deviceNumber: 7, epoch: '0123456789abcdef', sequence: 9 };
+const messageId = '0123456789abcdef0123456789abcdef';
+
+let hub: FakeHub;
+/** Wall clock of the server, ms. */
+let nowMs = Date.UTC(2026, 0, 2);
+let pushed: ScriptedReply;
+before(async () => {
+  hub = await FakeHub.start({ now: () => nowMs });
+});
+after(() => hub.stop());
+beforeEach(() => {
+  hub.requests.length = 0;
+  pushed = { kind: 'pushed', place, messageId: undefined };
+  hub.reply = (request) => {
+    switch (request.kind) {
+      case 'get-seal-key':
+        return { kind: 'seal-key', key: new Uint8Array(32).fill(1) };
+      case 'push':
+        return pushed;
+      case 'delete-push':
+        return { kind: 'done' };
+      default:
+        throw new Error(request.kind);
+    }
+  };
+});
+
+const { url, tokenSha256 } = mintEndpoint(ORIGIN);
+const path = url.slice(ORIGIN.length);
+const fields = { ttl: '60' } as const;
+
+function push(headers: OutgoingHttpHeaders = fields, body?: string | Uint8Array): Promise<Answer> {
+  return hub.call('POST', path, { headers, ...(body === undefined ? {} : { body }) });
+}
+
+function pushRequest(): Extract<HubRequest, { kind: 'push' }> {
+  const found = hub.requests.find((request) => request.kind === 'push');
+  assert(found?.kind === 'push');
+  return found;
+}
+
+// ---- VAPID -------------------------------------------------------------------------------------------------
+
+function newKey() {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { x, y } = publicKey.export({ format: 'jwk' });
+  const point = Buffer.concat([Buffer.from([4]), Buffer.from(x!, 'base64url'), Buffer.from(y!, 'base64url')]);
+  return { privateKey, publicKey: point.toString('base64url') };
+}
+
+const key = newKey();
+const otherKey = newKey();
+
+interface TokenOptions {
+  readonly audience?: string | undefined;
+  readonly lifetimeSeconds?: number | undefined;
+  readonly signer?: KeyObject;
+  readonly claims?: Record<string, unknown>;
+}
+
+function token({ audience = ORIGIN, lifetimeSeconds = 3_600, signer, claims = {} }: TokenOptions = {}) {
+  const jwt = new SignJWT({ sub: 'mailto:sender@example.org', ...claims })
+    .setProtectedHeader({ typ: 'JWT', alg: 'ES256' })
+    .setExpirationTime(Math.floor(nowMs / 1_000) + lifetimeSeconds);
+  return (audience === '' ? jwt : jwt.setAudience(audience)).sign(signer ?? key.privateKey);
+}
+
+/** Signed by hand, for what no library writes. */
+function rawToken(header: object, claims: object): string {
+  const parts = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'));
+  const input = parts.join('.');
+  const signature = sign('sha256', Buffer.from(input), { key: key.privateKey, dsaEncoding: 'ieee-p1363' });
+  return `${input}.${signature.toString('base64url')}`;
+}
+
+const vapid = (jwt: string, publicKey = key.publicKey): OutgoingHttpHeaders => ({
+  ...fields,
+  authorization: `vapid t=${jwt}, k=${publicKey}`,
+});
+
+const soon = (): number => Math.floor(nowMs / 1_000) + 3_600;
+
+// ---- what is wrong ------------------------------------------------------------------------------------------
+
+interface Wrong {
+  readonly title: string;
+  readonly code: HttpErrorCode;
+  readonly headers: OutgoingHttpHeaders | (() => OutgoingHttpHeaders | Promise<OutgoingHttpHeaders>);
+  readonly body?: string | Uint8Array;
+}
+
+const aesgcm = {
+  ...fields,
+  'content-encoding': 'aesgcm',
+  encryption: 'salt=AAAAAAAAAAAAAAAAAAAAAA',
+  'crypto-key': 'dh=BAAA',
+};
+
+const wrong: readonly Wrong[] = [
+  { title: 'no TTL', code: 'ttl-missing', headers: {} },
+  { title: 'an empty TTL', code: 'ttl-invalid', headers: { ttl: '' } },
+  { title: 'a negative TTL', code: 'ttl-invalid', headers: { ttl: '-1' } },
+  { title: 'a fraction as TTL', code: 'ttl-invalid', headers: { ttl: '1.5' } },
+  { title: 'a word as TTL', code: 'ttl-invalid', headers: { ttl: 'soon' } },
+  { title: 'two TTLs', code: 'ttl-invalid', headers: { ttl: '1, 2' } },
+  { title: 'an unknown Urgency', code: 'urgency-invalid', headers: { ...fields, urgency: 'urgent' } },
+  { title: 'two Urgencies', code: 'urgency-invalid', headers: { ...fields, urgency: 'low, high' } },
+  { title: 'an empty Topic', code: 'push-topic-invalid', headers: { ...fields, topic: '' } },
+  {
+    title: 'a Topic of 33 characters',
+    code: 'push-topic-invalid',
+    headers: { ...fields, topic: 'x'.repeat(33) },
+  },
+  { title: 'a Topic beyond base64url', code: 'push-topic-invalid', headers: { ...fields, topic: 'a/b' } },
+  { title: 'a body in the clear', code: 'encoding-unsupported', headers: fields, body: 'hello' },
+  {
+    title: 'a body in gzip',
+    code: 'encoding-unsupported',
+    headers: { ...fields, 'content-encoding': 'gzip' },
+    body: 'hello',
+  },
+  {
+    title: 'aesgcm without Encryption',
+    code: 'encoding-headers-invalid',
+    headers: { ...aesgcm, encryption: 'rs=4096' },
+    body: 'x',
+  },
+  {
+    title: 'aesgcm without a key',
+    code: 'encoding-headers-invalid',
+    headers: { ...aesgcm, 'crypto-key': 'p256ecdsa=BAAA' },
+    body: 'x',
+  },
+  {
+    title: 'aesgcm with too long a header',
+    code: 'encoding-headers-invalid',
+    headers: { ...aesgcm, encryption: `salt=${'A'.repeat(pushLimits.headerCharactersMax)}` },
+    body: 'x',
+  },
+  {
+    title: 'a body of 4,097 bytes',
+    code: 'body-too-large',
+    headers: { ...fields, 'content-encoding': 'aes128gcm' },
+    body: new Uint8Array(4_097),
+  },
+  {
+    title: 'an API token',
+    code: 'vapid-scheme-unknown',
+    headers: { ...fields, authorization: 'Bearer wl_a_x' },
+  },
+  { title: 'a scheme alone', code: 'vapid-malformed', headers: { ...fields, authorization: 'vapid' } },
+  {
+    title: 'a header beyond its length',
+    code: 'vapid-malformed',
+    headers: { ...fields, authorization: `vapid t=${'A'.repeat(pushLimits.vapidCharactersMax)}` },
+  },
+  {
+    title: 'a token that is none',
+    code: 'vapid-malformed',
+    headers: { ...fields, authorization: `vapid t=abc, k=${key.publicKey}` },
+  },
+  {
+    title: 'a token of three parts that is none',
+    code: 'vapid-malformed',
+    headers: { ...fields, authorization: `vapid t=a.b.c, k=${key.publicKey}` },
+  },
+  {
+    title: 'no key',
+    code: 'vapid-malformed',
+    headers: async () => ({ ...fields, authorization: `vapid t=${await token()}` }),
+  },
+  {
+    title: 'the old form without its key',
+    code: 'vapid-malformed',
+    headers: async () => ({ ...fields, authorization: `WebPush ${await token()}` }),
+  },
+  {
+    title: 'a key that is too short',
+    code: 'vapid-key-malformed',
+    headers: async () => vapid(await token(), 'BAAA'),
+  },
+  {
+    title: 'a compressed key',
+    code: 'vapid-key-malformed',
+    headers: async () => vapid(await token(), `A${key.publicKey.slice(1)}`),
+  },
+  {
+    title: 'a key beside the curve',
+    code: 'vapid-key-malformed',
+    headers: async () => vapid(await token(), `BP${'A'.repeat(85)}`),
+  },
+  {
+    title: 'the key of somebody else',
+    code: 'vapid-signature-wrong',
+    headers: async () => vapid(await token(), otherKey.publicKey),
+  },
+  {
+    title: 'a token that was changed',
+    code: 'vapid-signature-wrong',
+    headers: async () => {
+      const [head, , signature] = (await token()).split('.');
+      const claims = Buffer.from(JSON.stringify({ aud: ORIGIN, exp: soon() })).toString('base64url');
+      return vapid(`${head}.${claims}.${signature}`);
+    },
+  },
+  {
+    title: 'a token that is not signed',
+    code: 'vapid-malformed',
+    headers: () => vapid(rawToken({ alg: 'none' }, { aud: ORIGIN, exp: soon() })),
+  },
+  {
+    title: 'a token in HS256',
+    code: 'vapid-malformed',
+    headers: () => vapid(rawToken({ alg: 'HS256' }, { aud: ORIGIN, exp: soon() })),
+  },
+  {
+    title: 'the audience of another server',
+    code: 'vapid-audience-wrong',
+    headers: async () => vapid(await token({ audience: 'https://push.example.com' })),
+  },
+  {
+    title: 'the audience of another port',
+    code: 'vapid-audience-wrong',
+    headers: async () => vapid(await token({ audience: `${ORIGIN}:8443` })),
+  },
+  {
+    title: 'no audience',
+    code: 'vapid-audience-wrong',
+    headers: async () => vapid(await token({ audience: '' })),
+  },
+  {
+    title: 'a token that has expired',
+    code: 'vapid-expired',
+    headers: async () => vapid(await token({ lifetimeSeconds: -61 })),
+  },
+  {
+    title: 'a token for more than 24 hours',
+    code: 'vapid-lifetime-too-long',
+    headers: async () => vapid(await token({ lifetimeSeconds: 86_400 + 61 })),
+  },
+  {
+    title: 'a token without an end',
+    code: 'vapid-claims-invalid',
+    headers: () => vapid(rawToken({ alg: 'ES256' }, { aud: ORIGIN })),
+  },
+  {
+    title: 'a token whose end is a text',
+    code: 'vapid-claims-invalid',
+    headers: () => vapid(rawToken({ alg: 'ES256' }, { aud: ORIGIN, exp: 'soon' })),
+  },
+];
+
+/** What the hub says, as a sender hears it. */
+const refused: readonly (readonly [HttpErrorCode, status: number, headers: Record<string, string>])[] = [
+  ['unknown-endpoint', 404, { 'cache-control': 'max-age=300' }],
+  ['endpoint-ended', 410, { 'cache-control': 'max-age=86400' }],
+  ['vapid-required', 401, { 'www-authenticate': 'vapid' }],
+  ['vapid-key-wrong', 403, {}],
+  ['inbox-full', 429, { 'retry-after': '60' }],
+  ['quota-exceeded', 429, { 'retry-after': '60' }],
+  ['storage-failed', 503, { 'retry-after': '5' }],
+  ['storage-full', 507, { 'retry-after': '60' }],
+  ['draining', 503, { 'retry-after': '5' }],
+  ['hub-away', 503, { 'retry-after': '1' }],
+];
+
+const statuses: Readonly<Record<string, number>> = {
+  'encoding-unsupported': 415,
+  'body-too-large': 413,
+};
+
+describe('[PU-21] what a sender does wrong is answered with a status and a code, and changes nothing', () => {
+  for (const { title, code, headers, body } of wrong) {
+    test(title, async () => {
+      const answer = await push(typeof headers === 'function' ? await headers() : headers, body);
+      assert.equal(answer.json.error.code, code);
+      assert.equal(answer.status, statuses[code] ?? (code.startsWith('vapid-') ? 403 : 400));
+      assert.equal(answer.status, httpErrors[code].status);
+      assert.equal(answer.headers['cache-control'], 'no-store');
+      assert.deepEqual(
+        hub.requests.filter(({ kind }) => kind === 'push'),
+        [],
+      );
+    });
+  }
+
+  for (const [code, status, headers] of refused) {
+    test(`the hub refuses with ${code}`, async () => {
+      pushed = { kind: 'refused', reason: code as never };
+      const answer = await push();
+      assert.equal(answer.status, status);
+      assert.equal(answer.json.error.code, code);
+      for (const [name, value] of Object.entries(headers)) assert.equal(answer.headers[name], value);
+    });
+  }
+
+  test('a token that no endpoint can have is not even asked about', async () => {
+    for (const wrongPath of ['/push/x', `/push/${'a'.repeat(25)}`, `${path}%20`, '/push/%00']) {
+      const answer = await hub.call('POST', wrongPath, { headers: fields });
+      assert.deepEqual([answer.status, answer.json.error.code], [404, 'unknown-endpoint'], wrongPath);
+    }
+    assert.deepEqual(hub.requests, []);
+  });
+
+  test('another method, a query, a path below', async () => {
+    const get = await hub.call('GET', path);
+    assert.deepEqual([get.status, get.headers.allow], [405, 'POST']);
+    const query = await hub.call('POST', `${path}?ttl=5`, { headers: fields });
+    assert.deepEqual([query.status, query.json.error.code], [400, 'query-invalid']);
+    assert.equal((await hub.call('POST', `${path}/x`, { headers: fields })).status, 404);
+  });
+});
+
+describe('[PU-22] a push that is right', () => {
+  test('is handed on as it is: body and encryption untouched, TTL, Urgency and Topic understood', async () => {
+    const body = new Uint8Array(4_096).map((_, index) => index);
+    const answer = await push(
+      {
+        ttl: '120',
+        urgency: 'high',
+        topic: 'upd_-9',
+        'content-encoding': 'aes128gcm',
+        'content-type': 'application/json',
+      },
+      body,
+    );
+    assert.equal(answer.status, 201);
+    assert.equal(answer.headers.ttl, '120');
+    assert.equal(answer.text, '');
+    assert.match(answer.headers.location!, /^https:\/\/push\.example\.org\/message\/[\w-]{43}$/);
+    const { tokenSha256: asked, vapidKey, wantsReceipt, message } = pushRequest();
+    assert.deepEqual([asked, vapidKey, wantsReceipt], [tokenSha256, undefined, false]);
+    assert.deepEqual(Buffer.from(message.body), Buffer.from(body));
+    assert.deepEqual(
+      [message.expirySeconds, message.urgency, message.replaceKey, message.qos],
+      [120, Urgency.high, 'upd_-9', 1],
+    );
+    assert.deepEqual(decodePushHeaders(message.properties), {
+      encoding: 'aes128gcm',
+      encryption: undefined,
+      cryptoKey: undefined,
+    });
+  });
+
+  test('in aesgcm brings its headers along', async () => {
+    const answer = await push(aesgcm, 'x');
+    assert.equal(answer.status, 201);
+    assert.deepEqual(decodePushHeaders(pushRequest().message.properties), {
+      encoding: 'aesgcm',
+      encryption: aesgcm.encryption,
+      cryptoKey: aesgcm['crypto-key'],
+    });
+  });
+
+  test('without a body has none of that', async () => {
+    assert.equal((await push({ ttl: '0', 'content-encoding': 'aes128gcm' })).status, 201);
+    const { message } = pushRequest();
+    assert.deepEqual([message.body.length, message.properties.length, message.expirySeconds], [0, 0, 0]);
+  });
+
+  test('is kept for 30 days at most, and the sender told', async () => {
+    const answer = await push({ ttl: '99999999999999999999' });
+    assert.equal(answer.headers.ttl, '2592000');
+    assert.equal(pushRequest().message.expirySeconds, 2_592_000);
+  });
+
+  test('is not logged: neither its body nor any URL', async () => {
+    hub.logged.length = 0;
+    const answer = await push({ ...fields, 'content-encoding': 'aes128gcm' }, 'secret-body');
+    const log = hub.logged.join('\n');
+    assert.match(log, /\/push\/:token/);
+    for (const secret of ['secret-body', path.slice(6), tokenSha256, answer.headers.location!.slice(-43)])
+      assert(!log.includes(secret), log);
+  });
+});
+
+describe('[PU-23] VAPID', () => {
+  test('in the form of the RFC and in the older one, in either alphabet, in any order and case', async () => {
+    const jwt = await token();
+    const padded = Buffer.from(key.publicKey, 'base64url').toString('base64');
+    const forms: OutgoingHttpHeaders[] = [
+      vapid(jwt),
+      { ...fields, authorization: `Vapid k="${padded}",t="${jwt}"` },
+      { ...fields, authorization: `WebPush ${jwt}`, 'crypto-key': `p256ecdsa=${key.publicKey}` },
+      { ...fields, authorization: `webpush ${jwt}`, 'crypto-key': `dh=BAAA;p256ecdsa=${padded}` },
+    ];
+    for (const headers of forms) {
+      hub.requests.length = 0;
+      assert.equal((await push(headers)).status, 201, String(headers.authorization));
+      assert.equal(pushRequest().vapidKey, key.publicKey);
+    }
+  });
+
+  test('a token that was verified is one until it ends, whoever else comes with another key', async () => {
+    const jwt = await token({ lifetimeSeconds: 600 });
+    assert.equal((await push(vapid(jwt))).status, 201);
+    assert.equal((await push(vapid(jwt))).status, 201);
+    const stolen = await push(vapid(jwt, otherKey.publicKey));
+    assert.equal(stolen.json.error.code, 'vapid-signature-wrong');
+    nowMs += 661_000;
+    assert.equal((await push(vapid(jwt))).json.error.code, 'vapid-expired');
+    assert.equal((await push(vapid(jwt))).json.error.code, 'vapid-expired');
+  });
+
+  test('a clock may be a minute off', async () => {
+    assert.equal((await push(vapid(await token({ lifetimeSeconds: -50 })))).status, 201);
+    assert.equal((await push(vapid(await token({ lifetimeSeconds: 86_400 + 50 })))).status, 201);
+  });
+});
+
+describe('[PU-24] message and receipt URLs', () => {
+  const receiptPath = async (): Promise<string> => {
+    pushed = { kind: 'pushed', place, messageId };
+    const answer = await push({ ...fields, prefer: 'wait=5, respond-async' });
+    assert.equal(answer.status, 202);
+    assert.equal(answer.headers['preference-applied'], 'respond-async');
+    const link = /^<(.+)>; rel="urn:ietf:params:push:receipt"$/.exec(String(answer.headers.link));
+    assert(link !== null);
+    return link[1]!.slice(ORIGIN.length);
+  };
+  const status = (stage: 'stored' | 'acknowledged'): ScriptedReply => ({
+    kind: 'message',
+    message: {
+      messageId,
+      acceptedMs: 0,
+      expiresMs: undefined,
+      topic: '$line/inbox/news',
+      recipientCount: 1,
+      recipients: [{ deviceId: 'secret-device', sequence: 9, stage, reason: undefined }],
+    },
+  });
+
+  test('a message is taken back at its URL', async () => {
+    const { location } = (await push()).headers;
+    const answer = await hub.call('DELETE', location!.slice(ORIGIN.length));
+    assert.equal(answer.status, 204);
+    assert.deepEqual(hub.requests.at(-1), { kind: 'delete-push', place });
+  });
+
+  test('one that is changed, made up or of the other kind is unknown, and the hub not asked', async () => {
+    const message = (await push()).headers.location!.slice(ORIGIN.length);
+    const receipt = await receiptPath();
+    const asked = hub.requests.length;
+    const flipped = message.slice(0, -5) + (message.at(-5) === 'A' ? 'B' : 'A') + message.slice(-4);
+    const made: [string, string][] = [
+      ['DELETE', flipped],
+      ['DELETE', '/message/x'],
+      ['DELETE', `/message/${'A'.repeat(43)}`],
+      ['DELETE', receipt.replace('receipt', 'message')],
+      ['GET', message.replace('message', 'receipt')],
+      ['GET', '/receipt/%F0%9F%98%80'],
+    ];
+    for (const [method, wrongPath] of made) {
+      const answer = await hub.call(method, wrongPath);
+      assert.deepEqual([answer.status, answer.json.error.code], [404, 'unknown-message'], wrongPath);
+    }
+    assert.equal(hub.requests.length, asked);
+  });
+
+  test('a receipt tells how far the message came, and not to whom', async () => {
+    const receipt = await receiptPath();
+    assert.equal(pushRequest().wantsReceipt, true);
+    hub.reply = () => status('acknowledged');
+    const answer = await hub.call('GET', receipt);
+    assert.deepEqual(hub.requests.at(-1), { kind: 'get-message', messageId });
+    assert.deepEqual(answer.json, {
+      stage: 'acknowledged',
+      reason: null,
+      acceptedAt: '1970-01-01T00:00:00.000Z',
+      expiresAt: null,
+    });
+    assert(!answer.text.includes('secret-device'));
+  });
+
+  test('a receipt may be waited for, within bounds', async () => {
+    const receipt = await receiptPath();
+    hub.reply = () => status('stored');
+    await hub.call('GET', `${receipt}?known=stored`, { headers: { prefer: 'wait=9999' } });
+    assert.deepEqual(hub.requests.at(-1), {
+      kind: 'watch-message',
+      messageId,
+      knownStage: 'stored',
+      waitMs: 25_000,
+    });
+    await hub.call('GET', `${receipt}?known=stored`);
+    assert.equal(hub.requests.at(-1)!.kind, 'get-message');
+    const unknown = await hub.call('GET', `${receipt}?known=lost`);
+    assert.deepEqual([unknown.status, unknown.json.error.code], [400, 'query-invalid']);
+  });
+
+  test('are those of every process of the server, and of the next one', async () => {
+    const location = (await push()).headers.location!.slice(ORIGIN.length);
+    const other = await FakeHub.start();
+    try {
+      other.reply = (request) =>
+        request.kind === 'get-seal-key'
+          ? { kind: 'seal-key', key: new Uint8Array(32).fill(1) }
+          : { kind: 'done' };
+      assert.equal((await other.call('DELETE', location)).status, 204);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a hub that does not tell its key is asked again', async () => {
+    const other = await FakeHub.start();
+    try {
+      other.reply = () => ({ kind: 'refused', reason: 'storage-failed' });
+      assert.equal((await other.call('DELETE', '/message/x')).status, 503);
+      other.reply = () => ({ kind: 'seal-key', key: new Uint8Array(32) });
+      assert.equal((await other.call('DELETE', '/message/x')).status, 404);
+    } finally {
+      await other.stop();
+    }
+  });
+});
+
+describe('[PU-25] for operators', () => {
+  test("a device's endpoints are listed without their secrets, and ended", async () => {
+    hub.reply = () => ({
+      kind: 'endpoints',
+      endpoints: [{ endpointId: 'ab', channel: 'news', vapidKey: undefined, createdMs: 0 }],
+    });
+    const list = await hub.call('GET', '/v1/devices/d/endpoints');
+    assert.deepEqual(list.json, {
+      endpoints: [{ id: 'ab', channel: 'news', vapidKey: null, createdAt: '1970-01-01T00:00:00.000Z' }],
+    });
+    hub.reply = () => ({ kind: 'done' });
+    assert.equal((await hub.call('DELETE', '/v1/devices/d/endpoints/ab')).status, 204);
+    assert.deepEqual(hub.requests.at(-1), { kind: 'end-endpoint', deviceId: 'd', endpointId: 'ab' });
+    hub.reply = () => ({ kind: 'refused', reason: 'unknown-endpoint' });
+    assert.equal((await hub.call('DELETE', '/v1/devices/d/endpoints/ab')).status, 404);
+  });
+
+  test('with the scopes that they need, where pushing needs none', async () => {
+    const closed = await FakeHub.start({ openApi: false });
+    try {
+      closed.addToken('sender', ['send']);
+      closed.addToken('reader', ['read']);
+      closed.reply = () => ({ kind: 'endpoints', endpoints: [] });
+      const ask = async (method: string, path: string, token?: string): Promise<number> =>
+        (await closed.call(method, path, token === undefined ? {} : { token })).status;
+      assert.equal(await ask('GET', '/v1/devices/d/endpoints'), 401);
+      assert.equal(await ask('GET', '/v1/devices/d/endpoints', 'sender'), 403);
+      assert.equal(await ask('GET', '/v1/devices/d/endpoints', 'reader'), 200);
+      assert.equal(await ask('DELETE', '/v1/devices/d/endpoints/ab', 'reader'), 403);
+      closed.reply = hub.reply;
+      pushed = { kind: 'pushed', place, messageId: undefined };
+      closed.reply = (request) =>
+        request.kind === 'push' ? pushed : { kind: 'seal-key', key: new Uint8Array(32) };
+      assert.equal((await closed.call('POST', path, { headers: fields })).status, 201);
+    } finally {
+      await closed.stop();
+    }
+  });
+});
