@@ -38,6 +38,8 @@ export class LedgerClient {
   readonly received: Received[] = [];
   /** Messages taken as new: QoS 2 repeats are recognised by their held packet id. */
   readonly taken: Received[] = [];
+  /** Messages of QoS 0, which are not in the lists above. */
+  readonly unnumbered: Received[] = [];
   readonly open = new Map<number, Sent>();
   readonly sent: Sent[] = [];
   connection = 0;
@@ -206,6 +208,10 @@ export class LedgerClient {
           body: Buffer.from(packet.payload).toString(),
           connection: this.connection,
         };
+        if (qos === 0) {
+          this.unnumbered.push(received);
+          return;
+        }
         this.received.push(received);
         if (qos === 2) {
           if (!this.#held.has(packetId)) this.taken.push(received);
