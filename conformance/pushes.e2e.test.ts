@@ -37,7 +37,7 @@ interface Accepted {
 
 for (const lines of isLong ? [0] : [0, 2]) {
   const where = lines === 0 ? 'in one process' : `with ${lines} lines`;
-  test(`[PU-11] [PU-12] ${PUSHES} pushes to ${DEVICES} devices and ${KILLS} kills ${where}, seed ${seed}: each is delivered or accounted for`, (t) =>
+  test(`[PU-11] [PU-12] [PU-27] ${PUSHES} pushes to ${DEVICES} devices and ${KILLS} kills ${where}, seed ${seed}: each is delivered or accounted for`, (t) =>
     run(lines, t.diagnostic.bind(t)));
 }
 

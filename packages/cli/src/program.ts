@@ -314,6 +314,18 @@ function addDevices(program: Command, io: CliIo, setExitCode: (code: number) => 
     .argument('<id>')
     .addHelpText('after', examples('wakeline devices remove phone-1'))
     .action(async (id, options) => setExitCode(await (await load()).removeDevice(id, options, io)));
+  withClientOptions(devices.command('endpoints'))
+    .description('list the Web Push endpoints of a device, or end one at once')
+    .argument('<id>')
+    .option('--end <endpoint>', 'end this one, named as in the list; its senders are told to give up')
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline devices endpoints phone-1',
+        'wakeline devices endpoints phone-1 --end 4a5e1e4baab89f3a',
+      ),
+    )
+    .action(async (id, options) => setExitCode(await (await load()).showEndpoints(id, options, io)));
 }
 
 function addTokens(program: Command, io: CliIo, setExitCode: (code: number) => void): void {

@@ -39,6 +39,7 @@ describe('help', () => {
     ['devices', 'show'],
     ['devices', 'add'],
     ['devices', 'remove'],
+    ['devices', 'endpoints'],
     ['token'],
     ['token', 'create'],
     ['token', 'list'],
@@ -347,6 +348,27 @@ describe('devices and tokens', () => {
     const { code, out, err } = await ask(['token', 'revoke', 'admin', '--yes']);
     assert.deepEqual([code, out], [0, 'admin revoked\n']);
     assert.match(err, /delete admin\.token/);
+  });
+
+  test('endpoints of a device are listed and ended', async () => {
+    const endpoint = { id: 'e1', channel: 'news', vapidKey: null, createdAt: 'C' };
+    server.answer = () => ({ status: 200, json: { endpoints: [endpoint] } });
+    const { out } = await ask(['devices', 'endpoints', 'd 1']);
+    assert.match(out, /^ENDPOINT +CHANNEL +CREATED +KEY\ne1 +news +C +-\n$/);
+    assert.deepEqual(JSON.parse((await ask(['devices', 'endpoints', 'd', '--json'])).out), endpoint);
+    server.answer = () => ({ status: 200, json: { endpoints: [] } });
+    assert.equal((await ask(['devices', 'endpoints', 'd'])).out, 'no endpoints\n');
+    server.answer = () => ({ status: 204 });
+    assert.equal((await ask(['devices', 'endpoints', 'd', '--end', 'e1'])).out, 'e1 ended\n');
+    assert.deepEqual(
+      server.requests.map(({ method, url }) => `${method} ${url}`),
+      [
+        'GET /v1/devices/d%201/endpoints',
+        'GET /v1/devices/d/endpoints',
+        'GET /v1/devices/d/endpoints',
+        'DELETE /v1/devices/d/endpoints/e1',
+      ],
+    );
   });
 
   test('the rest', async () => {

@@ -16,6 +16,11 @@ export interface AddDeviceOptions extends DevicesOptions {
   readonly subscribe?: readonly string[];
 }
 
+export interface EndpointsOptions extends DevicesOptions {
+  /** Id of the endpoint that is to end. */
+  readonly end?: string;
+}
+
 interface Device {
   readonly id: string;
   readonly connected: boolean;
@@ -112,6 +117,37 @@ export async function removeDevice(id: string, options: DevicesOptions, io: CliI
     options.json === true ? `${JSON.stringify({ id, removed: true })}\n` : `${printable(id)} removed\n`,
   );
   return exitCodes.ok.code;
+}
+
+interface Endpoint {
+  readonly id: string;
+  readonly channel: string;
+  readonly vapidKey: string | null;
+  readonly createdAt: string;
+}
+
+/** Of an endpoint itself only a name is shown: who knows its URL may push. */
+export async function showEndpoints(id: string, options: EndpointsOptions, io: CliIo): Promise<number> {
+  const path = `${pathOf(id)}/endpoints`;
+  const client = await createApiClient(options, io);
+  const { end } = options;
+  if (end !== undefined) {
+    await client.call('DELETE', `${path}/${encodeURIComponent(end)}`);
+    io.stdout.write(
+      options.json === true ? `${JSON.stringify({ id: end, ended: true })}\n` : `${printable(end)} ended\n`,
+    );
+    return exitCodes.ok.code;
+  }
+  const { endpoints } = (await client.call('GET', path)) as { endpoints: readonly Endpoint[] };
+  if (options.json === true)
+    for (const endpoint of endpoints) io.stdout.write(`${JSON.stringify(endpoint)}\n`);
+  else if (endpoints.length === 0) io.stdout.write('no endpoints\n');
+  else io.stdout.write(formatTable(['ENDPOINT', 'CHANNEL', 'CREATED', 'KEY'], endpoints.map(endpointRow)));
+  return exitCodes.ok.code;
+}
+
+function endpointRow({ id, channel, createdAt, vapidKey }: Endpoint): readonly string[] {
+  return [id, channel, createdAt, vapidKey ?? '-'];
 }
 
 /** @throws CliError for what no device can be called */

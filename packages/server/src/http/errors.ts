@@ -35,6 +35,12 @@ export const httpErrors = {
     meaning: 'the device keeps nothing: its session ends with its connection and it has no credential',
     hint: 'let the device connect with a session expiry (MQTT 3.1.1: clean session off), or add it with: wakeline devices add ID',
   },
+  draining: {
+    status: 503,
+    meaning: 'the server is shutting down',
+    retryAfterSeconds: 5,
+    hint: 'repeat the request with the same Idempotency-Key',
+  },
   'encoding-headers-invalid': {
     status: 400,
     meaning: 'a body in aesgcm comes with Encryption: salt=… and Crypto-Key: dh=…; one is missing or wrong',
@@ -49,12 +55,6 @@ export const httpErrors = {
     status: 410,
     meaning: 'the endpoint is no more; it will not come back',
     hint: 'forget this subscription; its device may give you another',
-  },
-  draining: {
-    status: 503,
-    meaning: 'the server is shutting down',
-    retryAfterSeconds: 5,
-    hint: 'repeat the request with the same Idempotency-Key',
   },
   'filter-invalid': { status: 400, meaning: 'the topic filter is malformed' },
   'host-refused': {

@@ -38,12 +38,24 @@ const command: fc.Arbitrary<LinkCommand> = fc.oneof(
     filters: fc.array(text, { maxLength: 3 }),
   }),
   fc.record({
+    kind: fc.constant('register' as const),
+    ticket: u32,
+    channel: text,
+    tokenSha256: text,
+    vapidKey: fc.option(text, { nil: undefined }),
+    qos,
+    packetId: u16,
+  }),
+  fc.record({ kind: fc.constant('unregister' as const), ticket: u32, channel: text, qos, packetId: u16 }),
+  fc.record({ kind: fc.constant('fail' as const), sequence: u32, reason: text }),
+  fc.record({
     kind: fc.constant('open' as const),
-    link: fc.constant('mqtt' as const),
+    link: fc.constantFrom('mqtt' as const, 'webpush' as const),
     peer: text,
     identity: fc.constantFrom(
       { kind: 'anonymous' } as const,
       { kind: 'user', name: 'u', access: openAccess } as const,
+      { kind: 'agent', sha256: undefined, freshSha256: 'ab' } as const,
     ),
     clientId: text,
     clean: fc.boolean(),
@@ -84,6 +96,17 @@ const event: fc.Arbitrary<LinkEvent> = fc.oneof(
     assigned: fc.boolean(),
     sessionPresent: fc.boolean(),
     released: fc.array(u32, { maxLength: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant('registered' as const),
+    ticket: u32,
+    reason: fc.constantFrom(undefined, 'channels-full' as const),
+  }),
+  fc.record({
+    kind: fc.constant('unregistered' as const),
+    ticket: u32,
+    reason: fc.constant(undefined),
+    found: fc.boolean(),
   }),
   fc.constant({ kind: 'end', reason: 'hub-away' } as const),
 );

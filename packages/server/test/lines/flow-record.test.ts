@@ -26,6 +26,29 @@ describe('what a line remembers', () => {
     assert.equal(recent.byFlow().size, 0);
   });
 
+  test('an answer is owed to who asks for an endpoint or its end, with QoS 1 and 2 an acknowledgement beside', () => {
+    assert(openCommand.kind === 'open');
+    const recent = new RecentAcknowledgements(1_000);
+    const record = new FlowRecord(1, openCommand);
+    const channel = { ticket: 1, channel: 'news', packetId: 0 } as const;
+    record.noteCommand(openCommand, recent, 0);
+    record.noteEvent(openedEvent);
+    const register = { kind: 'register', tokenSha256: '', vapidKey: undefined, ...channel } as const;
+    record.noteCommand({ ...register, qos: 0 }, recent, 0);
+    record.noteCommand({ ...register, qos: 1, packetId: 5 }, recent, 0);
+    record.noteCommand({ kind: 'unregister', ...channel, qos: 0 }, recent, 0);
+    assert.equal(record.unanswered, 4);
+    record.noteEvent({ kind: 'registered', ticket: 1, reason: undefined });
+    record.noteEvent({ kind: 'registered', ticket: 1, reason: 'channels-full' });
+    record.noteEvent({ kind: 'accepted', packetId: 5, qos: 1, reason: undefined, matched: true });
+    record.noteEvent({ kind: 'unregistered', ticket: 1, reason: undefined, found: false });
+    assert.equal(record.unanswered, 0);
+    record.noteEvent(deliver(7));
+    record.noteCommand({ kind: 'fail', sequence: 7, reason: 'x' }, recent, 0);
+    assert.deepEqual(record.resume(recent.byFlow().get(1)).sent, []);
+    assert.deepEqual(record.resume(recent.byFlow().get(1)).acknowledged, [7]);
+  });
+
   test('QoS 2: an answer is owed from PUBREC to PUBREL, and for nothing else', () => {
     assert(openCommand.kind === 'open');
     const recent = new RecentAcknowledgements(1_000);
