@@ -12,18 +12,18 @@
  * 4. Reads see exactly the batches whose `commit` has resolved, and possibly those still under way.
  */
 
-/** The tables. Their keys and values are laid down in docs/spec/store.md. */
+/** The tables. Their keys and values are laid down in docs/spec/store.md. A new one comes last: a journal names them by number. */
 export const tables = [
   'meta',
   'log',
   'cursor',
   'device',
   'subscription',
-  'endpoint',
   'retained',
   'receipt',
   'idempotency',
   'token',
+  'endpoint',
 ] as const;
 export type Table = (typeof tables)[number];
 

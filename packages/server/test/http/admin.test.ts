@@ -163,16 +163,21 @@ describe('operation', () => {
       return Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`);
     });
     assert.deepEqual(operations.filter((one) => !one.startsWith('HEAD')).sort(), [
+      'DELETE /message/{id}',
       'DELETE /v1/devices/{id}',
+      'DELETE /v1/devices/{id}/endpoints/{endpoint}',
       'DELETE /v1/tokens/{id}',
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
+      'GET /receipt/{id}',
       'GET /v1/devices',
       'GET /v1/devices/{id}',
+      'GET /v1/devices/{id}/endpoints',
       'GET /v1/messages/{id}',
       'GET /v1/statistics',
       'GET /v1/tokens',
+      'POST /push/{token}',
       'POST /v1/backups',
       'POST /v1/devices/{id}/messages',
       'POST /v1/messages',

@@ -14,7 +14,7 @@ import type { ControlReply, ControlRequest, FlowId, LinkCommand, LinkEvent } fro
 import { encodeCommand } from '../../src/lines/command-codec.js';
 import { HubLink } from '../../src/lines/hub-link.js';
 import { LineLinks } from '../../src/lines/line-links.js';
-import { FrameKind } from '../../src/lines/link-frames.js';
+import { FrameKind, linkProtocolVersion } from '../../src/lines/link-frames.js';
 import { LinkSocket } from '../../src/lines/link-socket.js';
 import type { HubClient, HubPort } from '../../src/runtime/hub-port.js';
 import { runtimeLimits } from '../../src/runtime/limits.js';
@@ -268,7 +268,7 @@ describe('link: a hub that is there', () => {
         handleClosed() {},
       };
       const link = new LinkSocket(socket, handlers, 1_000, 1_000);
-      link.send(FrameKind.hello, { protocol: 2, version: '9', pid: 1 });
+      link.send(FrameKind.hello, { protocol: linkProtocolVersion + 1, version: '9', pid: 1 });
     });
     server.listen(bench.path);
     t.after(() => server.close());
@@ -530,7 +530,7 @@ class SilentLine {
     this.#socket = socket;
     const handlers = { handleFrame: () => true, handleReadEnd() {}, handleDrained() {}, handleClosed() {} };
     this.#link = new LinkSocket(socket, handlers, 1 << 30, 1 << 16);
-    this.#link.send(FrameKind.hello, { protocol: 1, version: '1', pid: 1, line: 'silent' });
+    this.#link.send(FrameKind.hello, { protocol: linkProtocolVersion, version: '1', pid: 1, line: 'silent' });
   }
 
   static async join(path: string): Promise<SilentLine> {
