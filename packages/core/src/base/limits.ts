@@ -37,6 +37,8 @@ export const limits = {
   inboundQos2Max: 10_000,
   /** Messages sent to one device and not acknowledged, whatever more its receive maximum allows. */
   inflightMax: 1_000,
+  /** Messages with a receipt that were acknowledged by Web Push and may still be told to have failed. */
+  lateFailuresMax: 10_000,
   /** Log bytes beyond twice the live ones at which survivors are copied forward, bytes. */
   logSlackBytes: 16 * 1024 * 1024,
   /** Live log bytes copied forward in one commit. */

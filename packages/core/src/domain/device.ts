@@ -1,4 +1,5 @@
 /** Devices: who they are, what they may do. */
+import type { Urgency } from './message.js';
 
 /** What a device may do with topics. `%d` in a pattern stands for its own id. `$line/…` needs no rule. */
 export interface AccessRules {
@@ -43,6 +44,8 @@ export interface DeviceState {
   readonly activity: Activity;
   /** How long it runs when it is woken, ms; undefined: `limits.wakeWindowMs`. */
   readonly windowMs: number | undefined;
+  /** The lowest urgency that wakes it while it is asleep; undefined: normal. */
+  readonly wakeUrgency?: Urgency;
   /** A name for the network that it is on, in its own words. */
   readonly network: string | undefined;
 }

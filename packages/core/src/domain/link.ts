@@ -145,7 +145,10 @@ export type LinkCommand =
       readonly packetId: number;
     }
   | {
-      /** The device has the message and can do nothing with it: it ends as failed, and is not sent again. */
+      /**
+       * The device has the message and can do nothing with it: it ends as failed, and is not sent again. One that it has
+       * acknowledged by `webpush` a while ago is told to have failed, too.
+       */
       readonly kind: 'fail';
       readonly sequence: number;
       /** For the receipt. A fixed text of the session, never one of the peer. */

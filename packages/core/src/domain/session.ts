@@ -11,9 +11,16 @@ export type SessionInput =
   /** What one read of the socket gave; may be reused by the host after the call. */
   | { readonly kind: 'bytes'; readonly chunk: Uint8Array }
   | { readonly kind: 'events'; readonly events: readonly LinkEvent[] }
-  /** Answers to `authenticate`. */
-  | { readonly kind: 'authenticated'; readonly identity: Identity }
+  /** Answers to `authenticate` and `authenticate-agent`. */
+  | {
+      readonly kind: 'authenticated';
+      readonly identity: Identity;
+      /** Of an `agent`: the secret made for this connection, of which the identity has the hash. */
+      readonly freshSecret?: string;
+    }
   | { readonly kind: 'denied'; readonly reason: Refusal }
+  /** The peer answered a `ping` of its transport, or sent one itself. */
+  | { readonly kind: 'pong' }
   /** The peer or the network ended the connection. Last input. */
   | { readonly kind: 'socket-closed' }
   | { readonly kind: 'socket-full' }
@@ -30,12 +37,31 @@ export type SessionOutput =
       readonly username: string | undefined;
       readonly password: Uint8Array | undefined;
     }
+  /**
+   * A user agent presents the secret that it was given once, or none. Make it an identity of kind `agent`, and a fresh
+   * secret; answer with `authenticated` or `denied`. At most once.
+   */
+  | { readonly kind: 'authenticate-agent'; readonly secret: string | undefined }
   /** For the hub, in order; one batch per input. */
   | { readonly kind: 'commands'; readonly commands: readonly LinkCommand[] }
   /** Everything to send for this input; the bytes belong to the receiver. */
   | { readonly kind: 'write'; readonly bytes: Uint8Array }
+  /** Ask the peer for a sign of life by its transport's own means, where it has any; the answer is `pong`. */
+  | { readonly kind: 'ping' }
   /** Send what was written, then end the connection. Last output. `reason` is for logs and counters. */
-  | { readonly kind: 'close'; readonly reason: Refusal | undefined };
+  | {
+      readonly kind: 'close';
+      readonly reason: Refusal | undefined;
+      readonly farewell?: Farewell | undefined;
+    };
+
+/** What a transport with a farewell of its own (a WebSocket's close frame, RFC 6455 §7.4) is to say in it. */
+export interface Farewell {
+  /** 1000 … 4999. */
+  readonly code: number;
+  /** At most 123 bytes of UTF-8. */
+  readonly text: string;
+}
 
 export interface FlowSession extends Machine<SessionInput, SessionOutput> {
   /** False while the session would only have to store what is read: what is not read costs the peer's memory. */

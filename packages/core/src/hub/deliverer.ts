@@ -127,7 +127,7 @@ export class Deliverer {
     const { inbox } = device;
     const urgency = this.#highestUrgency(now, device, presence);
     presence.lookedThrough = inbox.committed;
-    if (urgency < Urgency.normal) return false;
+    if (urgency < presence.wakeUrgency) return false;
     this.countWake(now, device, presence, urgency);
     return true;
   }

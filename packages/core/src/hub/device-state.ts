@@ -295,6 +295,11 @@ export class Flow {
     return this.link !== 'webpush';
   }
 
+  /** Its device may say of a message that it has acknowledged that nothing came of it. */
+  get mayFailLate(): boolean {
+    return this.link === 'webpush';
+  }
+
   /** Its socket takes more. */
   get isWritable(): boolean {
     return (this.#bits & WRITABLE) !== 0;

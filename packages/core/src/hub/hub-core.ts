@@ -28,6 +28,7 @@ import { Endpoints } from './endpoints.js';
 import { EntryFlag } from './entry-table.js';
 import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
 import type { TimelineEvent } from './machine.js';
+import { LateFailures } from './late-failures.js';
 import { MessageWatchers } from './message-watchers.js';
 import { Outbox } from './outbox.js';
 import { Receipts, messageIdText } from './receipts.js';
@@ -65,6 +66,7 @@ export class HubCore {
   readonly receipts: Receipts;
   readonly endpoints: Endpoints;
   readonly watchers: MessageWatchers;
+  readonly lateFailures: LateFailures;
   readonly devices = new Map<string, Device>();
   readonly byNumber = new PagedTable<Device>();
   readonly byToken = new Map<string, Device>();
@@ -108,6 +110,7 @@ export class HubCore {
     this.receipts = new Receipts(options.store, options.random, this.queue, this.limits);
     this.endpoints = new Endpoints(this.queue, this.limits);
     this.watchers = new MessageWatchers(this.limits);
+    this.lateFailures = new LateFailures(this.limits);
     this.deliverer = new Deliverer({
       log: this.queue.log,
       limits: this.limits,
@@ -375,13 +378,24 @@ export class HubCore {
     this.#tell(stage, device, entry, this.#view, reason);
   }
 
+  /** A message that the device had acknowledged has failed all the same. */
+  endAcknowledged(device: Device, sequence: number, reason: string): void {
+    const messageId = this.lateFailures.take(device.number, sequence);
+    if (messageId === undefined) return;
+    this.endedFailed++;
+    this.receipts.putEnd(messageId, device.id, { stage: 'failed', reason, atMs: this.now.wall });
+    this.watchers.note(messageId);
+  }
+
   /** Tells of an acknowledgement whoever listens or waits for it. */
   noteAcknowledged(device: Device, entry: number): void {
-    const isWatched =
-      !this.watchers.isEmpty && (this.queue.log.entries.flags[entry] & EntryFlag.receipt) !== 0;
-    if (isWatched) {
+    const { entries } = this.queue.log;
+    const mayFailLate = device.flow?.mayFailLate === true;
+    if ((mayFailLate || !this.watchers.isEmpty) && (entries.flags[entry] & EntryFlag.receipt) !== 0) {
       this.queue.log.read(entry, this.#view);
-      this.watchers.note(this.#view.messageId!);
+      const messageId = this.#view.messageId!;
+      this.watchers.note(messageId);
+      if (mayFailLate) this.lateFailures.note(device.number, entries.sequence[entry], messageId);
     }
     this.tell('acknowledged', device, entry);
   }

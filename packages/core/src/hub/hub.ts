@@ -300,7 +300,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
     const core = this.#core;
     const { device } = flow;
     const entry = core.queue.log.findInflight(device.inbox, sequence);
-    if (entry === 0) return;
+    if (entry === 0) return core.endAcknowledged(device, sequence, reason);
     core.endEntry(device, entry, 'failed', reason);
     core.deliverer.wake(device);
   }

@@ -7,12 +7,15 @@
  */
 import type { InstantMs } from '../base/time.js';
 import type { Activity, DeviceState } from '../domain/device.js';
+import { Urgency } from '../domain/message.js';
 
 export class Presence {
   activity: Activity = 'active';
   /** As the device named it; undefined: it did not. */
   windowMs: number | undefined;
   network: string | undefined;
+  /** What is less urgent does not wake the device. */
+  wakeUrgency: Urgency = Urgency.normal;
   readonly #windowMsDefault: number;
   /** Monotonic ms; a device that is asleep counts as awake before it. */
   #awakeUntilMs = -Infinity;
@@ -50,6 +53,7 @@ export class Presence {
     this.activity = state.activity;
     this.windowMs = state.windowMs;
     this.network = state.network;
+    this.wakeUrgency = state.wakeUrgency ?? Urgency.normal;
     if (wasSleeping) this.#releasedThrough = Math.max(this.#releasedThrough, through);
     this.#awakeUntilMs = -Infinity;
   }

@@ -420,7 +420,7 @@ export class Publisher {
     const { presence } = flow;
     if (presence?.isSleeping(this.#core.now) === true) {
       // It cannot wait: QoS 0 never enters the inbox.
-      if (content.urgency < Urgency.normal) {
+      if (content.urgency < presence.wakeUrgency) {
         this.#core.qos0Dropped++;
         return false;
       }

@@ -3,8 +3,18 @@
  * moves when the test says so. A test says which packets a client sends, and sees which packets come.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { Prng, type InstantMs } from '../../src/base/index.js';
-import { openAccess, type AccessRules, type Refusal, type SessionInput } from '../../src/domain/index.js';
+import {
+  openAccess,
+  type AccessRules,
+  type ControlReply,
+  type ControlRequest,
+  type FlowSession,
+  type Identity,
+  type Refusal,
+  type SessionInput,
+} from '../../src/domain/index.js';
 import { Hub } from '../../src/hub/index.js';
 import type { StoreChange } from '../../src/ports/index.js';
 import { MqttSession, type MqttSessionOptions } from '../../src/session/mqtt/index.js';
@@ -24,8 +34,18 @@ import { ackPacket, connectPacket, defaults, encode, publishPacket } from '../se
 /** The one password that is not accepted. */
 export const wrongPassword = new TextEncoder().encode('wrong');
 
+/** One connection, whatever is spoken on it. */
+export interface Connection {
+  readonly session: FlowSession;
+  readonly flow: number;
+  /** As {@link Client.closed}. */
+  closed: Refusal | null | undefined;
+  /** Reads what the server wrote. */
+  hear(bytes: Uint8Array): void;
+}
+
 /** One connection of a client. */
-export class Client {
+export class Client implements Connection {
   readonly version: ProtocolVersion;
   readonly session: MqttSession;
   readonly flow: number;
@@ -123,7 +143,9 @@ export class TestServer {
   readonly #options: Partial<MqttSessionOptions>;
   readonly #access: AccessRules;
   #hub!: Hub;
-  #clients = new Map<number, Client>();
+  #clients = new Map<number, Connection>();
+  readonly #replies = new Map<number, ControlReply>();
+  #nextTicket = 1;
   #changes: readonly StoreChange[] | undefined;
   #nextFlow = 1;
 
@@ -139,6 +161,23 @@ export class TestServer {
     const client = new Client(this, version, this.#nextFlow++, session);
     this.#clients.set(client.flow, client);
     return client;
+  }
+
+  /** Takes over a connection, which `make` makes. */
+  attach<Made extends Connection>(make: (flow: number) => Made): Made {
+    const connection = make(this.#nextFlow++);
+    this.#clients.set(connection.flow, connection);
+    return connection;
+  }
+
+  /** Asks the hub, and gives its reply, which has come by then. */
+  async request(request: DistributiveOmit<ControlRequest, 'ticket'>): Promise<ControlReply> {
+    const ticket = this.#nextTicket++;
+    this.#hub.handleInput(this.now, { kind: 'request', request: { ...request, ticket } as ControlRequest });
+    await this.run();
+    const reply = this.#replies.get(ticket);
+    assert(reply !== undefined, `the hub replies to ${request.kind}`);
+    return reply;
   }
 
   /** A client that has its CONNACK, and took it. Clean, unless the fields say otherwise. */
@@ -209,7 +248,7 @@ export class TestServer {
     this.#hub.recover(this.now);
   }
 
-  #drainSession(client: Client): boolean {
+  #drainSession(client: Connection): boolean {
     const { session, flow } = client;
     let isBusy = false;
     for (let output = session.pollOutput(); output !== undefined; output = session.pollOutput()) {
@@ -218,15 +257,17 @@ export class TestServer {
       else if (output.kind === 'close') client.closed = output.reason ?? null;
       else if (output.kind === 'commands') {
         this.#hub.handleInput(this.now, { kind: 'link', flow, commands: output.commands });
-      } else {
+      } else if (output.kind === 'authenticate-agent') {
+        session.handleInput(this.now, identifyAgent(output.secret));
+      } else if (output.kind === 'authenticate') {
         const isWrong = output.password !== undefined && Buffer.compare(output.password, wrongPassword) === 0;
         session.handleInput(
           this.now,
           isWrong
             ? { kind: 'denied', reason: 'bad-credentials' }
-            : { kind: 'authenticated', identity: { kind: 'anonymous' } },
+            : { kind: 'authenticated', identity: identityOf(output.password) },
         );
-      }
+      } else throw new Error(`an MQTT session does not say ${output.kind}`);
     }
     if (client.closed !== undefined) this.#clients.delete(flow);
     return isBusy;
@@ -241,11 +282,35 @@ export class TestServer {
         else if (output.kind === 'link') {
           const client = this.#clients.get(output.flow);
           client?.session.handleInput(this.now, { kind: 'events', events: output.events });
-        }
+        } else this.#replies.set(output.reply.ticket, output.reply);
       }
     } while (this.#hub.hasMore);
     return isBusy;
   }
+}
+
+type DistributiveOmit<Value, Key extends PropertyKey> = Value extends unknown ? Omit<Value, Key> : never;
+
+let secrets = 0;
+
+/** As the server makes it, but the same in each run. */
+function identifyAgent(presented: string | undefined): SessionInput & { kind: 'authenticated' } {
+  const freshSecret = sha256(`secret ${(secrets += 1)}`).slice(0, 32);
+  const identity = {
+    kind: 'agent',
+    sha256: presented === undefined ? undefined : sha256(presented),
+    freshSha256: sha256(freshSecret),
+  } as const;
+  return { kind: 'authenticated', identity, freshSecret };
+}
+
+/** A password is the secret of a user agent. */
+function identityOf(password: Uint8Array | undefined): Identity {
+  return password === undefined ? { kind: 'anonymous' } : { kind: 'token', sha256: sha256(password) };
+}
+
+function sha256(secret: string | Uint8Array): string {
+  return createHash('sha256').update(secret).digest('hex');
 }
 
 /** CONNECT for a session that outlives its connection. */

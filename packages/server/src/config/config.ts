@@ -65,6 +65,13 @@ export interface MqttConfig {
   readonly tcpKeepAliveMs: number | undefined;
 }
 
+export interface WebPushConfig {
+  /** File with a map from broadcast ids to versions; undefined: there are no broadcasts. */
+  readonly broadcastsFile: string | undefined;
+  /** Silence of a user agent after which its WebSocket is pinged; undefined: it never is. */
+  readonly pingAfterMs: number | undefined;
+}
+
 export interface ServerConfig {
   /** Absolute path. Made with mode 0700 when it does not exist. */
   readonly dataDirectory: string;
@@ -83,6 +90,7 @@ export interface ServerConfig {
   readonly users: readonly UserConfig[];
   readonly logLevel: LogLevel;
   readonly mqtt: MqttConfig;
+  readonly webpush: WebPushConfig;
   /** Overrides of core's limits, by name; what is absent keeps its default. */
   readonly limits: Partial<Record<LimitName, number>>;
   /** Connections of all listeners from one peer address. */

@@ -8,6 +8,7 @@ import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { limits, SECOND_MS } from '@wakeline/core/base';
 import { SESSION_NEVER_EXPIRES } from '@wakeline/core/domain';
+import { webPushLimits } from '@wakeline/core/session/webpush';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { ServerError } from '../errors.js';
@@ -246,6 +247,13 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
       silenceMsMax: parsed.mqtt?.silenceMax === 'off' ? undefined : parsed.mqtt?.silenceMax,
       tcpKeepAliveMs: tcpKeepAliveOf(parsed),
     },
+    webpush: {
+      broadcastsFile: broadcastsFileOf(parsed, tree, absolute),
+      pingAfterMs:
+        parsed.webpush?.pingAfter === 'off'
+          ? undefined
+          : (parsed.webpush?.pingAfter ?? webPushLimits.pingAfterMs),
+    },
     limits: definedOnly(parsed.limits ?? {}),
     connectionsPerAddressMax: parsed.connectionsPerAddressMax ?? 10_000,
     connectsPerSecondPerAddressMax: parsed.connectsPerSecondPerAddressMax ?? 1_000,
@@ -323,6 +331,18 @@ function listenerOf(
   refuseUnreadable(tls.certFile, own ? ['listen'] : ['tls', 'cert'], tree);
   refuseUnreadable(tls.keyFile, own ? ['listen'] : ['tls', 'key'], tree);
   return { ...address, tls };
+}
+
+function broadcastsFileOf(
+  parsed: ParsedConfig,
+  tree: SourceTree,
+  absolute: (path: string, key: string) => string,
+): string | undefined {
+  const asked = parsed.webpush?.broadcasts;
+  if (asked === undefined) return undefined;
+  const file = absolute(asked, 'webpush.broadcasts');
+  refuseUnreadable(file, ['webpush', 'broadcasts'], tree);
+  return file;
 }
 
 function refuseUnreadable(file: string, path: readonly string[], tree: SourceTree): void {

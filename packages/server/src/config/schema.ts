@@ -273,6 +273,12 @@ export const configSchema = z.strictObject({
       tcpKeepAlive: value(offOr(duration(30_000, 7_200_000))),
     })
     .optional(),
+  webpush: z
+    .strictObject({
+      broadcasts: value(text),
+      pingAfter: value(offOr(duration(1_000, 86_400_000))),
+    })
+    .optional(),
   connectionsPerAddressMax: value(whole(1, 1_000_000)),
   connectsPerSecondPerAddressMax: value(whole(1, 1_000_000)),
   connectsPerSecondMax: value(whole(1, 1_000_000)),
@@ -288,5 +294,6 @@ export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
   if (path.length === 0) return Object.keys(configSchema.shape);
   if (path[0] === 'tls') return ['cert', 'key'];
   if (path[0] === 'mqtt') return Object.keys(configSchema.shape.mqtt.unwrap().shape);
+  if (path[0] === 'webpush') return Object.keys(configSchema.shape.webpush.unwrap().shape);
   return path[0] === 'limits' ? configurableLimits : [];
 }

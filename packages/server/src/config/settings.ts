@@ -81,6 +81,8 @@ export const settings: readonly Setting[] = [
   setting('mqtt.keepAliveRequired', undefined, 'false', 'no keep alive counts as mqtt.keepAliveMax'),
   setting('mqtt.silenceMax', undefined, 'off', 'silence of a 3.1.1 client on a path that is watched'),
   setting('mqtt.tcpKeepAlive', undefined, '240s', 'silence after which TCP keepalives are sent; off'),
+  setting('webpush.broadcasts', undefined, 'none', 'file with a map from broadcast ids to versions'),
+  setting('webpush.pingAfter', undefined, '35m', 'silence after which a user agent is pinged; off'),
   setting('connectionsPerAddressMax', undefined, '10000', 'connections from one address'),
   setting(
     'connectsPerSecondPerAddressMax',

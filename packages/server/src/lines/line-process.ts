@@ -131,7 +131,7 @@ class LineProcess {
         this.#retire(command.flowsPerSecond);
         return;
       case 'reload-tls':
-        this.#side.reloadTls();
+        this.#side.reload();
         break;
       default:
     }

@@ -1,5 +1,6 @@
 /**
- * HTTP and HTTPS: hands requests to the API and makes WebSockets at `/mqtt` into flows.
+ * HTTP and HTTPS: hands requests to the API and makes WebSockets into flows: MQTT at `/mqtt`, Mozilla's push protocol
+ * at `/`.
  *
  * The limits against slow peers are Node's own (headers, whole request, silence); what this adds is the gate, the
  * guard against foreign web pages, and the address behind a named proxy (X-Forwarded-For).
@@ -10,6 +11,8 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { Server as HttpsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { isIP, Socket } from 'node:net';
+import type { Link } from '@wakeline/core/domain';
+import { webPushFrameLimits } from '@wakeline/core/wire/webpush';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { ListenerConfig } from '../config/config.js';
@@ -73,7 +76,7 @@ class HttpFront {
   readonly #context: ListenerContext;
   readonly #isGuarded: boolean;
   readonly #isProxyRequired: boolean;
-  readonly #webSockets: WebSocketServer;
+  readonly #webSockets: Readonly<Record<Link, WebSocketServer>>;
   /** HTTPS connections by their ends: requests come on another socket object than the admitted one. */
   readonly #admissions: Map<string, Admission> | undefined;
 
@@ -82,13 +85,10 @@ class HttpFront {
     this.#context = context;
     this.#isGuarded = config.isLoopback && options.anonymousDevices;
     this.#isProxyRequired = isProxyRequired(config, context);
-    this.#webSockets = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: options.packetBytesMax + limits.webSocketSlackBytes,
-      handleProtocols: chooseProtocol,
-    });
+    this.#webSockets = {
+      mqtt: webSocketServer('mqtt', options.packetBytesMax + limits.webSocketSlackBytes),
+      webpush: webSocketServer('webpush', webPushFrameLimits.frameBytesMax),
+    };
     const httpOptions = {
       noDelay: true,
       maxHeaderSize: limits.httpHeaderBytesMax,
@@ -150,9 +150,9 @@ class HttpFront {
 
   #handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', ignoreError);
-    const refusal = this.#upgradeRefusal(request);
-    if (refusal !== undefined) {
-      refuseUpgrade(socket, refusal);
+    const link = this.#linkOf(request);
+    if (typeof link === 'object') {
+      refuseUpgrade(socket, link.refusal);
       return;
     }
     const admission = socket instanceof Socket ? this.#admissionOf(socket) : undefined;
@@ -167,23 +167,29 @@ class HttpFront {
     socket.setTimeout(0);
     admission.beginHandshake();
     this.#context.connects.enter(admission, address, () =>
-      this.#openWebSocket(request, socket, head, admission, address),
+      this.#openWebSocket(link, request, socket, head, admission, address),
     );
   }
 
   #openWebSocket(
+    link: Link,
     request: IncomingMessage,
     socket: Socket,
     head: Buffer,
     admission: Admission,
     address: string,
   ): void {
-    this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
+    const { tcpKeepAliveMs, proxies } = this.#context;
+    // A proxy answers for itself. Where there is none, the kernels keep the path, and no program is woken for it.
+    if (link === 'webpush' && tcpKeepAliveMs !== undefined && proxies.isEmpty) {
+      socket.setKeepAlive(true, tcpKeepAliveMs);
+    }
+    this.#webSockets[link].handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       socket.off('error', ignoreError);
       const peer = formatAddress(address, socket.remotePort ?? 0);
       const { webSocketUnopenedBytesMax } = this.#context.limits;
-      this.#context.attachMqtt(
-        new WebSocketFlowSocket(webSocket, socket, admission, peer, webSocketUnopenedBytesMax),
+      this.#context.attach(
+        new WebSocketFlowSocket(link, webSocket, socket, admission, peer, webSocketUnopenedBytesMax),
       );
     });
   }
@@ -192,22 +198,37 @@ class HttpFront {
     return admissionOf(socket) ?? this.#admissions?.get(connectionKey(socket));
   }
 
-  /** Status line of the answer when the request may not become an MQTT WebSocket. */
-  #upgradeRefusal(request: IncomingMessage): string | undefined {
-    const path = (request.url ?? '').split('?', 1)[0];
-    if (path !== '/mqtt') return '404 Not Found';
-    if (this.#isGuarded && !isLocalRequest(request.headers)) return '403 Forbidden';
-    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  /** What is to be spoken on the WebSocket, or the status line of the answer when the request may not become one. */
+  #linkOf(request: IncomingMessage): Link | { readonly refusal: string } {
+    const link = links.get((request.url ?? '').split('?', 1)[0]!);
+    if (link === undefined) return { refusal: '404 Not Found' };
+    if (this.#isGuarded && !isLocalRequest(request.headers)) return { refusal: '403 Forbidden' };
+    const offered = request.headers['sec-websocket-protocol'];
+    // KUnifiedPush offers no subprotocol.
+    if (offered === undefined && link === 'webpush') return link;
+    const names = (offered ?? '').split(',').map((name) => name.trim());
     // [MQTT-6.0.0-3]
-    return offered.includes(subprotocol) ? undefined : '400 Bad Request';
+    return names.includes(subprotocols[link]) ? link : { refusal: '400 Bad Request' };
   }
 }
 
-/** [MQTT-6.0.0-3], [MQTT-6.0.0-4] */
-const subprotocol = 'mqtt';
+const links: ReadonlyMap<string, Link> = new Map([
+  ['/mqtt', 'mqtt'],
+  ['/', 'webpush'],
+]);
 
-function chooseProtocol(offered: Set<string>): string | false {
-  return offered.has(subprotocol) ? subprotocol : false;
+/** [MQTT-6.0.0-3], [MQTT-6.0.0-4] */
+const subprotocols: Readonly<Record<Link, string>> = { mqtt: 'mqtt', webpush: 'push-notification' };
+
+function webSocketServer(link: Link, maxPayload: number): WebSocketServer {
+  const subprotocol = subprotocols[link];
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload,
+    handleProtocols: (offered: Set<string>) => (offered.has(subprotocol) ? subprotocol : false),
+  });
 }
 
 function refuseUpgrade(socket: Duplex, status: string): void {

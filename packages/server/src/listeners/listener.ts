@@ -29,8 +29,8 @@ export interface ListenerContext {
   readonly listen?: (server: Server, config: ListenerConfig) => Promise<number>;
   /** Puts keepalives on a server's connections; default: {@link applyTcpKeepAlive}, for a server of this process. */
   readonly applyTcpKeepAlive?: typeof applyTcpKeepAlive;
-  /** Takes over a connection on which MQTT is to be spoken. */
-  readonly attachMqtt: (socket: FlowSocket) => void;
+  /** Takes over a connection of a device. */
+  readonly attach: (socket: FlowSocket) => void;
 }
 
 /** A listener that accepts. */

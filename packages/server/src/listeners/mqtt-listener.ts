@@ -128,7 +128,7 @@ class MqttAcceptor {
 
   #attach(flowSocket: TcpFlowSocket, stream: Socket, peer: Peer): void {
     flowSocket.open(stream, peer);
-    this.#context.attachMqtt(flowSocket);
+    this.#context.attach(flowSocket);
     stream.resume();
   }
 }

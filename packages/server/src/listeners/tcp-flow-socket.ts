@@ -17,6 +17,7 @@ interface OwnedSocket extends Socket {
 }
 
 export class TcpFlowSocket extends Admission implements FlowSocket {
+  readonly link = 'mqtt';
   peer = '';
   receiver: FlowReceiver | undefined = undefined;
   readonly isPathProbed: boolean;
@@ -77,6 +78,9 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
   resume(): void {
     this.#stream.resume();
   }
+
+  /** TCP has keepalives of its own, which the listener sees to. */
+  ping(): void {}
 
   end(): void {
     this.#stream.end();

@@ -129,6 +129,8 @@ class Handshake implements FlowReceiver {
   handleSocketBytes(): void {}
 
   handleSocketDrained(): void {}
+
+  handleSocketPong(): void {}
 }
 
 /** As `tls.Server` makes it: the server chooses the cipher, and sessions are this server's own. */

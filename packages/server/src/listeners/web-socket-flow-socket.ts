@@ -1,5 +1,10 @@
-/** An MQTT WebSocket as a {@link FlowSocket}: binary messages are bytes of a stream [MQTT-6.0.0-2]. */
+/**
+ * A WebSocket as a {@link FlowSocket}. With MQTT, binary messages are bytes of a stream [MQTT-6.0.0-2]. With Mozilla's push
+ * protocol each text message is a chunk of its own, and what is written are texts with a line feed behind each.
+ */
 import type { Socket } from 'node:net';
+import type { Farewell, Link } from '@wakeline/core/domain';
+import { FRAME_END } from '@wakeline/core/wire/webpush';
 import type { WebSocket } from 'ws';
 import type { FlowReceiver, FlowSocket } from '../runtime/flow-socket.js';
 import type { Admission } from './gate.js';
@@ -12,13 +17,15 @@ interface Owned {
 type OwnedWebSocket = WebSocket & Owned;
 type OwnedSocket = Socket & Owned;
 
-const sendOptions = { binary: true, compress: false } as const;
+const binaryOptions = { binary: true, compress: false } as const;
+const textOptions = { binary: false, compress: false } as const;
 
 /** RFC 6455 §7.4.1: normal closure, and data of a kind that is not accepted. */
 const normalClosure = 1000;
 const unsupportedData = 1003;
 
 export class WebSocketFlowSocket implements FlowSocket {
+  readonly link: Link;
   readonly peer: string;
   readonly isPathProbed = false;
   /** `ws` ends such a connection itself. */
@@ -34,12 +41,14 @@ export class WebSocketFlowSocket implements FlowSocket {
    * message is kept by `ws`, where the session's own limit does not see it.
    */
   constructor(
+    link: Link,
     webSocket: WebSocket,
     socket: Socket,
     admission: Admission,
     peer: string,
     unopenedBytesMax: number,
   ) {
+    this.link = link;
     this.peer = peer;
     this.#unopenedBytesLeft = unopenedBytesMax;
     this.#webSocket = webSocket;
@@ -54,6 +63,10 @@ export class WebSocketFlowSocket implements FlowSocket {
     ownedSocket[flowSocketKey] = this;
     ownedSocket.on('drain', handleDrain);
     ownedSocket.on('data', handleUnopenedData);
+    if (link !== 'webpush') return;
+    // `ws` answers a ping itself. One of the peer's is a sign of life as good as a pong.
+    owned.on('pong', handleLife);
+    owned.on('ping', handleLife);
   }
 
   get address(): string {
@@ -65,7 +78,21 @@ export class WebSocketFlowSocket implements FlowSocket {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#webSocket.send(bytes, sendOptions);
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
+    if (this.link === 'webpush') this.#sendTexts(bytes);
+    else this.#webSocket.send(bytes, binaryOptions);
+  }
+
+  /** The host gets them with one call, however many there are. */
+  #sendTexts(bytes: Uint8Array): void {
+    const socket = this.#socket;
+    socket.cork();
+    let start = 0;
+    for (let end = bytes.indexOf(FRAME_END); end >= 0; end = bytes.indexOf(FRAME_END, start)) {
+      this.#webSocket.send(bytes.subarray(start, end), textOptions);
+      start = end + 1;
+    }
+    socket.uncork();
   }
 
   progressMark(): number {
@@ -93,8 +120,12 @@ export class WebSocketFlowSocket implements FlowSocket {
     this.#webSocket.resume();
   }
 
-  end(): void {
-    this.#webSocket.close(normalClosure);
+  ping(): void {
+    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#webSocket.ping();
+  }
+
+  end(farewell?: Farewell): void {
+    this.#webSocket.close(farewell?.code ?? normalClosure, farewell?.text);
   }
 
   destroy(): void {
@@ -104,13 +135,15 @@ export class WebSocketFlowSocket implements FlowSocket {
 }
 
 function handleMessage(this: WebSocket & Owned, data: unknown, isBinary: boolean): void {
-  if (!isBinary) {
+  const flowSocket = this[flowSocketKey];
+  if (flowSocket === undefined) return;
+  if (isBinary !== (flowSocket.link === 'mqtt')) {
     // [MQTT-6.0.0-1]
     this.close(unsupportedData);
     return;
   }
-  // The default binary type: one Buffer per message.
-  this[flowSocketKey]?.receiver?.handleSocketBytes(data as Buffer);
+  // The default binary type, which is that of texts too: one Buffer per message.
+  flowSocket.receiver?.handleSocketBytes(data as Buffer);
 }
 
 function handleDrain(this: OwnedSocket): void {
@@ -119,6 +152,10 @@ function handleDrain(this: OwnedSocket): void {
 
 function handleUnopenedData(this: OwnedSocket, chunk: Buffer): void {
   this[flowSocketKey]?.countUnopened(chunk.length);
+}
+
+function handleLife(this: WebSocket & Owned): void {
+  this[flowSocketKey]?.receiver?.handleSocketPong();
 }
 
 function handleClose(this: WebSocket & Owned): void {

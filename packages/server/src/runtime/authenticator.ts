@@ -1,14 +1,15 @@
 /**
  * Who is at the other end? Turns what a CONNECT presents into an {@link Identity}, or refuses it.
  *
- * A device token is only hashed here: the hub knows whose it is. A user's password is checked here, one at a time,
+ * A device token is only hashed here: the hub knows whose it is. So is the secret of a user agent of Web Push, which comes
+ * by MQTT, too. A user's password is checked here, one at a time,
  * because each check keeps a thread of the pool busy that the store's commits need too. Whether a name exists can
  * be told neither from the answer nor from the time it takes.
  */
-import { createHash } from 'node:crypto';
 import type { Identity, Refusal } from '@wakeline/core/domain';
 import type { UserConfig } from '../config/config.js';
 import { verifyPassword } from '../config/password.js';
+import { hashSecret, isAgentSecret } from './agent-identity.js';
 import type { Clock } from './clock.js';
 import { FailedLogins } from './failed-logins.js';
 import type { RuntimeLimits } from './limits.js';
@@ -63,9 +64,8 @@ export class Authenticator {
   /** Answers at once unless a password has to be hashed. Never rejects for what the peer sent. */
   authenticate(credentials: Credentials): Decision | Promise<Decision> {
     const { username, password } = credentials;
-    if (password !== undefined && isDeviceToken(password)) {
-      const sha256 = createHash('sha256').update(password).digest('hex');
-      return { kind: 'authenticated', identity: { kind: 'token', sha256 } };
+    if (password !== undefined && (isDeviceToken(password) || this.#isAgent(username, password))) {
+      return { kind: 'authenticated', identity: { kind: 'token', sha256: hashSecret(password) } };
     }
     if (username === undefined && password === undefined) {
       return this.#anonymousDevices && !this.#belongsToUser(credentials.clientId)
@@ -75,6 +75,12 @@ export class Authenticator {
     if (username === undefined || password === undefined || this.#users.size === 0) return badCredentials;
     if (password.length > this.#limits.passwordBytesMax) return badCredentials;
     return this.#checkUser(credentials.clientId, username, password, credentials.address);
+  }
+
+  /** A user may have a password that looks like such a secret. */
+  #isAgent(username: string | undefined, password: Uint8Array): boolean {
+    if (username !== undefined && this.#users.has(username)) return false;
+    return isAgentSecret(Buffer.from(password.buffer, password.byteOffset, password.byteLength).toString());
   }
 
   /** A user's devices are reached with the user's password only. */

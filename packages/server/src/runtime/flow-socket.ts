@@ -4,6 +4,7 @@
  * Implementations hold no state but the socket and {@link FlowSocket.receiver}, and share their handlers: an idle
  * device must cost no closure.
  */
+import type { Farewell, Link } from '@wakeline/core/domain';
 
 /** The pump's side of a connection. Calls come one at a time, and none after `handleSocketClosed`. */
 export interface FlowReceiver {
@@ -11,11 +12,15 @@ export interface FlowReceiver {
   handleSocketBytes(chunk: Uint8Array): void;
   /** All bytes given to `write` have left the process. */
   handleSocketDrained(): void;
+  /** The peer answered {@link FlowSocket.ping}, or pinged itself. */
+  handleSocketPong(): void;
   /** The connection is gone, by whichever side. */
   handleSocketClosed(): void;
 }
 
 export interface FlowSocket {
+  /** What is to be spoken on it. */
+  readonly link: Link;
   /** Peer address and port for people, e.g. `192.0.2.1:51234` or `[2001:db8::1]:51234`. */
   readonly peer: string;
   /** Peer address alone, for limits. */
@@ -40,8 +45,13 @@ export interface FlowSocket {
   /** Stops reading; at most what is under way still arrives. */
   pause(): void;
   resume(): void;
-  /** Sends what is queued, then says goodbye. The caller destroys the socket when that takes too long. */
-  end(): void;
+  /** Asks the peer for a sign of life; nothing, where the transport has no way to. */
+  ping(): void;
+  /**
+   * Sends what is queued, then says goodbye, with these words if the transport has any. The caller destroys the socket
+   * when that takes too long.
+   */
+  end(farewell?: Farewell): void;
   /** Closes at once and for good. */
   destroy(): void;
 }

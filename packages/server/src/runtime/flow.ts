@@ -10,6 +10,7 @@ import type { FlowReceiver, FlowSocket } from './flow-socket.js';
 export interface FlowOwner {
   handleFlowBytes(flow: Flow, chunk: Uint8Array): void;
   handleFlowDrained(flow: Flow): void;
+  handleFlowPong(flow: Flow): void;
   handleFlowClosed(flow: Flow): void;
 }
 
@@ -98,6 +99,10 @@ export class Flow implements FlowReceiver {
 
   handleSocketDrained(): void {
     this.owner.handleFlowDrained(this);
+  }
+
+  handleSocketPong(): void {
+    this.owner.handleFlowPong(this);
   }
 
   handleSocketClosed(): void {

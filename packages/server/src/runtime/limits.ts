@@ -19,6 +19,8 @@ export const runtimeLimits = {
   connectsSavedMs: 100,
   /** Between two batches of connections whose turn has come, ms. */
   connectTickMs: 10,
+  /** Between two looks at the file of broadcasts for a newer one, ms. */
+  broadcastsPollMs: 10_000,
   /** Connections where the host does not tell how many descriptors there are; those beyond are closed on accept. */
   connectionsMaxUnknown: 10_000,
   /** File descriptors kept for the store, HTTP and the host; sockets beyond the rest are closed on accept. */

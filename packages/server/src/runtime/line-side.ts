@@ -6,6 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { limits as coreLimits } from '@wakeline/core/base';
 import type { MintEndpoint } from '@wakeline/core/domain';
 import { MqttSession } from '@wakeline/core/session/mqtt';
+import { AddressBudget, BroadcastTable, WebPushSession, webPushLimits } from '@wakeline/core/session/webpush';
+import type { WebPushSessionOptions } from '@wakeline/core/session/webpush';
 import type { ListenerProtocol, ServerConfig } from '../config/config.js';
 import { createHttpApi, mintEndpoint } from '../http/index.js';
 import type { HttpApi, HttpApiOptions } from '../http/index.js';
@@ -15,7 +17,9 @@ import { Gate } from '../listeners/gate.js';
 import { openHttpListener } from '../listeners/http-listener.js';
 import type { Listener, ListenerContext } from '../listeners/listener.js';
 import { openMqttListener } from '../listeners/mqtt-listener.js';
+import { identifyAgent } from './agent-identity.js';
 import { Authenticator } from './authenticator.js';
+import { BroadcastFile } from './broadcast-file.js';
 import type { Clock } from './clock.js';
 import { Deadline } from './deadline.js';
 import { descriptorsMax } from './host-limits.js';
@@ -50,6 +54,8 @@ export class LineSide {
   readonly #connects: ConnectQueue;
   #api: HttpApi | undefined;
   readonly #listeners: Listener[] = [];
+  readonly #broadcasts = new BroadcastTable();
+  readonly #broadcastFile: BroadcastFile | undefined;
   #sweepTimer: NodeJS.Timeout | undefined;
   #publicUrl: string | undefined;
   #isReady = false;
@@ -58,6 +64,11 @@ export class LineSide {
   constructor(options: LineSideOptions) {
     this.#options = options;
     this.#publicUrl = options.config.publicUrl;
+    const { broadcastsFile } = options.config.webpush;
+    if (broadcastsFile !== undefined) {
+      const { limits, log } = options;
+      this.#broadcastFile = new BroadcastFile(broadcastsFile, this.#broadcasts, limits.broadcastsPollMs, log);
+    }
     this.pump = this.#makePump();
     this.#gate = this.#makeGate();
     this.#connects = new ConnectQueue({
@@ -106,13 +117,16 @@ export class LineSide {
   /** Resolves when all listeners accept. */
   async start(): Promise<void> {
     this.pump.start();
+    this.#broadcastFile?.start();
     this.#api = await this.#makeHttpApi();
     await this.#openListeners(this.#api);
     this.#sweepTimer = setInterval(() => this.#gate.sweep(), this.#options.limits.sweepMs);
     this.#isReady = true;
   }
 
-  reloadTls(): void {
+  /** Reads certificates and broadcasts anew. */
+  reload(): void {
+    this.#broadcastFile?.read();
     for (const listener of this.#listeners) listener.reloadTls();
   }
 
@@ -146,6 +160,7 @@ export class LineSide {
   /** Lets go of every socket; resolves when the ports are free, or at the deadline. */
   async stop(deadline: Deadline): Promise<void> {
     this.pump.stop();
+    this.#broadcastFile?.stop();
     clearInterval(this.#sweepTimer);
     await deadline.over(Promise.all(this.#listeners.map((listener) => listener.close())));
   }
@@ -171,6 +186,7 @@ export class LineSide {
       mqtt.silenceMsMax === undefined
         ? sessionOptions
         : { ...sessionOptions, silenceMsMax: mqtt.silenceMsMax };
+    const webPushOptions = this.#webPushOptions();
     const authenticator = new Authenticator({
       users: config.users,
       anonymousDevices: config.anonymousDevices,
@@ -182,10 +198,28 @@ export class LineSide {
       clock,
       limits,
       log,
-      createSession: (now, peer, isPathProbed) =>
-        new MqttSession(now, peer, isPathProbed ? probedOptions : sessionOptions),
+      createSession: (now, { link, peer, address, isPathProbed }) =>
+        link === 'webpush'
+          ? new WebPushSession(now, peer, address, webPushOptions)
+          : new MqttSession(now, peer, isPathProbed ? probedOptions : sessionOptions),
       authenticate: (credentials) => authenticator.authenticate(credentials),
+      identifyAgent,
     });
+  }
+
+  #webPushOptions(): WebPushSessionOptions {
+    const { config, shareCount } = this.#options;
+    const { newAgentsPerAddressMax, newAgentsMax, budgetAddressesMax } = webPushLimits;
+    return {
+      mintEndpoint: this.mintEndpoint,
+      broadcasts: this.#broadcasts,
+      newAgents: new AddressBudget(
+        Math.ceil(newAgentsPerAddressMax / shareCount),
+        Math.ceil(newAgentsMax / shareCount),
+        budgetAddressesMax,
+      ),
+      pingAfterMs: config.webpush.pingAfterMs,
+    };
   }
 
   #makeGate(): Gate {
@@ -237,7 +271,7 @@ export class LineSide {
       tcpKeepAliveMs: config.mqtt.tcpKeepAliveMs,
       ...(listen === undefined ? {} : { listen }),
       ...(applyTcpKeepAlive === undefined ? {} : { applyTcpKeepAlive }),
-      attachMqtt: (socket) => void this.pump.attach(socket),
+      attach: (socket) => void this.pump.attach(socket),
     };
     const httpOptions = {
       handle: api.handle.bind(api),

@@ -12,6 +12,7 @@
 import type { InstantMs } from '@wakeline/core/base';
 import type { ControlReply, FlowId, LinkCommand, LinkEvent, SessionInput } from '@wakeline/core/domain';
 import type { HubRequest } from '../http/options.js';
+import type { IdentifiedAgent } from './agent-identity.js';
 import type { Decision, Credentials } from './authenticator.js';
 import type { Clock } from './clock.js';
 import { CommandBatches } from './command-batches.js';
@@ -32,6 +33,8 @@ export interface PumpOptions {
   readonly createSession: SessionFactory;
   /** Whose credentials are these? Answers at once where no hashing is needed. */
   readonly authenticate: (credentials: Credentials) => Decision | Promise<Decision>;
+  /** An identity for a user agent that presents this secret, or none. */
+  readonly identifyAgent: (secret: string | undefined) => IdentifiedAgent;
 }
 
 /** What happened so far, for metrics; numbers only grow. */
@@ -86,7 +89,7 @@ export class Pump implements FlowOwner, HubClient {
 
   /** Takes over a connection: a new flow with a new session. */
   attach(socket: FlowSocket): FlowId {
-    const session = this.#options.createSession(this.#options.clock(), socket.peer, socket.isPathProbed);
+    const session = this.#options.createSession(this.#options.clock(), socket);
     const flow = this.#flows.add(this, socket, session);
     this.counters.flowsAttached += 1;
     socket.receiver = flow;
@@ -176,6 +179,13 @@ export class Pump implements FlowOwner, HubClient {
     this.#giveSession(now, flow, drainedInput);
     this.#drainSession(now, flow);
     this.#hub.scheduleTurn();
+  }
+
+  handleFlowPong(flow: Flow): void {
+    if (flow.isEnding || this.#isStopped) return;
+    const now = this.#options.clock();
+    this.#giveSession(now, flow, pongInput);
+    this.#drainSession(now, flow);
   }
 
   handleFlowClosed(flow: Flow): void {
@@ -381,10 +391,16 @@ export class Pump implements FlowOwner, HubClient {
         case 'authenticate':
           this.#authenticate(flow, output.clientId, output.username, output.password);
           break;
+        case 'authenticate-agent':
+          this.#giveSession(now, flow, this.#options.identifyAgent(output.secret));
+          break;
+        case 'ping':
+          flow.socket.ping();
+          break;
         case 'close':
           this.#options.log.debug({ peer: flow.socket.peer, reason: output.reason }, 'flow closed');
           this.#beginEnd(now, flow);
-          flow.socket.end();
+          flow.socket.end(output.farewell);
       }
     }
     if (!flow.isReadPaused || !flow.session.wantsInput) return;
@@ -477,6 +493,7 @@ export class Pump implements FlowOwner, HubClient {
 }
 
 const shutdownInput: SessionInput = { kind: 'shutdown' };
+const pongInput: SessionInput = { kind: 'pong' };
 const closedInput: SessionInput = { kind: 'socket-closed' };
 const fullInput: SessionInput = { kind: 'socket-full' };
 const drainedInput: SessionInput = { kind: 'socket-drained' };

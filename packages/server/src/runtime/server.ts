@@ -141,7 +141,7 @@ class Server implements RunningServer {
   }
 
   reloadTls(): void {
-    this.#lineSide.reloadTls();
+    this.#lineSide.reload();
   }
 
   #handleHubFailure(cause: unknown): void {

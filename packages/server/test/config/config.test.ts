@@ -138,6 +138,22 @@ limits: { inboxMessagesMax: 7, inboxBytesMax: 1MiB, receiptMsMax: 24h }
     });
   });
 
+  test('[WP-15] [WP-16] broadcasts come from a file beside the configuration, and pings may be turned off', () => {
+    assert.deepEqual(load({}).webpush, { broadcastsFile: undefined, pingAfterMs: 2_100_000 });
+    writeFileSync(join(folder, 'broadcasts.yaml'), '');
+    assert.deepEqual(load({ yaml: 'webpush: { broadcasts: broadcasts.yaml, pingAfter: off }\n' }).webpush, {
+      broadcastsFile: join(folder, 'broadcasts.yaml'),
+      pingAfterMs: undefined,
+    });
+    for (const [yaml, what] of [
+      ['webpush: { broadcasts: nowhere.yaml }', /webpush.broadcasts: cannot read .*nowhere.yaml \(ENOENT\)/],
+      ['webpush: { pingAfter: 1ms }', /must be from 1s to 1d/],
+      ['webpush: { ping: 1s }', /did you mean "pingAfter"|known here: broadcasts, pingAfter/],
+    ] as const) {
+      assert.throws(() => load({ yaml: `${yaml}\n` }), what);
+    }
+  });
+
   test('TCP keepalives are on unless turned off, and what would have no effect is refused', () => {
     assert.equal(load({}).mqtt.tcpKeepAliveMs, 240_000);
     assert.equal(
@@ -402,10 +418,11 @@ test('the nearest name is near or none', () => {
 
 describe('one table of settings', () => {
   test('has exactly the keys of the schema', () => {
-    const { mqtt } = configSchema.shape;
+    const { mqtt, webpush } = configSchema.shape;
     const groups = {
       tls: ['cert', 'key'],
       mqtt: Object.keys(mqtt.unwrap().shape),
+      webpush: Object.keys(webpush.unwrap().shape),
       limits: configurableLimits,
     };
     const keys = Object.keys(configSchema.shape).flatMap((key) => {

@@ -64,6 +64,7 @@ export function configOf(dataDirectory: string, config: Partial<ServerConfig> = 
       tcpKeepAliveMs: undefined,
       ...config.mqtt,
     },
+    webpush: { broadcastsFile: undefined, pingAfterMs: undefined, ...config.webpush },
   };
 }
 

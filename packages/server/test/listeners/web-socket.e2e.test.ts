@@ -99,7 +99,8 @@ describe('MQTT over WebSocket', () => {
 
   it('other paths have no WebSocket', async (t) => {
     const server = await startTestServer(t, { listeners });
-    assert.equal(await refusal(openWebSocket(t, server, ['mqtt'], {}, '/')), 404);
+    // Another protocol is spoken there.
+    assert.equal(await refusal(openWebSocket(t, server, ['mqtt'], {}, '/')), 400);
     assert.equal(await refusal(openWebSocket(t, server, ['mqtt'], {}, '/mqtt/x')), 404);
   });
 

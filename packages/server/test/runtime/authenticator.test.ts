@@ -63,6 +63,23 @@ describe('authenticator', () => {
     assert.deepEqual(calls, []);
   });
 
+  it('[WP-19] the secret of a user agent is a token too, unless a user of that name is meant', async () => {
+    const { authenticator, calls } = makeAuthenticator();
+    const secret = '0123456789abcdef'.repeat(2);
+    const sha256 = createHash('sha256').update(secret).digest('hex');
+    const expected = { kind: 'authenticated', identity: { kind: 'token', sha256 } };
+    assert.deepEqual(authenticator.authenticate(credentials('x', undefined, secret)), expected);
+    assert.deepEqual(authenticator.authenticate(credentials('x', 'agent-1', secret)), expected);
+    assert.deepEqual(calls, []);
+    for (const password of [secret.toUpperCase(), `${secret}0`, secret.slice(1)]) {
+      const decision = await authenticator.authenticate(credentials('x', undefined, password));
+      assert.deepEqual(decision, { kind: 'denied', reason: 'bad-credentials' });
+    }
+    const asUser = await authenticator.authenticate(credentials('ann-1', 'ann', secret));
+    assert.deepEqual(asUser, { kind: 'denied', reason: 'bad-credentials' });
+    assert.deepEqual(calls, ['hash of ann']);
+  });
+
   it('nothing presented is anonymous where that is allowed', () => {
     assert.deepEqual(
       makeAuthenticator({ anonymousDevices: true }).authenticator.authenticate(credentials('d')),

@@ -2,6 +2,7 @@
 import type { InstantMs } from '@wakeline/core/base';
 import { NEVER } from '@wakeline/core/base';
 import type {
+  Farewell,
   FlowId,
   FlowSession,
   LinkCommand,
@@ -15,6 +16,7 @@ import type { FlowReceiver, FlowSocket } from '../../src/runtime/flow-socket.js'
 import { runtimeLimits } from '../../src/runtime/limits.js';
 import type { RuntimeLimits } from '../../src/runtime/limits.js';
 import type { Log } from '../../src/runtime/log.js';
+import { identifyAgent } from '../../src/runtime/agent-identity.js';
 import { Pump } from '../../src/runtime/pump.js';
 import type { PumpOptions } from '../../src/runtime/pump.js';
 import { HubDriver } from '../../src/runtime/hub-driver.js';
@@ -27,6 +29,7 @@ export class ManualClock {
 }
 
 export class FakeSocket implements FlowSocket {
+  readonly link = 'mqtt';
   readonly address = '192.0.2.1';
   readonly peer: string;
   isPathProbed = false;
@@ -38,6 +41,8 @@ export class FakeSocket implements FlowSocket {
   isOpened = false;
   isPaused = false;
   isEnded = false;
+  farewell: Farewell | undefined = undefined;
+  pings = 0;
   isDestroyed = false;
 
   constructor(peer = '192.0.2.1:5000') {
@@ -59,8 +64,12 @@ export class FakeSocket implements FlowSocket {
   resume(): void {
     this.isPaused = false;
   }
-  end(): void {
+  ping(): void {
+    this.pings += 1;
+  }
+  end(farewell?: Farewell): void {
     this.isEnded = true;
+    this.farewell = farewell;
   }
   destroy(): void {
     if (this.isDestroyed) return;
@@ -206,6 +215,7 @@ export class Bench {
         return session;
       },
       authenticate: () => ({ kind: 'authenticated', identity: { kind: 'anonymous' } }),
+      identifyAgent,
       ...options,
     });
     this.driver.start(this.pump);

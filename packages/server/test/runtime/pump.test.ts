@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { InvariantError } from '@wakeline/core/base';
 import type { LinkCommand, LinkEvent } from '@wakeline/core/domain';
 import type { Decision } from '../../src/runtime/authenticator.js';
 import { runtimeLimits } from '../../src/runtime/limits.js';
+import { identifyAgent } from '../../src/runtime/agent-identity.js';
 import { Pump } from '../../src/runtime/pump.js';
 import { Bench, closeCommand, FakeSession, FakeSocket, openCommand, openedEvent } from './fakes.js';
 
@@ -363,6 +365,7 @@ describe('pump: a hub that is away', () => {
         return session;
       },
       authenticate: () => ({ kind: 'authenticated', identity: { kind: 'anonymous' } }),
+      identifyAgent,
     });
     const [one, other] = [new FakeSocket(), new FakeSocket()];
     full.add(pump.attach(one));
@@ -507,6 +510,53 @@ describe('pump: credentials', () => {
     const { id, socket } = bench.connect();
     socket.receive('x');
     assert.deepEqual(bench.hub.commandsOf(id), [openCommand]);
+    bench.stop();
+  });
+});
+
+describe('pump: user agents', () => {
+  const secret = '0123456789abcdef'.repeat(2);
+
+  for (const [what, presented, sha256] of [
+    ['a secret', secret, createHash('sha256').update(secret).digest('hex')],
+    ['what is none', 'x', undefined],
+    ['nothing', undefined, undefined],
+  ] as const) {
+    it(`[WP-1] of ${what} the hash is told, and a fresh secret is made for each`, () => {
+      const bench = new Bench();
+      bench.react = (input) =>
+        input.kind === 'bytes' ? [{ kind: 'authenticate-agent', secret: presented }] : [];
+      const fresh = [1, 2].map(() => {
+        const { socket, session } = bench.connect();
+        socket.receive('x');
+        const answer = session.inputs.at(-1);
+        assert.ok(answer?.kind === 'authenticated' && answer.identity.kind === 'agent');
+        assert.equal(answer.identity.sha256, sha256);
+        assert.match(answer.freshSecret!, /^[0-9a-f]{32}$/);
+        const hash = createHash('sha256').update(answer.freshSecret!).digest('hex');
+        assert.equal(answer.identity.freshSha256, hash);
+        return answer.freshSecret;
+      });
+      assert.notEqual(fresh[0], fresh[1]);
+      bench.stop();
+    });
+  }
+
+  it('[WP-15] pings and pongs are carried between session and socket, and a farewell is said', () => {
+    const bench = new Bench();
+    const farewell = { code: 4774, text: 'stay away' };
+    bench.react = (input) => {
+      if (input.kind === 'bytes') return [{ kind: 'ping' }];
+      return input.kind === 'pong' ? [{ kind: 'close', reason: undefined, farewell }] : [];
+    };
+    const { socket, session } = bench.connect();
+    socket.receive('x');
+    assert.equal(socket.pings, 1);
+    socket.receiver?.handleSocketPong();
+    assert.deepEqual(session.kinds(), ['bytes', 'pong']);
+    assert.deepEqual(socket.farewell, farewell);
+    socket.receiver?.handleSocketPong();
+    assert.deepEqual(session.kinds(), ['bytes', 'pong'], 'nothing is given to a session that has ended');
     bench.stop();
   });
 });

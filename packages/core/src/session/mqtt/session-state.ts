@@ -5,7 +5,7 @@
 import type { ProtocolVersion } from '../../wire/mqtt/index.js';
 import type { EndpointRequests } from './endpoint-requests.js';
 import type { InboundWindow } from './inbound-window.js';
-import { Outbox } from './outbox.js';
+import { Outbox } from '../outbox.js';
 import type { PartialRequests } from './subscription-requests.js';
 import type { TopicAliases } from './topic-aliases.js';
 

@@ -95,8 +95,11 @@ export class Harness {
       kinds.push(output.kind);
       if (output.kind === 'authenticate') authenticate = output;
       else if (output.kind === 'commands') commands = output.commands;
-      else if (output.kind === 'close') close = { reason: output.reason };
-      else {
+      else if (output.kind === 'close') {
+        assert.equal(output.farewell, undefined, 'MQTT says its farewell in a packet');
+        close = { reason: output.reason };
+      } else {
+        assert.ok(output.kind === 'write', `an MQTT session does not say ${output.kind}`);
         assert.ok(output.bytes.length > 0);
         this.#decoder.push(output.bytes);
         for (let next = this.#decoder.next(); next !== undefined; next = this.#decoder.next())

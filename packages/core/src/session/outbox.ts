@@ -2,12 +2,14 @@
  * What a session has to say, in the order in which it is to be done: credentials to check, commands for the hub,
  * bytes for the peer, the end. A base class and not a part, to spare each sleeping line one more object.
  */
-import type { ByteWriter } from '../../base/index.js';
-import type { LinkCommand, Refusal, SessionOutput } from '../../domain/index.js';
+import type { ByteWriter } from '../base/index.js';
+import type { Farewell, LinkCommand, Refusal, SessionOutput } from '../domain/index.js';
+
+type Authenticate = Extract<SessionOutput, { kind: 'authenticate' | 'authenticate-agent' }>;
 
 /** What is to be polled. */
 interface Pending {
-  /** `authenticate` or `close`: never both. */
+  /** Credentials to check, a ping or the end: the later one counts. */
   control: SessionOutput | null;
   commands: LinkCommand[] | null;
   unsent: Uint8Array | null;
@@ -22,7 +24,7 @@ export abstract class Outbox {
     const pending = this.#pending;
     if (pending === null) return undefined;
     const { control, commands, unsent } = pending;
-    if (control?.kind === 'authenticate') {
+    if (isAuthenticate(control)) {
       pending.control = null;
       return control;
     }
@@ -42,8 +44,12 @@ export abstract class Outbox {
     return (this.#pending ??= { control: null, commands: null, unsent: null });
   }
 
-  protected putAuthenticate(output: SessionOutput): void {
+  protected putAuthenticate(output: Authenticate): void {
     this.#begun.control = output;
+  }
+
+  protected putPing(): void {
+    this.#begun.control = { kind: 'ping' };
   }
 
   protected putCommand(command: LinkCommand): void {
@@ -52,7 +58,7 @@ export abstract class Outbox {
 
   /** Nobody waits for the answer any more. */
   protected takeBackAuthenticate(): void {
-    if (this.#pending?.control?.kind === 'authenticate') this.#pending.control = null;
+    if (this.#pending !== null && isAuthenticate(this.#pending.control)) this.#pending.control = null;
   }
 
   /** Takes out what a turn wrote. A driver that gives several inputs before it polls gets one write all the same. */
@@ -70,7 +76,11 @@ export abstract class Outbox {
     pending.unsent = joined;
   }
 
-  protected putClose(reason: Refusal | undefined): void {
-    this.#begun.control = { kind: 'close', reason };
+  protected putClose(reason: Refusal | undefined, farewell?: Farewell): void {
+    this.#begun.control = { kind: 'close', reason, farewell };
   }
+}
+
+function isAuthenticate(control: SessionOutput | null): control is Authenticate {
+  return control?.kind === 'authenticate' || control?.kind === 'authenticate-agent';
 }
