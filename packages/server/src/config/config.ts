@@ -70,6 +70,10 @@ export interface WebPushConfig {
   readonly broadcastsFile: string | undefined;
   /** Silence of a user agent after which its WebSocket is pinged; undefined: it never is. */
   readonly pingAfterMs: number | undefined;
+  /** New user agents of one address, a minute. */
+  readonly newAgentsPerAddressMax: number;
+  /** New user agents of all addresses, a minute. */
+  readonly newAgentsMax: number;
 }
 
 export interface ServerConfig {

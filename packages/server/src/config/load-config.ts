@@ -253,6 +253,8 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
         parsed.webpush?.pingAfter === 'off'
           ? undefined
           : (parsed.webpush?.pingAfter ?? webPushLimits.pingAfterMs),
+      newAgentsPerAddressMax: parsed.webpush?.newAgentsPerAddressMax ?? webPushLimits.newAgentsPerAddressMax,
+      newAgentsMax: parsed.webpush?.newAgentsMax ?? webPushLimits.newAgentsMax,
     },
     limits: definedOnly(parsed.limits ?? {}),
     connectionsPerAddressMax: parsed.connectionsPerAddressMax ?? 10_000,

@@ -277,6 +277,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       broadcasts: value(text),
       pingAfter: value(offOr(duration(1_000, 86_400_000))),
+      newAgentsPerAddressMax: value(whole(1, 1_000_000_000)),
+      newAgentsMax: value(whole(1, 1_000_000_000)),
     })
     .optional(),
   connectionsPerAddressMax: value(whole(1, 1_000_000)),

@@ -83,6 +83,13 @@ export const settings: readonly Setting[] = [
   setting('mqtt.tcpKeepAlive', undefined, '240s', 'silence after which TCP keepalives are sent; off'),
   setting('webpush.broadcasts', undefined, 'none', 'file with a map from broadcast ids to versions'),
   setting('webpush.pingAfter', undefined, '35m', 'silence after which a user agent is pinged; off'),
+  setting(
+    'webpush.newAgentsPerAddressMax',
+    undefined,
+    '1000',
+    'new user agents from one address each minute',
+  ),
+  setting('webpush.newAgentsMax', undefined, '60000', 'new user agents of all addresses each minute'),
   setting('connectionsPerAddressMax', undefined, '10000', 'connections from one address'),
   setting(
     'connectsPerSecondPerAddressMax',

@@ -209,16 +209,16 @@ export class LineSide {
 
   #webPushOptions(): WebPushSessionOptions {
     const { config, shareCount } = this.#options;
-    const { newAgentsPerAddressMax, newAgentsMax, budgetAddressesMax } = webPushLimits;
+    const { newAgentsPerAddressMax, newAgentsMax, pingAfterMs } = config.webpush;
     return {
       mintEndpoint: this.mintEndpoint,
       broadcasts: this.#broadcasts,
       newAgents: new AddressBudget(
         Math.ceil(newAgentsPerAddressMax / shareCount),
         Math.ceil(newAgentsMax / shareCount),
-        budgetAddressesMax,
+        webPushLimits.budgetAddressesMax,
       ),
-      pingAfterMs: config.webpush.pingAfterMs,
+      pingAfterMs,
     };
   }
 

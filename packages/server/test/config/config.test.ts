@@ -139,12 +139,16 @@ limits: { inboxMessagesMax: 7, inboxBytesMax: 1MiB, receiptMsMax: 24h }
   });
 
   test('[WP-15] [WP-16] broadcasts come from a file beside the configuration, and pings may be turned off', () => {
-    assert.deepEqual(load({}).webpush, { broadcastsFile: undefined, pingAfterMs: 2_100_000 });
+    const budgets = { newAgentsPerAddressMax: 1_000, newAgentsMax: 60_000 };
+    assert.deepEqual(load({}).webpush, { broadcastsFile: undefined, pingAfterMs: 2_100_000, ...budgets });
     writeFileSync(join(folder, 'broadcasts.yaml'), '');
     assert.deepEqual(load({ yaml: 'webpush: { broadcasts: broadcasts.yaml, pingAfter: off }\n' }).webpush, {
       broadcastsFile: join(folder, 'broadcasts.yaml'),
       pingAfterMs: undefined,
+      ...budgets,
     });
+    const few = load({ environment: { WAKELINE_WEBPUSH_NEW_AGENTS_PER_ADDRESS_MAX: '5' } });
+    assert.equal(few.webpush.newAgentsPerAddressMax, 5);
     for (const [yaml, what] of [
       ['webpush: { broadcasts: nowhere.yaml }', /webpush.broadcasts: cannot read .*nowhere.yaml \(ENOENT\)/],
       ['webpush: { pingAfter: 1ms }', /must be from 1s to 1d/],

@@ -64,7 +64,13 @@ export function configOf(dataDirectory: string, config: Partial<ServerConfig> = 
       tcpKeepAliveMs: undefined,
       ...config.mqtt,
     },
-    webpush: { broadcastsFile: undefined, pingAfterMs: undefined, ...config.webpush },
+    webpush: {
+      broadcastsFile: undefined,
+      pingAfterMs: undefined,
+      newAgentsPerAddressMax: 100_000,
+      newAgentsMax: 100_000,
+      ...config.webpush,
+    },
   };
 }
 

@@ -15,13 +15,15 @@ interface Frame {
   readonly version: string;
 }
 
+const webpush = { broadcastsFile: undefined, newAgentsPerAddressMax: 2, newAgentsMax: 100 } as const;
+
 /** A WebSocket whose hello was answered, and what comes next on it. */
 async function connect(
   t: TestContext,
   server: TestServer,
   protocol: 'http' | 'https',
   options: ClientOptions = {},
-): Promise<{ readonly webSocket: WebSocket; readonly next: () => Promise<Frame> }> {
+): Promise<{ readonly webSocket: WebSocket; readonly uaid: string; readonly next: () => Promise<Frame> }> {
   const url = `${server.url(protocol).replace('http', 'ws')}/`;
   const webSocket = new WebSocket(url, 'push-notification', { rejectUnauthorized: false, ...options });
   t.after(() => webSocket.terminate());
@@ -38,8 +40,9 @@ async function connect(
     return frames.shift()!;
   };
   webSocket.send('{"messageType":"hello"}');
-  assert.match((await next()).uaid, /^[0-9a-f]{32}$/);
-  return { webSocket, next };
+  const { uaid } = await next();
+  assert.match(uaid, /^[0-9a-f]{32}$/);
+  return { webSocket, uaid, next };
 }
 
 async function register({ webSocket, next }: Awaited<ReturnType<typeof connect>>): Promise<string> {
@@ -51,7 +54,7 @@ describe('the push WebSocket', () => {
   it('[WP-15] is pinged after silence; answers and pings of its own keep it', async (t) => {
     const server = await startTestServer(t, {
       listeners: [listener('http')],
-      webpush: { broadcastsFile: undefined, pingAfterMs: 1 },
+      webpush: { ...webpush, pingAfterMs: 1 },
     });
     const client = await connect(t, server, 'http');
     const pings = [once(client.webSocket, 'ping')];
@@ -84,6 +87,27 @@ describe('the push WebSocket', () => {
         assert.equal((await client.next()).version.split('.')[1], String(sequence));
       }
     }
+  });
+
+  it('[WP-14] an address gets so many new user agents; who has a channel comes back all the same', async (t) => {
+    const server = await startTestServer(t, {
+      listeners: [listener('http')],
+      webpush: { ...webpush, pingAfterMs: undefined },
+    });
+    const client = await connect(t, server, 'http');
+    await register(client);
+    await connect(t, server, 'http');
+    const url = `${server.url('http').replace('http', 'ws')}/`;
+    const third = new WebSocket(url, 'push-notification');
+    third.on('open', () => third.send('{"messageType":"hello"}'));
+    const [code, reason] = (await once(third, 'close')) as [number, Buffer];
+    assert.deepEqual([code, reason.toString()], [1013, 'quota-exceeded']);
+    client.webSocket.terminate();
+    const again = new WebSocket(url, 'push-notification');
+    t.after(() => again.terminate());
+    again.on('open', () => again.send(JSON.stringify({ messageType: 'hello', uaid: client.uaid })));
+    const [data] = (await once(again, 'message')) as [Buffer];
+    assert.equal((JSON.parse(data.toString()) as Frame).uaid, client.uaid);
   });
 
   it('a user agent needs no credential where devices do, and a page of any origin may be one', async (t) => {

@@ -9,7 +9,7 @@ export const webPushLimits = {
   /** The whole hello after the connection was made, ms. */
   helloTimeoutMsMax: 5_000,
   /** User agents of one address that are given a new secret, each minute; so many may come at once. */
-  newAgentsPerAddressMax: 600,
+  newAgentsPerAddressMax: 1_000,
   /** The same over all addresses of one process. */
   newAgentsMax: 60_000,
   /** Notifications sent on a connection and not acknowledged. */
