@@ -10,7 +10,7 @@ set -eu
 
 # program:package, one for each peer; a name with a dot is a module of the distribution's own Python
 peers='mosquitto:mosquitto mosquitto_sub:mosquitto-clients strace:strace python3:python3
-  paho.mqtt.client:python3-paho-mqtt'
+  paho.mqtt.client:python3-paho-mqtt firefox-esr:firefox-esr'
 list=${1:-/dev/null}
 PATH=$PATH:/usr/sbin:/sbin
 policy=/usr/sbin/policy-rc.d

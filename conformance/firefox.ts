@@ -1,0 +1,203 @@
+/**
+ * Firefox without a window, with a profile of its own, steered by WebDriver BiDi, which it speaks itself: one WebSocket
+ * with JSON, no driver in between.
+ */
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { WebSocket } from 'ws';
+import { PATIENCE_MS, Program } from './program.js';
+import { until } from './support.js';
+
+/** Debian's name of it. */
+export const FIREFOX = 'firefox-esr';
+
+/** A value that a preference may have. */
+export type Preference = string | number | boolean;
+
+/** What makes push work against a server of one's own, without TLS and without a person to ask. */
+export function pushPreferences(serverUrl: string): Readonly<Record<string, Preference>> {
+  return {
+    'dom.push.serverURL': serverUrl,
+    'dom.push.testing.allowInsecureServerURL': true,
+    ...attendedPreferences,
+  };
+}
+
+/** The part of it that has nothing to do with the server. */
+export const attendedPreferences: Readonly<Record<string, Preference>> = {
+  // Firefox takes it back while a program steers it.
+  'dom.push.connection.enabled': true,
+  // Nobody is there to allow notifications.
+  'dom.push.testing.ignorePermission': true,
+  'permissions.default.desktop-notification': 1,
+  'alerts.useSystemBackend': false,
+  'dom.push.maxQuotaPerSubscription': 100_000,
+  // The first attempt to connect again comes after this time, ms, and not after 5 s.
+  'dom.push.retryBaseInterval': 250,
+};
+
+/** What a browser does by itself and a test does not want: traffic and first-run pages. */
+const quietPreferences: Readonly<Record<string, Preference>> = {
+  'app.normandy.enabled': false,
+  'app.update.auto': false,
+  'browser.aboutwelcome.enabled': false,
+  'browser.newtabpage.activity-stream.feeds.topsites': false,
+  'browser.region.network.url': '',
+  'browser.safebrowsing.malware.enabled': false,
+  'browser.safebrowsing.phishing.enabled': false,
+  'browser.search.update': false,
+  'browser.shell.checkDefaultBrowser': false,
+  'browser.startup.page': 0,
+  'datareporting.policy.dataSubmissionEnabled': false,
+  'dom.security.https_first': false,
+  'extensions.update.enabled': false,
+  'network.captive-portal-service.enabled': false,
+  'network.connectivity-service.enabled': false,
+  'network.proxy.type': 0,
+  'toolkit.telemetry.unified': false,
+};
+
+export interface FirefoxOptions {
+  /** Kept over restarts: subscriptions and the device's identity are in it. */
+  readonly profileDirectory: string;
+  readonly preferences: Readonly<Record<string, Preference>>;
+  /** Another program file than {@link FIREFOX}. */
+  readonly program?: string;
+  /** Put in front of the command, e.g. a sleepbox and its options. */
+  readonly wrapper?: readonly string[];
+  /** Called with each line of standard output as it comes. */
+  readonly onLine?: (line: string) => void;
+}
+
+interface Answer {
+  readonly type: 'success' | 'error' | 'event';
+  readonly id: number;
+  readonly result: unknown;
+  readonly error: string;
+  readonly message: string;
+}
+
+export class Firefox {
+  readonly program: Program;
+  readonly #socket: WebSocket;
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
+  #lastId = 0;
+  #context = '';
+
+  private constructor(program: Program, socket: WebSocket) {
+    this.program = program;
+    this.#socket = socket;
+    socket.on('error', () => {});
+    socket.on('message', (data: Buffer) => {
+      const answer = JSON.parse(data.toString()) as Answer;
+      if (answer.type === 'event') return;
+      this.#waiting.get(answer.id)?.(answer);
+      this.#waiting.delete(answer.id);
+    });
+  }
+
+  /** Resolves when it can be steered. */
+  static async start(options: FirefoxOptions): Promise<Firefox> {
+    const { profileDirectory, program: file = FIREFOX, wrapper = [] } = options;
+    mkdirSync(profileDirectory, { recursive: true });
+    writeProfile(profileDirectory, { ...quietPreferences, ...options.preferences });
+    // It writes this file when it can be steered; one of a killed predecessor would lead astray.
+    const addressFile = join(profileDirectory, 'WebDriverBiDiServer.json');
+    rmSync(addressFile, { force: true });
+    const command = [...wrapper, file, '--headless', '--no-remote', '--profile', profileDirectory];
+    command.push('--remote-debugging-port', '0', 'about:blank');
+    const program = new Program(command[0], command.slice(1), {
+      // As root it refuses to run in the home of somebody else.
+      env: { HOME: profileDirectory, MOZ_CRASHREPORTER_DISABLE: '1' },
+      ...(options.onLine && { onLine: options.onLine }),
+    });
+    try {
+      const address = await readAddress(addressFile, program);
+      const socket = new WebSocket(`ws://${address.ws_host}:${address.ws_port}/session`);
+      await once(socket, 'open');
+      const firefox = new Firefox(program, socket);
+      await firefox.#command('session.new', { capabilities: {} });
+      const tree = (await firefox.#command('browsingContext.getTree', { maxDepth: 0 })) as {
+        readonly contexts: readonly { readonly context: string }[];
+      };
+      firefox.#context = tree.contexts[0].context;
+      return firefox;
+    } catch (error) {
+      await program.end();
+      throw error;
+    }
+  }
+
+  /** Resolves when the page is loaded. */
+  async open(url: string): Promise<void> {
+    await this.#command('browsingContext.navigate', { context: this.#context, url, wait: 'complete' });
+  }
+
+  /** Calls a function of the page that resolves with JSON. */
+  async call(name: string, ...parameters: readonly string[]): Promise<unknown> {
+    const answer = (await this.#command('script.callFunction', {
+      functionDeclaration: `(...parameters) => ${name}(...parameters)`,
+      arguments: parameters.map((value) => ({ type: 'string', value })),
+      awaitPromise: true,
+      target: { context: this.#context },
+    })) as {
+      readonly type: 'success' | 'exception';
+      readonly result: { readonly value: string };
+      readonly exceptionDetails: { readonly text: string };
+    };
+    if (answer.type === 'exception') throw new Error(`${name}: ${answer.exceptionDetails.text}`);
+    return JSON.parse(answer.result.value);
+  }
+
+  /** Ends it as its user would: all that it keeps is written to the profile. */
+  async quit(): Promise<void> {
+    await this.#command('browser.close', {});
+    await this.program.ended;
+    this.#socket.terminate();
+  }
+
+  /** SIGKILL, if it still runs. */
+  async kill(): Promise<void> {
+    this.#socket.terminate();
+    await this.program.end();
+  }
+
+  #command(method: string, parameters: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const id = ++this.#lastId;
+      const timer = setTimeout(() => {
+        reject(new Error(`${method}: no answer in ${PATIENCE_MS} ms: ${this.program.stderr}`));
+      }, PATIENCE_MS);
+      this.#waiting.set(id, (answer) => {
+        clearTimeout(timer);
+        if (answer.type === 'success') resolve(answer.result);
+        else reject(new Error(`${method}: ${answer.error}: ${answer.message}`));
+      });
+      this.#socket.send(JSON.stringify({ id, method, params: parameters }));
+    });
+  }
+}
+
+/** Firefox reads this file at each start. */
+function writeProfile(directory: string, preferences: Readonly<Record<string, Preference>>): void {
+  const lines = Object.entries(preferences).map(
+    ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`,
+  );
+  writeFileSync(join(directory, 'user.js'), lines.join(''));
+}
+
+async function readAddress(
+  file: string,
+  program: Program,
+): Promise<{ readonly ws_host: string; readonly ws_port: number }> {
+  await until(
+    () => {
+      if (!program.isRunning) throw new Error(`Firefox ended: ${program.stdout}${program.stderr}`);
+      return existsSync(file) && readFileSync(file, 'utf8').endsWith('}');
+    },
+    PATIENCE_MS,
+    () => `Firefox can be steered; it said: ${program.stdout}${program.stderr}`,
+  );
+  return JSON.parse(readFileSync(file, 'utf8')) as { ws_host: string; ws_port: number };
+}
