@@ -80,7 +80,7 @@ export const servers = {
     needsPackages: true,
     command: ({ port, directory, tls }) =>
       nodeServer('aedes-server.mjs', port, tls, ['--directory', join(directory, 'level')]),
-    version: () => aedesVersion('aedes', 'aedes-persistence-level', 'level'),
+    version: () => peerVersions('aedes', 'aedes-persistence-level', 'level'),
   },
   'aedes-memory': {
     title: 'aedes, memory',
@@ -88,7 +88,7 @@ export const servers = {
     isNode: true,
     needsPackages: true,
     command: ({ port, tls }) => nodeServer('aedes-server.mjs', port, tls),
-    version: () => aedesVersion('aedes'),
+    version: () => peerVersions('aedes'),
   },
   node: {
     title: 'bare Node',
@@ -113,18 +113,19 @@ function nodeServer(script, port, tls, more = []) {
   return { program: process.execPath, args, env: {}, readyLine: 'ready' };
 }
 
-async function packageVersion(path) {
+export async function packageVersion(path) {
   return JSON.parse(await readFile(new URL(path, import.meta.url), 'utf8')).version;
 }
 
-async function commit() {
+export async function commit() {
   const result = await runToEnd('git', ['describe', '--always', '--dirty'], { cwd: here('.') }).catch(
     () => undefined,
   );
   return result?.code === 0 ? `(${result.stdout.trim()})` : '';
 }
 
-async function aedesVersion(...names) {
+/** Versions of packages of bench/package.json; rejects when one is not installed. */
+export async function peerVersions(...names) {
   const parts = [];
   for (const name of names)
     parts.push(`${name} ${await packageVersion(`../node_modules/${name}/package.json`)}`);
@@ -138,7 +139,7 @@ export async function whyMissing(name) {
     return result === undefined ? 'mosquitto is not installed (tools/peers.sh)' : undefined;
   }
   if (!servers[name].needsPackages) return undefined;
-  return aedesVersion('aedes', 'aedes-persistence-level', 'level').then(
+  return peerVersions('aedes', 'aedes-persistence-level', 'level').then(
     () => undefined,
     () => 'its packages are not installed (npm ci in bench/)',
   );
@@ -146,15 +147,17 @@ export async function whyMissing(name) {
 
 /**
  * A server that runs, once `launch` has resolved. `setup`: `{ name, directory, port, tls, inFlight, upFlags, cpus }`; the
- * directory exists and may hold an earlier life's data.
+ * directory exists and may hold an earlier life's data. `definition`: its entry, of this table or of another.
  */
 export class RunningServer {
   #child;
   #setup;
+  #definition;
   #errors = '';
 
-  constructor(setup) {
+  constructor(setup, definition = servers[setup.name]) {
     this.#setup = setup;
+    this.#definition = definition;
   }
 
   get port() {
@@ -168,7 +171,7 @@ export class RunningServer {
     await mkdir(collectDirectory, { recursive: true });
     const data = join(directory, 'data');
     await mkdir(data, { recursive: true });
-    const { program, args, env, readyLine } = await servers[name].command({
+    const { program, args, env, readyLine } = await this.#definition.command({
       ...this.#setup,
       directory: data,
     });
@@ -179,7 +182,7 @@ export class RunningServer {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...process.env,
-        ...(servers[name].isNode ? { NODE_OPTIONS: nodeOptions, BENCH_COLLECT: collectDirectory } : {}),
+        ...(this.#definition.isNode ? { NODE_OPTIONS: nodeOptions, BENCH_COLLECT: collectDirectory } : {}),
         ...env,
       },
     });
@@ -215,7 +218,7 @@ export class RunningServer {
     let last = 0;
     for (let round = 0; round < 8; round++) {
       await delay(500);
-      if (servers[this.#setup.name].isNode) await this.#collect();
+      if (this.#definition.isNode) await this.#collect();
       const bytes = await residentBytes(await this.pids());
       if (round > 1 && Math.abs(bytes - last) < 0.002 * bytes) return bytes;
       last = bytes;

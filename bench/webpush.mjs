@@ -1,0 +1,252 @@
+#!/usr/bin/env node
+/**
+ * Web Push beside what one would write oneself: pushes accepted each second, latency to connected devices, and what
+ * VAPID costs. See bench/README.md. Needs a build (`npm run build`).
+ *
+ *     node bench/webpush.mjs [--only CASE,...] [--servers NAME,...] [--rounds 3] [--quick] [--json]
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFile, mkdir } from 'node:fs/promises';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { measureDisk } from './mqtt/disk.mjs';
+import { freePort, makeDirectory, removeDirectory, runToEnd } from './mqtt/processes.mjs';
+import { formatFigure, median, summarize } from './mqtt/report.mjs';
+import { RunningServer } from './mqtt/servers.mjs';
+import { cases } from './webpush/cases.mjs';
+import { formatPushReport, formatVapid } from './webpush/report.mjs';
+import { servers, whyMissing } from './webpush/servers.mjs';
+
+const bench = fileURLToPath(new URL('.', import.meta.url));
+const HELP = `node bench/webpush.mjs [option]...
+
+  --only CASE,...      only these cases, or groups of them
+  --servers NAME,...   only these servers
+  --rounds N           rounds of each case; medians are told (3)
+  --up='--lines 2'     more flags for wakeline up
+  --quick              short cases, to see that all works; figures are not to be quoted
+  --directory DIR      where servers keep their data: a real disk (${tmpdir()})
+  --results DIR        where a JSON line is added (bench/results)
+  --json               the JSON line on stdout instead of the table
+  --list               cases and servers
+`;
+
+const options = parseOptions({
+  options: {
+    only: { type: 'string' },
+    servers: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    up: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false },
+    directory: { type: 'string', default: tmpdir() },
+    results: { type: 'string', default: join(bench, 'results') },
+    json: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+function parseOptions(config) {
+  try {
+    return parseArgs(config).values;
+  } catch (error) {
+    console.error(`bench/webpush: ${error.message}`);
+    process.exit(1);
+  }
+}
+
+/** What must not outlive this process: the server that runs, the load, and the directory of all. */
+const held = { server: undefined, load: undefined, base: undefined };
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+]) {
+  process.once(signal, async () => {
+    held.load?.kill('SIGKILL');
+    await held.server?.kill();
+    if (held.base !== undefined) await removeDirectory(held.base);
+    process.exit(code);
+  });
+}
+
+function log(line) {
+  process.stderr.write(`${line}\n`);
+}
+
+function chosen(list, all, what) {
+  if (list === undefined) return all;
+  const names = list.split(',');
+  const namesOf = (item) => (typeof item === 'string' ? [item] : [item.name, item.group]);
+  const unknown = names.find((name) => !all.some((item) => namesOf(item).includes(name)));
+  if (unknown !== undefined) throw new Error(`unknown ${what} '${unknown}'; --list shows them`);
+  return all.filter((item) => namesOf(item).some((name) => names.includes(name)));
+}
+
+/** Servers that are there; packages of peers are installed when they are missing. */
+async function availableServers(names) {
+  const present = [];
+  for (const name of names) {
+    if ((await whyMissing(name)) !== undefined) {
+      log('installing the packages of bench/package.json');
+      await runToEnd('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: bench });
+    }
+    const why = await whyMissing(name);
+    if (why === undefined) present.push(name);
+    else log(`left out: ${servers[name].title}: ${why}`);
+  }
+  return present;
+}
+
+/** Runs the load; resolves with its figures. */
+async function runLoad(order) {
+  const args = [join(bench, 'webpush/load.mjs'), JSON.stringify(order)];
+  const load = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  held.load = load;
+  let stdout = '';
+  let stderr = '';
+  load.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+  load.stderr.setEncoding('utf8').on('data', (text) => (stderr = (stderr + text).slice(-2_000)));
+  const [code] = await once(load, 'close');
+  held.load = undefined;
+  if (code !== 0) throw new Error(`the load ended with ${code}: ${stderr}`);
+  return JSON.parse(stdout);
+}
+
+/** One case, one server, one round: figures, or `failed` with the reason. */
+async function runOne(item, name, { base, isQuick, upFlags }) {
+  const directory = await makeDirectory(base);
+  let server;
+  try {
+    server = new RunningServer({ name, directory, port: await freePort(), upFlags }, servers[name]);
+    held.server = server;
+    await server.launch();
+    return await runLoad({ ...item.order(isQuick), port: server.port, pids: await server.pids() });
+  } catch (error) {
+    return { failed: `${error.message} ${server?.errors ?? ''}`.trim().slice(0, 500) };
+  } finally {
+    await server?.kill();
+    held.server = undefined;
+    await removeDirectory(directory);
+  }
+}
+
+/** What the load reaches against a server that answers at once. */
+async function measureCeiling(items, isQuick) {
+  const ceiling = {};
+  for (const item of items.filter(({ group }) => group === 'accept')) {
+    const server = spawn(process.execPath, [join(bench, 'webpush/null-server.mjs')], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const ended = once(server, 'close');
+    try {
+      const port = Number(
+        (await createInterface({ input: server.stdout })[Symbol.asyncIterator]().next()).value,
+      );
+      ceiling[item.name] = await runLoad({ ...item.order(isQuick), port, pids: [server.pid], isNull: true });
+      log(`null server · ${item.title} · ${formatFigure(item.figure, ceiling[item.name][item.figure])}`);
+    } finally {
+      server.stdin.end();
+      await ended;
+    }
+  }
+  return ceiling;
+}
+
+async function measure() {
+  const items = chosen(options.only, cases, 'case');
+  const names = await availableServers(chosen(options.servers, Object.keys(servers), 'server'));
+  const rounds = Number(options.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds wants a number from 1');
+  const isQuick = options.quick;
+  const upFlags = options.up.split(' ').filter((flag) => flag !== '');
+  const base = await makeDirectory(options.directory);
+  held.base = base;
+  try {
+    const at = new Date().toISOString();
+    const ceiling = await measureCeiling(items, isQuick);
+    const disks = [measureDisk(base)];
+    const all = {};
+    for (let round = 0; round < rounds; round++) {
+      for (const item of items) {
+        for (let index = 0; index < names.length; index++) {
+          // Each round begins with another server: none has always the colder machine.
+          const name = names[(index + round) % names.length];
+          const figures = await runOne(item, name, { base, isQuick, upFlags });
+          ((all[item.name] ??= {})[name] ??= []).push(figures);
+          const told = figures.failed ?? formatFigure(item.figure, figures[item.figure]);
+          log(`round ${round + 1} · ${item.title} · ${servers[name].title}: ${told}`);
+        }
+      }
+      disks.push(measureDisk(base));
+    }
+    const results = {};
+    for (const [caseName, byServer] of Object.entries(all)) {
+      results[caseName] = {};
+      for (const name of names) results[caseName][name] = summarize(byServer[name]);
+    }
+    const versions = {};
+    for (const name of names) versions[name] = await servers[name].version();
+    const disk = {};
+    for (const figure of Object.keys(disks[0])) disk[figure] = median(disks.map((one) => one[figure]));
+    const machine = {
+      cores: cpus().length,
+      processor: cpus()[0]?.model.trim() ?? '',
+      memoryBytes: totalmem(),
+      kernel: release(),
+      node: process.version,
+    };
+    const setup = { rounds, upFlags, isQuick, only: options.only ?? null };
+    return { bench: 'webpush', at, ...setup, machine, servers: names, versions, disk, ceiling, results };
+  } finally {
+    await removeDirectory(base);
+  }
+}
+
+/** Whether Wakeline did all that it was asked to. */
+function isWhole(run) {
+  return Object.values(run.results).every(
+    ({ wakeline = {} }) => wakeline.failed === undefined && (wakeline.pushesLost ?? 0) === 0,
+  );
+}
+
+async function main() {
+  if (options.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  if (options.list) {
+    for (const { name, group, title } of cases) console.log(`${group.padEnd(10)}${name.padEnd(18)}${title}`);
+    for (const [name, { title }] of Object.entries(servers))
+      console.log(`server    ${name.padEnd(18)}${title}`);
+    return;
+  }
+  const run = await measure();
+  await mkdir(options.results, { recursive: true });
+  const line = JSON.stringify(run);
+  await appendFile(join(options.results, 'webpush.jsonl'), `${line}\n`);
+  if (!isWhole(run)) {
+    log('Wakeline failed or lost something; see the line in the results');
+    process.exitCode = 2;
+  }
+  if (options.json) {
+    console.log(line);
+    return;
+  }
+  console.log(formatPushReport(run, cases, servers));
+  const vapid = formatVapid(run, servers);
+  if (vapid !== '') console.log(`\n${vapid}`);
+  const { fdatasyncMsP50, fdatasyncMsP99 } = run.disk;
+  console.log(
+    `\nThe disk itself: fdatasync of 4 KiB p50 ${formatFigure('Ms', fdatasyncMsP50)}, p99 ${formatFigure('Ms', fdatasyncMsP99)}`,
+  );
+}
+
+await main().catch((error) => {
+  log(`bench/webpush: ${error.message}`);
+  process.exitCode = 1;
+});
