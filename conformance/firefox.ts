@@ -64,10 +64,20 @@ export interface FirefoxOptions {
   readonly preferences: Readonly<Record<string, Preference>>;
   /** Another program file than {@link FIREFOX}. */
   readonly program?: string;
-  /** Put in front of the command, e.g. a sleepbox and its options. */
-  readonly wrapper?: readonly string[];
-  /** Called with each line of standard output as it comes. */
-  readonly onLine?: (line: string) => void;
+}
+
+/** Writes the profile; what is to be run then, by whomever. */
+export function prepareFirefox(options: FirefoxOptions): {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+} {
+  const { profileDirectory, program = FIREFOX } = options;
+  mkdirSync(profileDirectory, { recursive: true });
+  writePreferences(profileDirectory, { ...quietPreferences, ...options.preferences });
+  const command = [program, '--headless', '--no-remote', '--profile', profileDirectory];
+  command.push('--remote-debugging-port', '0', 'about:blank');
+  // As root it refuses to run in the home of somebody else.
+  return { command, env: { HOME: profileDirectory, MOZ_CRASHREPORTER_DISABLE: '1' } };
 }
 
 interface Answer {
@@ -99,19 +109,11 @@ export class Firefox {
 
   /** Resolves when it can be steered. */
   static async start(options: FirefoxOptions): Promise<Firefox> {
-    const { profileDirectory, program: file = FIREFOX, wrapper = [] } = options;
-    mkdirSync(profileDirectory, { recursive: true });
-    writeProfile(profileDirectory, { ...quietPreferences, ...options.preferences });
     // It writes this file when it can be steered; one of a killed predecessor would lead astray.
-    const addressFile = join(profileDirectory, 'WebDriverBiDiServer.json');
+    const addressFile = join(options.profileDirectory, 'WebDriverBiDiServer.json');
     rmSync(addressFile, { force: true });
-    const command = [...wrapper, file, '--headless', '--no-remote', '--profile', profileDirectory];
-    command.push('--remote-debugging-port', '0', 'about:blank');
-    const program = new Program(command[0], command.slice(1), {
-      // As root it refuses to run in the home of somebody else.
-      env: { HOME: profileDirectory, MOZ_CRASHREPORTER_DISABLE: '1' },
-      ...(options.onLine && { onLine: options.onLine }),
-    });
+    const { command, env } = prepareFirefox(options);
+    const program = new Program(command[0], command.slice(1), { env });
     try {
       const address = await readAddress(addressFile, program);
       const socket = new WebSocket(`ws://${address.ws_host}:${address.ws_port}/session`);
@@ -180,7 +182,7 @@ export class Firefox {
 }
 
 /** Firefox reads this file at each start. */
-function writeProfile(directory: string, preferences: Readonly<Record<string, Preference>>): void {
+function writePreferences(directory: string, preferences: Readonly<Record<string, Preference>>): void {
   const lines = Object.entries(preferences).map(
     ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`,
   );

@@ -25,25 +25,35 @@ export type Report =
 
 export type PushReport = Extract<Report, { type: 'push' }>;
 
-const files = new Map(
-  Object.entries({
-    '/': ['index.html', 'text/html; charset=utf-8'],
-    '/worker.js': ['worker.js', 'text/javascript; charset=utf-8'],
-  }),
-);
+/** What a site serves, by path. */
+export interface SiteFiles {
+  readonly '/': string;
+  readonly '/worker.js': string;
+}
+
+const contentTypes: Readonly<Record<keyof SiteFiles, string>> = {
+  '/': 'text/html; charset=utf-8',
+  '/worker.js': 'text/javascript; charset=utf-8',
+};
+
+function readFiles(): SiteFiles {
+  const read = (name: string): string =>
+    readFileSync(new URL(`../push-site/${name}`, import.meta.url), 'utf8');
+  return { '/': read('index.html'), '/worker.js': read('worker.js') };
+}
 
 export class PushSite {
-  /** In the order in which they came. */
-  readonly reports: Report[] = [];
+  /** What was posted, in the order in which it came. */
+  readonly posted: unknown[] = [];
   readonly #server: Server;
 
-  private constructor() {
+  private constructor(files: SiteFiles) {
     this.#server = createServer((request, response) => {
-      const [name, contentType] = files.get(request.url!) ?? [];
-      if (name !== undefined) {
-        const headers = { 'Content-Type': contentType, 'Cache-Control': 'no-store' };
-        response.writeHead(200, headers).end(readFileSync(new URL(`../push-site/${name}`, import.meta.url)));
-      } else if (request.method === 'POST' && request.url === '/reports') {
+      const path = request.url!;
+      if (path === '/' || path === '/worker.js') {
+        const headers = { 'Content-Type': contentTypes[path], 'Cache-Control': 'no-store' };
+        response.writeHead(200, headers).end(files[path]);
+      } else if (request.method === 'POST') {
         void this.#take(request).then(() => response.writeHead(204).end());
       } else {
         response.writeHead(404).end();
@@ -51,8 +61,9 @@ export class PushSite {
     });
   }
 
-  static async start(): Promise<PushSite> {
-    const site = new PushSite();
+  /** Other files than those of the folder `push-site` post whatever they want to tell, which is then in `posted`. */
+  static async start(files: SiteFiles = readFiles()): Promise<PushSite> {
+    const site = new PushSite(files);
     site.#server.listen(0, '127.0.0.1');
     await once(site.#server, 'listening');
     return site;
@@ -61,6 +72,11 @@ export class PushSite {
   /** Push needs a secure context, which a page of the machine itself is. */
   get url(): string {
     return `http://localhost:${(this.#server.address() as AddressInfo).port}/`;
+  }
+
+  /** What the service worker of the folder `push-site` told. */
+  get reports(): readonly Report[] {
+    return this.posted as readonly Report[];
   }
 
   get pushes(): readonly PushReport[] {
@@ -89,6 +105,6 @@ export class PushSite {
   }
 
   async #take(request: IncomingMessage): Promise<void> {
-    this.reports.push(JSON.parse(await text(request)) as Report);
+    this.posted.push(JSON.parse(await text(request)));
   }
 }
