@@ -31,7 +31,7 @@ function latencyCase(perSecond) {
       connections: 64,
       tokens: 'kept',
       perSecond,
-      warmUp: perSecond,
+      warmUp: perSecond * 3,
       count: perSecond * (isQuick ? 2 : 10),
     }),
   };
