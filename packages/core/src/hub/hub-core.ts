@@ -326,10 +326,17 @@ export class HubCore {
 
   // ---- entries ---------------------------------------------------------------------------------------------
 
-  /** An entry ends without having been acknowledged. */
+  /**
+   * An entry ends without having been acknowledged. What the entry itself does not tell when it is read again, unlike its
+   * expiry, is written with the batch being filled: a kill must not bring back what has a newer one in its place, or of
+   * which a receipt says that it is gone.
+   */
   endEntry(device: Device, entry: number, stage: EndStage, reason: string): void {
+    const { log } = this.queue;
+    const isTold = (log.entries.flags[entry] & EntryFlag.receipt) !== 0;
     this.#noteEnd(device, entry, stage, reason);
-    this.queue.log.finish(device.inbox, entry);
+    log.finish(device.inbox, entry);
+    if (stage === 'replaced' || (isTold && stage !== 'expired')) this.queue.putCursor(device.inbox);
   }
 
   /** What one device did not get, another one of the same shared subscription gets. */

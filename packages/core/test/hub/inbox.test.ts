@@ -148,6 +148,21 @@ describe('inbox', () => {
     assert.deepEqual(again.sequences, [2, 3]);
   });
 
+  test('[IN-9] what was replaced does not come back, however soon the server is killed', async () => {
+    const world = new World();
+    const device = await world.subscriber('d', '$line/inbox/#');
+    device.close();
+    const old = await world.request(world.sendTo('d', 'old', { replaceKey: 'k' }));
+    await world.request(world.sendTo('d', 'new', { replaceKey: 'k' }));
+    // Not settled: cursors of which nothing is said are not written yet.
+    await world.crash(false);
+    assert.deepEqual((await world.connect('d')).bodies, ['new']);
+    assert(old.kind === 'sent');
+    const status = await world.request({ kind: 'get-message', messageId: old.messageId });
+    assert(status.kind === 'message');
+    assert.equal(status.message.recipients[0].stage, 'replaced');
+  });
+
   test('[IN-8] many messages that expire in one second cost one deadline', async () => {
     const world = new World();
     const device = await world.subscriber('d', '#');
@@ -245,6 +260,23 @@ describe('inbox', () => {
     await world.sync();
     assert.deepEqual(device.bodies, ['1', '2', '3', 'next']);
     assert.equal(device.sequences.at(-1), 5);
+  });
+
+  test('[IN-12] of what a receipt says that it was dropped, nothing comes back after a kill', async () => {
+    const world = new World(1, { limits: { inboxMessagesMax: 1 } });
+    (await world.subscriber('d', '#')).close();
+    const { body, ...message } = publication('t', 'old');
+    const request = { kind: 'send-to-topic', topic: 't', retain: false, idempotency: undefined } as const;
+    const sent = await world.request({ ...request, message: { ...message, body, qos: 1 } });
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    sender.publish('t', 'new');
+    await world.sync();
+    await world.crash(false);
+    assert.deepEqual((await world.connect('d')).bodies, ['new']);
+    assert(sent.kind === 'sent');
+    const status = await world.request({ kind: 'get-message', messageId: sent.messageId });
+    assert(status.kind === 'message');
+    assert.equal(status.message.recipients[0].stage, 'dropped');
   });
 
   test('[IN-13] chunks that nobody waits for are deleted, and survivors are copied forward', async () => {
