@@ -4,6 +4,8 @@ import { WebSocket } from 'ws';
 
 /** Connections that are opened at once. */
 const AT_ONCE = 100;
+/** What one address may do in a minute is limited, so devices come from several. */
+const DEVICES_PER_ADDRESS = 500;
 
 /**
  * So many devices with a channel each; `keyOf(index)` is the VAPID key of the channel, or undefined. Resolves with them,
@@ -15,7 +17,8 @@ export async function connectDevices(port, count, keyOf, onPush) {
   const work = async () => {
     while (next < count) {
       const index = next++;
-      devices[index] = await Device.connect(port, keyOf(index), onPush);
+      const localAddress = `127.0.1.${1 + Math.floor(index / DEVICES_PER_ADDRESS)}`;
+      devices[index] = await Device.connect({ port, localAddress }, keyOf(index), onPush);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -26,11 +29,11 @@ class Device {
   #socket;
   endpoint;
 
-  static connect(port, key, onPush) {
+  static connect({ port, localAddress }, key, onPush) {
     return new Promise((resolve, reject) => {
       const device = new Device();
       const channelID = randomUUID();
-      const options = { perMessageDeflate: false };
+      const options = { perMessageDeflate: false, localAddress };
       const socket = new WebSocket(`ws://127.0.0.1:${port}/`, 'push-notification', options);
       device.#socket = socket;
       const say = (message) => socket.send(JSON.stringify(message));

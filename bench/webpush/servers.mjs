@@ -28,7 +28,6 @@ export const servers = {
         WAKELINE_CONNECTS_PER_SECOND_PER_ADDRESS_MAX: COUNT,
         WAKELINE_CONNECTS_PER_SECOND_MAX: COUNT,
         WAKELINE_HANDSHAKES_MAX: COUNT,
-        WAKELINE_LIMITS_REGISTERS_PER_ADDRESS_MAX: COUNT,
       },
       readyLine: 'wakeline: ready',
     }),
