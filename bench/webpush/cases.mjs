@@ -31,7 +31,7 @@ function latencyCase(perSecond) {
       connections: 64,
       tokens: 'kept',
       perSecond,
-      warmUp: perSecond * 3,
+      warmUp: isQuick ? 500 : 5_000,
       count: perSecond * (isQuick ? 2 : 10),
     }),
   };

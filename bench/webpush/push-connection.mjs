@@ -28,7 +28,10 @@ export class PushConnection {
   /** Writes a whole request; resolves with the status of its answer. */
   send(request) {
     return new Promise((resolve, reject) => {
-      if (this.#failed !== undefined) reject(this.#failed);
+      if (this.#failed !== undefined) {
+        reject(this.#failed);
+        return;
+      }
       this.#waiting = { resolve, reject };
       this.#socket.write(request);
     });
@@ -49,9 +52,11 @@ export class PushConnection {
       return;
     }
     this.#received = Buffer.alloc(0);
-    const { resolve } = this.#waiting;
+    const waiting = this.#waiting;
     this.#waiting = undefined;
-    resolve(Number(head.slice(9, 12)));
+    // An answer to nothing says why the server is about to close.
+    if (waiting === undefined) this.#failed = new Error(`unasked for: ${head}`);
+    else waiting.resolve(Number(head.slice(9, 12)));
   }
 }
 
