@@ -2,6 +2,8 @@
  * A real browser whose push service is this server: Debian's Firefox, a page that subscribes, and an application
  * server with the `web-push` package. The pushes reach the service worker, notifications are shown, receipts say
  * so; whoever was killed, restarted, away or asleep meanwhile.
+ *
+ * WAKELINE_LONG=1 wakes the sleeping browser three times.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -12,6 +14,8 @@ import { PATIENCE_MS, Program, runProgram, whyMissing } from './program.js';
 import { PushSender } from './push-sender.js';
 import { PushSite } from './push-site.js';
 import { ServerProcess, temporaryDirectory, until, wakelineBin } from './support.js';
+
+const isLong = process.env['WAKELINE_LONG'] === '1';
 
 describe('Firefox with its push service here', { skip: whyMissing(FIREFOX) ?? false }, () => {
   const directory = temporaryDirectory('wakeline-firefox');
@@ -168,7 +172,9 @@ describe('Firefox with its push service here', { skip: whyMissing(FIREFOX) ?? fa
         ]);
         assert.equal(woken.code, 0, woken.stderr);
       }
-      for (const body of ['to one who sleeps', 'and again']) {
+      for (const body of isLong
+        ? ['to one who sleeps', 'and again', 'and a third time']
+        : ['to one who sleeps']) {
         const from = events.length;
         const { receipt } = await sender.send(subscription, body, { wantsReceipt: true, urgency: 'high' });
         const seen = await site.push(body);
