@@ -125,7 +125,10 @@ async function runOne(item, name, { base, isQuick, upFlags }) {
     server = new RunningServer({ name, directory, port: await freePort(), upFlags }, servers[name]);
     held.server = server;
     await server.launch();
-    return await runLoad({ ...item.order(isQuick), port: server.port, pids: await server.pids() });
+    const figures = await runLoad({ ...item.order(isQuick), port: server.port, pids: await server.pids() });
+    // Each answer 201 to a device that is away must have its message.
+    const waiting = item.group === 'accept' ? await servers[name].countWaiting?.(server.port) : undefined;
+    return waiting === undefined ? figures : { ...figures, pushesLost: figures.accepted - waiting };
   } catch (error) {
     return { failed: `${error.message} ${server?.errors ?? ''}`.trim().slice(0, 500) };
   } finally {

@@ -38,7 +38,7 @@ function latencyCase(perSecond) {
 }
 
 export const cases = [
-  acceptCase('accept', 'Accepted, a token for each application server', { tokens: 'kept' }, 20_000),
+  acceptCase('accept-kept', 'Accepted, a token for each application server', { tokens: 'kept' }, 20_000),
   acceptCase(
     'accept-one',
     'The same, one connection',

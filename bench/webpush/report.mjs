@@ -42,7 +42,7 @@ export function formatVapid(run, servers) {
   const cpuOf = (caseName, server) => run.results[caseName]?.[server]?.serverCpuUsPerPush;
   const lines = run.servers.flatMap((server) => {
     const unsigned = cpuOf('accept-unsigned', server);
-    const kept = cpuOf('accept', server);
+    const kept = cpuOf('accept-kept', server);
     const fresh = cpuOf('accept-fresh', server);
     if (unsigned === undefined || kept === undefined || fresh === undefined) return [];
     const [check, rest] = [fresh - unsigned, kept - unsigned].map((us) => `${formatNumber(us)} µs`);

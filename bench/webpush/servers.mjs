@@ -1,4 +1,4 @@
-/** The servers that are compared; entries as in ../mqtt/servers.mjs. */
+/** The servers that are compared; entries as in ../mqtt/servers.mjs. `countWaiting`: messages in all inboxes. */
 import { fileURLToPath } from 'node:url';
 import { commit, packageVersion, peerVersions } from '../mqtt/servers.mjs';
 
@@ -33,6 +33,10 @@ export const servers = {
     }),
     version: async () =>
       `${await packageVersion('../../packages/cli/package.json')} ${await commit()}`.trim(),
+    countWaiting: async (port) => {
+      const response = await fetch(`http://127.0.0.1:${port}/v1/statistics`);
+      return (await response.json()).waitingMessages;
+    },
   },
   bare: {
     title: 'bare Node, a file',
