@@ -30,11 +30,16 @@ export function isChannel(channel: string): boolean {
   return /^[^/+#\p{Cc}]{1,128}$/u.test(channel) && isPropertyText(channel);
 }
 
+/** 65 bytes in base64, with padding. */
+const VAPID_KEY_CHARACTERS_MAX = 88;
+
 /**
  * The VAPID public key (RFC 8292 §3.2: an uncompressed point of P-256) in base64url without padding, which is how keys
  * are compared; undefined: the text, in either base64 alphabet, is no such key.
  */
 export function normalizeVapidKey(text: string): string | undefined {
+  // Looking for the padding of a text without bound takes time that grows with its square.
+  if (text.length > VAPID_KEY_CHARACTERS_MAX) return undefined;
   const key = text.replace(/=+$/, '').replaceAll('+', '-').replaceAll('/', '_');
   // 65 bytes, of which the first is 4: 87 digits, the last of which has two bits that must be zero.
   return /^B[A-P][\w-]{84}[AEIMQUYcgkosw048]$/.test(key) ? key : undefined;

@@ -2,7 +2,7 @@
 export const pushLimits = {
   /** How long a sender may remember that an endpoint has ended, seconds. */
   endedCacheSeconds: 86_400,
-  /** Encryption and Crypto-Key, characters each: `aesgcm` needs some 200. */
+  /** Encryption and Crypto-Key, characters each: `aesgcm` and the older VAPID need some 300. */
   headerCharactersMax: 1_024,
   /** Body of one push, bytes (RFC 8030 §7.2: at least this much is to be taken). */
   bodyBytesMax: 4_096,

@@ -28,8 +28,11 @@ export interface VapidOptions {
 /** How far two clocks may be apart, seconds. */
 const CLOCK_SKEW_SECONDS = 60;
 
-/** RFC 8292 §3, RFC 9110 §11.4: parameters of the scheme; a value may be quoted. */
-const PARAMETER = /^\s*([a-z\d]+)\s*=\s*(?:"([\w.=+/-]*)"|([\w.=+/-]*))\s*$/i;
+/**
+ * RFC 8292 §3, RFC 9110 §11.4: one parameter of the scheme, without space around it; a value may be quoted. No two parts that
+ * may be empty take the same character: whoever pushes chooses the text, and must not choose how long reading it takes.
+ */
+const PARAMETER = /^([a-z\d]+)\s*=\s*(?:"([\w.=+/-]*)"|([\w.=+/-]+))$/i;
 
 export class VapidVerifier {
   readonly #options: VapidOptions;
@@ -105,6 +108,9 @@ function readCredentials({
   if (authorization.length > pushLimits.vapidCharactersMax) {
     throw new HttpError('vapid-malformed', 'the Authorization header is too long');
   }
+  if (cryptoKey !== undefined && cryptoKey.length > pushLimits.headerCharactersMax) {
+    throw new HttpError('vapid-malformed', 'the Crypto-Key header is too long');
+  }
   const [scheme = '', rest = ''] = splitOnce(authorization.trim(), ' ');
   let token: string | undefined;
   let key: string | undefined;
@@ -134,7 +140,7 @@ function readCredentials({
 function readParameters(text: string, separator: string | RegExp): Map<string, string> {
   const parameters = new Map<string, string>();
   for (const part of text.split(separator)) {
-    const match = PARAMETER.exec(part);
+    const match = PARAMETER.exec(part.trim());
     if (match !== null) parameters.set(match[1]!.toLowerCase(), match[2] ?? match[3]!);
   }
   return parameters;

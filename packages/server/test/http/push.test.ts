@@ -166,6 +166,26 @@ const wrong: readonly Wrong[] = [
     code: 'vapid-scheme-unknown',
     headers: { ...fields, authorization: 'Bearer wl_a_x' },
   },
+  {
+    // Reading it must not take time that grows with the square of its length.
+    title: 'a key with more padding than base64 has',
+    code: 'vapid-key-malformed',
+    headers: { ...fields, authorization: `vapid t=a.b.c, k=${key.publicKey}==` },
+  },
+  {
+    title: 'a Crypto-Key that is longer than any',
+    code: 'vapid-malformed',
+    headers: {
+      ...fields,
+      authorization: 'WebPush a.b.c',
+      'crypto-key': `p256ecdsa=${key.publicKey};dh=${'A'.repeat(pushLimits.headerCharactersMax)}`,
+    },
+  },
+  {
+    title: 'a key that is space',
+    code: 'vapid-malformed',
+    headers: { ...fields, authorization: `vapid t=a.b.c, k=${' '.repeat(4_000)}, x=1` },
+  },
   { title: 'a scheme alone', code: 'vapid-malformed', headers: { ...fields, authorization: 'vapid' } },
   {
     title: 'a header beyond its length',
@@ -399,6 +419,7 @@ describe('[PU-23] VAPID', () => {
     const forms: OutgoingHttpHeaders[] = [
       vapid(jwt),
       { ...fields, authorization: `Vapid k="${padded}",t="${jwt}"` },
+      { ...fields, authorization: `vapid \t t =  ${jwt} ,  k  = "${key.publicKey}"  ` },
       { ...fields, authorization: `WebPush ${jwt}`, 'crypto-key': `p256ecdsa=${key.publicKey}` },
       { ...fields, authorization: `webpush ${jwt}`, 'crypto-key': `dh=BAAA;p256ecdsa=${padded}` },
     ];
