@@ -315,6 +315,40 @@ test('a backup during commits is a consistent, marked data directory; restoring 
   await assert.rejects(restoreBackup(nothing, freshDirectory()), { code: 'STORE_FORMAT' });
 });
 
+test('a backup is of one moment between two commits, also while large ones are brought to LMDB', async () => {
+  // Each batch takes several transactions of LMDB, and nearly fills a file of the journal: a checkpoint is always under way.
+  const journalFileBytesMax = 1024 * 1024;
+  const batchOfAll = (number: number): StoreChange[] =>
+    Array.from({ length: 8_000 }, (_, index) => {
+      const key = Buffer.alloc(4);
+      key.writeUInt32BE(index);
+      const value = new Uint8Array(60).fill(number);
+      return { table: index < 4_000 ? 'cursor' : 'log', key, value };
+    });
+  const store = await openLmdbStore({ directory: freshDirectory(), journalFileBytesMax });
+  let isDone = false;
+  let number = 0;
+  const writing = (async () => {
+    do await store.commit(batchOfAll(++number % 256));
+    while (!isDone);
+  })();
+  for (let round = 0; round < 6; round++) {
+    const begin = number;
+    while (number < begin + 2) await new Promise(setImmediate);
+    const directory = freshDirectory();
+    await store.backup(directory, { isCompact: round % 2 === 1 });
+    const copy = await openLmdbStore({ directory });
+    const found = new Set<number>();
+    for (const table of ['cursor', 'log'] as const)
+      for (const { value } of copy.scan(table)) found.add(value[0]!);
+    assert.equal(found.size, 1, `parts of the commits ${[...found].join(', ')}`);
+    await copy.close();
+  }
+  isDone = true;
+  await writing;
+  await store.close();
+});
+
 test('stats and free space', async () => {
   const store = await openLmdbStore({ directory: freshDirectory(), reserveBytes: 2 * 1024 * 1024 });
   await store.commit([row(1, 1_000_000)]);

@@ -7,8 +7,9 @@
  * It adds what the port promises beyond both: commits one after the other, failing
  * together; a lock on the directory; a reserve for a full disk; backups.
  */
-import { statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { assert, limits, WakelineError } from '@wakeline/core/base';
 import type { Store, StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { writeBackup } from './backup.js';
@@ -36,6 +37,8 @@ const RESERVE_BYTES = 16 * 1024 * 1024;
 const COMMIT_EXTRA_BYTES = 64 * PAGE_BYTES;
 /** What was committed is brought to LMDB within this time: long enough for most messages to be delivered and gone before. */
 const CHECKPOINT_MS = 1_000;
+/** Between two looks whether a backup's copy has begun: a few at most. */
+const COPY_POLL_MS = 2;
 /** Tables with bodies: commits that add to them must leave the reserve alone. */
 const BODY_TABLES: ReadonlySet<Table> = new Set<Table>(['log', 'retained']);
 
@@ -156,7 +159,11 @@ export class LmdbStore implements Store {
   #checkpointTimer: NodeJS.Timeout | undefined;
   /** Known to lie ready behind LMDB's last page. */
   #roomBytes = 0;
-  #backups = new Set<Promise<void>>();
+  readonly #backups = new Set<Promise<void>>();
+  /** What LMDB copies just now for a backup. */
+  readonly #copies = new Set<Promise<void>>();
+  /** The end of what {@link #inTurn} does. */
+  #turn: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
   #isClosed = false;
 
@@ -233,7 +240,7 @@ export class LmdbStore implements Store {
     if (this.#closing !== undefined) throw closedError();
     const copying = writeBackup(resolve(directory), async (target) => {
       await this.#settle();
-      await this.#environment.copy(target, options.isCompact ?? false);
+      await this.#copy(target, options.isCompact ?? false);
     });
     this.#backups.add(copying);
     try {
@@ -241,6 +248,31 @@ export class LmdbStore implements Store {
     } finally {
       this.#backups.delete(copying);
     }
+  }
+
+  /**
+   * A checkpoint takes several transactions, and the moment of which the copy is must not lie between two of them: so no checkpoint is under way
+   * until that moment has come. Commits go on meanwhile, in the journal.
+   */
+  async #copy(target: string, isCompact: boolean): Promise<void> {
+    let copying: Promise<void> | undefined;
+    try {
+      await this.#inTurn(async () => {
+        copying = this.#environment.copy(target, isCompact);
+        this.#copies.add(copying);
+        await copyBegun(copying, join(target, DATA_FILE));
+      });
+      await copying;
+    } finally {
+      if (copying !== undefined) this.#copies.delete(copying);
+    }
+  }
+
+  /** One after the other. */
+  #inTurn(act: () => Promise<void>): Promise<void> {
+    const acted = this.#turn.then(act);
+    this.#turn = acted.catch(() => undefined); // Told to who asked.
+    return acted;
   }
 
   /** Works through the queue, one synced write per commit. Never rejects. */
@@ -310,7 +342,7 @@ export class LmdbStore implements Store {
     const sealed = journal.seal();
     if (sealed === undefined) return;
     try {
-      await applySealed(this.#environment, sealed);
+      await this.#inTurn(() => applySealed(this.#environment, sealed));
       journal.release();
     } catch (error) {
       onCheckpointFailed(error);
@@ -378,7 +410,8 @@ export class LmdbStore implements Store {
   /** After a failed write: LMDB may have put itself out of service, reads included. Then opens it anew. */
   async #recover(): Promise<void> {
     if (this.#environment.isReadable()) return;
-    await Promise.allSettled(this.#backups);
+    // Not for whole backups: one may wait for the very checkpoint that failed.
+    await Promise.allSettled(this.#copies);
     await this.#environment.close();
     this.#environment = new LmdbEnvironment(this.#parts.directory, this.#parts.mapBytesMax);
   }
@@ -394,6 +427,28 @@ export class LmdbStore implements Store {
     await this.#environment.close();
     await this.#parts.headroom.close();
     await this.#parts.lock.release();
+  }
+}
+
+/**
+ * Resolves when LMDB has decided of which moment its copy is, or when the copy has ended: it does so before it writes the first byte.
+ * LMDB tells it in no other way.
+ */
+async function copyBegun(copying: Promise<void>, path: string): Promise<void> {
+  let isEnded = false;
+  const end = (): void => {
+    isEnded = true;
+  };
+  copying.then(end, end);
+  while (!isEnded && (await sizeOf(path)) === 0) await delay(COPY_POLL_MS);
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
   }
 }
 
