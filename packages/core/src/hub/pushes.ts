@@ -30,6 +30,8 @@ export interface Answers {
   reply(reply: ControlReply): void;
   /** Replies when the batch being filled is synced. */
   replyWhenSynced(ticket: number, reply: () => ControlReply): void;
+  /** The same for what became of a message. */
+  replyStatus(ticket: number, message: MessageStatus): void;
 }
 
 export class Pushes {
@@ -48,6 +50,8 @@ export class Pushes {
     const core = this.#core;
     const endpoint = core.endpoints.find(request.tokenSha256);
     const refusal = this.#refusalOf(request, endpoint);
+    // A sender forgets an endpoint that has ended: so that must be on disk.
+    if (refusal === 'endpoint-ended') return this.#refuseWhenSynced(ticket, refusal);
     if (refusal !== undefined || endpoint === undefined)
       return this.#answers.refuse(ticket, refusal ?? 'unknown-endpoint');
     const { device, channel } = endpoint;
@@ -77,9 +81,10 @@ export class Pushes {
     if (endpoint.vapidKey !== undefined && endpoint.vapidKey !== vapidKey)
       return vapidKey === undefined ? 'vapid-required' : 'vapid-key-wrong';
     if (message.body.length > core.limits.messageBytesMax) return 'message-too-large';
-    if (message.expirySeconds === 0) return undefined;
-    if (!core.appendsAllowed) return 'storage-full';
-    return core.isFull(endpoint.device.inboxView) ? 'inbox-full' : undefined;
+    const isStored = message.expirySeconds !== 0;
+    // A receipt is stored, whatever becomes of its message.
+    if ((isStored || request.wantsReceipt) && !core.appendsAllowed) return 'storage-full';
+    return isStored && core.isFull(endpoint.device.inboxView) ? 'inbox-full' : undefined;
   }
 
   #putReceipt(
@@ -111,23 +116,28 @@ export class Pushes {
     const device = core.byNumber.get(place.deviceNumber);
     const lane = device?.inboxView.addressedIfAny ?? null;
     if (device === undefined || lane === null || epochText(device.inboxView) !== place.epoch)
-      return this.#answers.refuse(ticket, 'unknown-message');
+      return this.#refuseWhenSynced(ticket, 'unknown-message');
     const entry = findSequence(core.queue.log.entries, lane, place.sequence);
-    if (entry === 0) return this.#answers.refuse(ticket, 'unknown-message');
+    if (entry === 0) return this.#refuseWhenSynced(ticket, 'unknown-message');
     core.endEntry(device, entry, 'dropped', 'deleted by its sender');
     core.queue.putCursor(device.inbox);
     core.deliverer.wake(device);
     this.#answers.replyWhenSynced(ticket, () => ({ kind: 'done', ticket }));
   }
 
-  /** `status` reads what is to be answered, now or later. */
+  /** What is refused because of something that may not be on disk yet. */
+  #refuseWhenSynced(ticket: number, reason: RequestRefusal): void {
+    this.#answers.replyWhenSynced(ticket, () => ({ kind: 'refused', ticket, reason }));
+  }
+
+  /** `status` reads what is to be answered, now or later; it is told when it is on disk. */
   watch(request: Watch, status: () => MessageStatus | undefined): void {
     const { ticket, messageId, knownStage, waitMs } = request;
     const core = this.#core;
     const answer = (): void => {
       const message = status();
       if (message === undefined) this.#answers.refuse(ticket, 'unknown-message');
-      else this.#answers.reply({ kind: 'message', ticket, message });
+      else this.#answers.replyStatus(ticket, message);
     };
     const known = status()?.recipients.at(0)?.stage;
     if (known !== knownStage || core.isDraining) return answer();

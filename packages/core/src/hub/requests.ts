@@ -55,6 +55,7 @@ export class Requests {
       refuse: (ticket, reason) => this.#refuse(ticket, reason),
       reply: (reply) => this.#reply(reply),
       replyWhenSynced: (ticket, reply) => this.#replyWhenSynced(ticket, reply),
+      replyStatus: (ticket, message) => this.#replyStatus(ticket, message),
     });
   }
 
@@ -79,7 +80,7 @@ export class Requests {
       case 'get-message': {
         const message = this.#messageStatus(request.messageId);
         if (message === undefined) return this.#refuse(ticket, 'unknown-message');
-        return this.#reply({ kind: 'message', ticket, message });
+        return this.#replyStatus(ticket, message);
       }
       case 'list-devices':
         return this.#listDevices(ticket, request.after, request.count);
@@ -118,6 +119,17 @@ export class Requests {
       ...(undo && { undo }),
       failed: () => this.#refuse(ticket, 'storage-failed'),
     });
+  }
+
+  /** A stage is told when it is on disk. An acknowledgement stands in the inbox's row, which is else written a little later. */
+  #replyStatus(ticket: number, message: MessageStatus): void {
+    const { devices, queue } = this.#core;
+    for (const { deviceId, stage } of message.recipients) {
+      if (stage !== 'acknowledged') continue;
+      const device = devices.get(deviceId);
+      if (device?.inboxView.cursorDirty === true) queue.putCursor(device.inbox);
+    }
+    this.#replyWhenSynced(ticket, () => ({ kind: 'message', ticket, message }));
   }
 
   // ---- sending ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import {
   agent,
   hashOf,
   push,
+  pushTo,
   refusalOf,
   register,
   registeredReasons,
@@ -239,6 +240,21 @@ describe('endpoints', () => {
     const back = await agent(world, '2', '1');
     assert.deepEqual(back.bodies, ['waits']);
     assert.equal((await world.statistics()).endpoints, 1);
+  });
+
+  test('[PU-6] a sender is told that one has ended when that is on disk, and not when it could not be stored', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    const end = { kind: 'unregister', ticket: 2, channel: 'news', qos: 0, packetId: 0 } as const;
+    flow.send(end);
+    const failing = world.ask(pushTo('a', 'x'));
+    assert.equal(world.replies.get(failing), undefined);
+    world.failCommit();
+    assert.equal((world.replies.get(failing) as { reason?: string }).reason, 'storage-failed');
+    assert.equal(await refusalOf(world, 'a'), 'pushed');
+    flow.send(end);
+    assert.equal(await refusalOf(world, 'a'), 'endpoint-ended');
   });
 
   test('[PU-6] an agent that had no channel when the server died is not there after it', async () => {

@@ -71,6 +71,16 @@ describe('pushes', () => {
     assert.deepEqual((await agent(world, '3', '1')).bodies, []);
   });
 
+  test('[PU-14] one with TTL 0 needs no room on a full disk, but its receipt does', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a');
+    world.input({ kind: 'disk', appendsAllowed: false });
+    await push(world, 'a', 'now', { expirySeconds: 0 });
+    assert.equal(await refusalOf(world, 'a', { expirySeconds: 0, wantsReceipt: true }), 'storage-full');
+    assert.deepEqual(flow.bodies, ['now']);
+  });
+
   test('[PU-15] are refused when the inbox is full', async () => {
     const world = new World(1, { limits: { inboxMessagesMax: 1 } });
     const flow = await agent(world, '1');
@@ -113,6 +123,43 @@ describe('pushes', () => {
     const ticket = world.ask({ kind: 'delete-push', place });
     world.failCommit();
     assert.equal((world.replies.get(ticket) as { reason?: string }).reason, 'storage-failed');
+  });
+
+  test('[PU-16] that it has ended is told when that is on disk', async () => {
+    const world = await offline();
+    const { place } = await push(world, 'a', 'one');
+    const tickets = [1, 2].map(() => world.ask({ kind: 'delete-push', place }));
+    assert.deepEqual(
+      tickets.map((ticket) => world.replies.get(ticket)),
+      [undefined, undefined],
+    );
+    await world.sync();
+    assert.deepEqual(
+      tickets.map((ticket) => world.replies.get(ticket)?.kind),
+      ['done', 'refused'],
+    );
+  });
+
+  test('[PU-17] no receipt tells a stage that a crash would take back', async () => {
+    const world = await offline();
+    const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
+    const flow = await agent(world, '2', '1');
+    await world.settle();
+    flow.acknowledge(1);
+    const tickets = [
+      world.ask({ kind: 'get-message', messageId: messageId! }),
+      world.ask({ kind: 'watch-message', messageId: messageId!, knownStage: 'stored', waitMs: 1_000 }),
+    ];
+    const stages = (): unknown[] =>
+      tickets.map((ticket) => {
+        const reply = world.replies.get(ticket);
+        return reply?.kind === 'message' ? reply.message.recipients[0].stage : reply?.kind;
+      });
+    assert.deepEqual(stages(), [undefined, undefined]);
+    await world.sync();
+    assert.deepEqual(stages(), ['acknowledged', 'acknowledged']);
+    await world.crash(false);
+    assert.equal((await statusOf(world, messageId)).recipients[0].stage, 'acknowledged');
   });
 
   test('[PU-17] a receipt is told when its stage has changed and that is on disk', async () => {

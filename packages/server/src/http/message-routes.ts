@@ -166,7 +166,7 @@ export function addMessageRoutes(app: FastifyInstance, options: HttpApiOptions, 
       querystring: schemas.nothing,
       response: {
         200: schemas.message,
-        ...errorResponses(['unauthorized', 'not-authorized', 'unknown-message']),
+        ...errorResponses(['unauthorized', 'not-authorized', 'unknown-message', 'storage-failed']),
       },
     },
     handler: async (request) => {

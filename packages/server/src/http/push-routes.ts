@@ -138,7 +138,13 @@ export function addPushRoutes(app: FastifyInstance, options: HttpApiOptions): vo
       querystring: schemas.receiptQuery,
       response: {
         200: schemas.receipt,
-        ...errorResponses(['query-invalid', 'unknown-message', 'quota-exceeded', 'hub-away']),
+        ...errorResponses([
+          'query-invalid',
+          'unknown-message',
+          'quota-exceeded',
+          'storage-failed',
+          'hub-away',
+        ]),
       },
     },
     handler: async (request) => {
