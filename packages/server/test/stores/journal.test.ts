@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { copyFile, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Prng } from '@wakeline/core/base';
@@ -136,6 +138,28 @@ test('a journal goes on where it ended, and says when it is full', async () => {
   assert.equal(await file.append([large], sink), false);
   await file.close();
   assert.deepEqual(await found(path), { batches: [1, 2, 3, 4, 5], generation: 5 });
+});
+
+test('[ST-10] a batch whose write is said to have failed is not found, though its bytes had reached the disk', async () => {
+  for (const before of [0, 3]) {
+    const path = freshPath();
+    await JournalFile.create(path);
+    await write(path, 6, 1, before);
+    const file = await JournalFile.open(path, BYTES_MAX, new Found());
+    if (before === 0) file.begin(6);
+    const { write: writeReally } = fs;
+    const failing = (...args: Parameters<typeof writeReally>): void => {
+      fs.write = writeReally;
+      syncBuiltinESMExports();
+      const callback = args.pop() as (error: Error) => void;
+      writeReally(...([...args, () => callback(new Error('EIO'))] as unknown as typeof args));
+    };
+    fs.write = failing as typeof writeReally;
+    syncBuiltinESMExports();
+    await assert.rejects(file.append(changesOf(9), new Found()), /EIO/);
+    await file.close();
+    assert.deepEqual((await found(path)).batches, [1, 2, 3].slice(0, before));
+  }
 });
 
 const row = (number: number, bytes = 10): StoreChange => ({

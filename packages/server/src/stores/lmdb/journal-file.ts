@@ -96,8 +96,8 @@ export class JournalFile {
 
   /**
    * Adds one batch and hands its changes to the sink once it is synced. Resolves with false, having written nothing, when there is no room for
-   * it. Rejects with the system's error; the next batch then takes its place, and if none does, a crash may still bring to light what was
-   * written. One call at a time.
+   * it. Rejects with the system's error; the next batch then takes its place, and as far as the disk still lets it, nothing of the failed
+   * one is left. One call at a time.
    */
   async append(changes: readonly StoreChange[], sink: JournalSink): Promise<boolean> {
     const startBytes = this.#endBytes;
@@ -106,11 +106,22 @@ export class JournalFile {
     if (!(await this.#makeRoom(endBytes))) return false;
     const seed = startBytes === 0 ? this.#writeHeader() : this.#checksum;
     const checksum = this.#encode(changes, batchBytes, endBytes, seed);
-    await writeWhole(this.#descriptor, this.#memory.subarray(startBytes, endBytes), startBytes);
+    try {
+      await writeWhole(this.#descriptor, this.#memory.subarray(startBytes, endBytes), startBytes);
+    } catch (error) {
+      await this.#disown(startBytes);
+      throw error;
+    }
     this.#endBytes = endBytes;
     this.#checksum = checksum;
     this.#handOver(batchBytes + BATCH_HEADER_BYTES, endBytes, sink);
     return true;
+  }
+
+  /** What a failed write may have left is made to be no batch, as far as the disk still lets it. */
+  async #disown(startBytes: number): Promise<void> {
+    const length = startBytes === 0 ? HEADER_BYTES : BATCH_HEADER_BYTES;
+    await writeWhole(this.#descriptor, new Uint8Array(length), startBytes).catch(() => undefined);
   }
 
   async close(): Promise<void> {
