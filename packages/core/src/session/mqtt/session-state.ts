@@ -5,7 +5,7 @@
 import type { ProtocolVersion } from '../../wire/mqtt/index.js';
 import type { EndpointRequests } from './endpoint-requests.js';
 import type { InboundWindow } from './inbound-window.js';
-import { Outbox } from '../outbox.js';
+import { FIRST_FLAG, FlaggedOutbox } from '../flagged-outbox.js';
 import type { PartialRequests } from './subscription-requests.js';
 import type { TopicAliases } from './topic-aliases.js';
 
@@ -22,7 +22,12 @@ export const State = {
 } as const;
 export type State = (typeof State)[keyof typeof State];
 
-const Flag = { version5: 1, durable: 2, wantsProblemInformation: 4, full: 8, asleep: 16 } as const;
+const Flag = {
+  version5: FIRST_FLAG,
+  durable: FIRST_FLAG << 1,
+  wantsProblemInformation: FIRST_FLAG << 2,
+  asleep: FIRST_FLAG << 3,
+} as const;
 
 /** What only some connections have. */
 export interface RareParts {
@@ -35,11 +40,15 @@ export interface RareParts {
   aliases: TopicAliases | null;
 }
 
-/** A base class and not a part, as {@link Outbox}. */
-export abstract class SessionState extends Outbox {
-  #flags: number = Flag.wantsProblemInformation;
+/** A base class and not a part, as {@link FlaggedOutbox}. */
+export abstract class SessionState extends FlaggedOutbox {
   /** null: none of them. */
   protected rare: RareParts | null = null;
+
+  constructor() {
+    super();
+    this.wantsProblemInformation = true;
+  }
 
   /** To be written to. */
   protected get rareParts(): RareParts {
@@ -48,53 +57,36 @@ export abstract class SessionState extends Outbox {
 
   /** The version of CONNECT, even of one that was refused: that in which to answer. */
   protected get version(): ProtocolVersion {
-    return this.#has(Flag.version5) ? 5 : 4;
+    return this.hasFlag(Flag.version5) ? 5 : 4;
   }
 
   protected set version(value: ProtocolVersion) {
-    this.#put(Flag.version5, value === 5);
+    this.putFlag(Flag.version5, value === 5);
   }
 
   /** The session is to outlive the connection: CONNECT gave an expiry other than 0. */
   protected get isDurable(): boolean {
-    return this.#has(Flag.durable);
+    return this.hasFlag(Flag.durable);
   }
 
   protected set isDurable(value: boolean) {
-    this.#put(Flag.durable, value);
+    this.putFlag(Flag.durable, value);
   }
 
   protected get wantsProblemInformation(): boolean {
-    return this.#has(Flag.wantsProblemInformation);
+    return this.hasFlag(Flag.wantsProblemInformation);
   }
 
   protected set wantsProblemInformation(value: boolean) {
-    this.#put(Flag.wantsProblemInformation, value);
-  }
-
-  /** The socket takes more. */
-  protected get isWritable(): boolean {
-    return !this.#has(Flag.full);
-  }
-
-  protected set isWritable(value: boolean) {
-    this.#put(Flag.full, !value);
+    this.putFlag(Flag.wantsProblemInformation, value);
   }
 
   /** The device said so. */
   protected get isAsleep(): boolean {
-    return this.#has(Flag.asleep);
+    return this.hasFlag(Flag.asleep);
   }
 
   protected set isAsleep(value: boolean) {
-    this.#put(Flag.asleep, value);
-  }
-
-  #has(flag: number): boolean {
-    return (this.#flags & flag) !== 0;
-  }
-
-  #put(flag: number, value: boolean): void {
-    this.#flags = value ? this.#flags | flag : this.#flags & ~flag;
+    this.putFlag(Flag.asleep, value);
   }
 }

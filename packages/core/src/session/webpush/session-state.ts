@@ -3,7 +3,7 @@
  * field costs every sleeping line eight bytes.
  */
 import type { MintedEndpoint } from '../../domain/index.js';
-import { Outbox } from '../outbox.js';
+import { FIRST_FLAG, FlaggedOutbox } from '../flagged-outbox.js';
 import type { BroadcastSubscriptions } from './broadcasts.js';
 
 /** Where a connection is between its first byte and its close. */
@@ -36,11 +36,10 @@ export interface RareParts {
   passingCount: number;
 }
 
-const Flag = { full: 1, pinged: 2, hasPinged: 4 } as const;
+const Flag = { pinged: FIRST_FLAG, hasPinged: FIRST_FLAG << 1 } as const;
 
-/** A base class and not a part, as {@link Outbox}. */
-export abstract class SessionState extends Outbox {
-  #flags = 0;
+/** A base class and not a part, as {@link FlaggedOutbox}. */
+export abstract class SessionState extends FlaggedOutbox {
   /** null: none of them. */
   protected rare: RareParts | null = null;
 
@@ -49,38 +48,21 @@ export abstract class SessionState extends Outbox {
     return (this.rare ??= { requests: null, broadcasts: null, repeats: null, passingCount: 0 });
   }
 
-  /** The socket takes more. */
-  protected get isWritable(): boolean {
-    return !this.#has(Flag.full);
-  }
-
-  protected set isWritable(value: boolean) {
-    this.#put(Flag.full, !value);
-  }
-
   /** The server has pinged, and nothing has come since. */
   protected get awaitsPong(): boolean {
-    return this.#has(Flag.pinged);
+    return this.hasFlag(Flag.pinged);
   }
 
   protected set awaitsPong(value: boolean) {
-    this.#put(Flag.pinged, value);
+    this.putFlag(Flag.pinged, value);
   }
 
   /** The client has pinged on this connection. */
   protected get hasPinged(): boolean {
-    return this.#has(Flag.hasPinged);
+    return this.hasFlag(Flag.hasPinged);
   }
 
   protected set hasPinged(value: boolean) {
-    this.#put(Flag.hasPinged, value);
-  }
-
-  #has(flag: number): boolean {
-    return (this.#flags & flag) !== 0;
-  }
-
-  #put(flag: number, value: boolean): void {
-    this.#flags = value ? this.#flags | flag : this.#flags & ~flag;
+    this.putFlag(Flag.hasPinged, value);
   }
 }
