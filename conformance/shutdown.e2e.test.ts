@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { ByteWriter } from '@wakeline/core/base';
 import { encodePacket, noProperties } from '@wakeline/core/wire/mqtt';
+import { lastingConnect } from './lasting-connect.js';
 import { LedgerClient } from './ledger-client.js';
 import { PATIENCE_MS, startWakeline } from './program.js';
 import type { Program } from './program.js';
@@ -197,21 +198,7 @@ async function connectStuck(clientId: string, port: number, filter: string): Pro
   const socket = connect(port, '127.0.0.1');
   await once(socket, 'connect');
   const writer = new ByteWriter();
-  encodePacket(
-    writer,
-    {
-      type: 'connect',
-      protocolVersion: 4,
-      clean: false,
-      keepAliveSeconds: 0,
-      clientId,
-      username: undefined,
-      password: undefined,
-      will: undefined,
-      properties: noProperties,
-    },
-    4,
-  );
+  encodePacket(writer, lastingConnect(clientId), 4);
   const options = { noLocal: false, retainAsPublished: false, retainHandling: 0 } as const;
   encodePacket(
     writer,

@@ -301,7 +301,7 @@ export class LmdbStore implements Store {
     } catch (error) {
       throw commitError('the store could not write to its data directory', error);
     }
-    this.#checkpointTimer ??= setTimeout(() => this.#checkpointInTime(), this.#parts.checkpointMs).unref();
+    this.#armCheckpoint();
   }
 
   async #makeDurable(changes: readonly StoreChange[]): Promise<void> {
@@ -353,14 +353,16 @@ export class LmdbStore implements Store {
     }
   }
 
-  #checkpointInTime(): void {
-    void this.#whenIdle(() => this.#checkpoint())
-      .catch(() => undefined) // Told by whoever applied.
-      .finally(() => {
-        this.#checkpointTimer = undefined;
-        if (this.#parts.journal.isEmpty || this.#closing !== undefined) return;
-        this.#checkpointTimer = setTimeout(() => this.#checkpointInTime(), this.#parts.checkpointMs).unref();
-      });
+  /** Until its checkpoint has ended the timer counts as armed. */
+  #armCheckpoint(): void {
+    this.#checkpointTimer ??= setTimeout(() => {
+      void this.#whenIdle(() => this.#checkpoint())
+        .catch(() => undefined) // Told by whoever applied.
+        .finally(() => {
+          this.#checkpointTimer = undefined;
+          if (!this.#parts.journal.isEmpty && this.#closing === undefined) this.#armCheckpoint();
+        });
+    }, this.#parts.checkpointMs).unref();
   }
 
   /** LMDB then has everything that was committed before the call. */
