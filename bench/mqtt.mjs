@@ -9,8 +9,8 @@ import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { cases } from './mqtt/cases.mjs';
+import { availableServers, chosen, parseOptions } from './mqtt/command-line.mjs';
 import { measureDisk } from './mqtt/disk.mjs';
 import { Generator } from './mqtt/generator.mjs';
 import { plot } from './mqtt/plot.mjs';
@@ -44,32 +44,21 @@ const HELP = `node bench/mqtt.mjs [option]...
 Servers: ${Object.keys(servers).join(', ')}.
 `;
 
-const options = parseOptions({
-  options: {
-    only: { type: 'string' },
-    servers: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
-    'in-flight': { type: 'string', default: '1000' },
-    up: { type: 'string', default: '' },
-    quick: { type: 'boolean', default: false },
-    directory: { type: 'string', default: tmpdir() },
-    results: { type: 'string', default: join(bench, 'results') },
-    plot: { type: 'boolean', default: false },
-    generator: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const options = parseOptions('bench/mqtt', {
+  only: { type: 'string' },
+  servers: { type: 'string' },
+  rounds: { type: 'string', default: '3' },
+  'in-flight': { type: 'string', default: '1000' },
+  up: { type: 'string', default: '' },
+  quick: { type: 'boolean', default: false },
+  directory: { type: 'string', default: tmpdir() },
+  results: { type: 'string', default: join(bench, 'results') },
+  plot: { type: 'boolean', default: false },
+  generator: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
 });
-
-function parseOptions(config) {
-  try {
-    return parseArgs(config).values;
-  } catch (error) {
-    console.error(`bench/mqtt: ${error.message}`);
-    process.exit(1);
-  }
-}
 
 /** What must not outlive this process: the server that runs, and the directory of all. */
 const held = { server: undefined, base: undefined };
@@ -96,36 +85,10 @@ function logPassing(line) {
   if (isTerminal) process.stderr.write(`\r\x1b[K  ${line.slice(0, 100)}`);
 }
 
-function chosen(list, all, what) {
-  if (list === undefined) return all;
-  const names = list.split(',');
-  const known = new Set(all.flatMap((item) => (typeof item === 'string' ? [item] : [item.name, item.group])));
-  const unknown = names.find((name) => !known.has(name));
-  if (unknown !== undefined) throw new Error(`unknown ${what} '${unknown}'; --list shows them`);
-  return all.filter((item) =>
-    typeof item === 'string' ? names.includes(item) : names.includes(item.name) || names.includes(item.group),
-  );
-}
-
 function count(name) {
   const value = Number(options[name]);
   if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} wants a number from 1`);
   return value;
-}
-
-/** Servers that are there; packages of peers are installed when they are missing. */
-async function availableServers(names) {
-  const present = [];
-  for (const name of names) {
-    if (servers[name].needsPackages && (await whyMissing(name)) !== undefined) {
-      log('installing the packages of bench/package.json');
-      await runToEnd('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: bench });
-    }
-    const why = await whyMissing(name);
-    if (why === undefined) present.push(name);
-    else log(`left out: ${servers[name].title}: ${why}`);
-  }
-  return present;
 }
 
 /** Whether Wakeline did all it was asked to: others may fail, it may not. */
@@ -217,7 +180,12 @@ async function measureCeiling(generator, items, isQuick) {
 
 async function measure() {
   const items = chosen(options.only, cases, 'case');
-  const names = await availableServers(chosen(options.servers, Object.keys(servers), 'server'));
+  const names = await availableServers(
+    chosen(options.servers, Object.keys(servers), 'server'),
+    servers,
+    whyMissing,
+    log,
+  );
   const rounds = count('rounds');
   const inFlight = count('in-flight');
   const isQuick = options.quick;

@@ -12,9 +12,9 @@ import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { availableServers, chosen, parseOptions } from './mqtt/command-line.mjs';
 import { measureDisk } from './mqtt/disk.mjs';
-import { freePort, makeDirectory, removeDirectory, runToEnd } from './mqtt/processes.mjs';
+import { freePort, makeDirectory, removeDirectory } from './mqtt/processes.mjs';
 import { formatFigure, median, summarize } from './mqtt/report.mjs';
 import { RunningServer } from './mqtt/servers.mjs';
 import { cases } from './webpush/cases.mjs';
@@ -35,29 +35,18 @@ const HELP = `node bench/webpush.mjs [option]...
   --list               cases and servers
 `;
 
-const options = parseOptions({
-  options: {
-    only: { type: 'string' },
-    servers: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
-    up: { type: 'string', default: '' },
-    quick: { type: 'boolean', default: false },
-    directory: { type: 'string', default: tmpdir() },
-    results: { type: 'string', default: join(bench, 'results') },
-    json: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const options = parseOptions('bench/webpush', {
+  only: { type: 'string' },
+  servers: { type: 'string' },
+  rounds: { type: 'string', default: '3' },
+  up: { type: 'string', default: '' },
+  quick: { type: 'boolean', default: false },
+  directory: { type: 'string', default: tmpdir() },
+  results: { type: 'string', default: join(bench, 'results') },
+  json: { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
 });
-
-function parseOptions(config) {
-  try {
-    return parseArgs(config).values;
-  } catch (error) {
-    console.error(`bench/webpush: ${error.message}`);
-    process.exit(1);
-  }
-}
 
 /** What must not outlive this process: the server that runs, the load, and the directory of all. */
 const held = { server: undefined, load: undefined, base: undefined };
@@ -76,30 +65,6 @@ for (const [signal, code] of [
 
 function log(line) {
   process.stderr.write(`${line}\n`);
-}
-
-function chosen(list, all, what) {
-  if (list === undefined) return all;
-  const names = list.split(',');
-  const namesOf = (item) => (typeof item === 'string' ? [item] : [item.name, item.group]);
-  const unknown = names.find((name) => !all.some((item) => namesOf(item).includes(name)));
-  if (unknown !== undefined) throw new Error(`unknown ${what} '${unknown}'; --list shows them`);
-  return all.filter((item) => namesOf(item).some((name) => names.includes(name)));
-}
-
-/** Servers that are there; packages of peers are installed when they are missing. */
-async function availableServers(names) {
-  const present = [];
-  for (const name of names) {
-    if ((await whyMissing(name)) !== undefined) {
-      log('installing the packages of bench/package.json');
-      await runToEnd('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: bench });
-    }
-    const why = await whyMissing(name);
-    if (why === undefined) present.push(name);
-    else log(`left out: ${servers[name].title}: ${why}`);
-  }
-  return present;
 }
 
 /** Runs the load; resolves with its figures. */
@@ -162,7 +127,12 @@ async function measureCeiling(items, isQuick) {
 
 async function measure() {
   const items = chosen(options.only, cases, 'case');
-  const names = await availableServers(chosen(options.servers, Object.keys(servers), 'server'));
+  const names = await availableServers(
+    chosen(options.servers, Object.keys(servers), 'server'),
+    servers,
+    whyMissing,
+    log,
+  );
   const rounds = Number(options.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds wants a number from 1');
   const isQuick = options.quick;

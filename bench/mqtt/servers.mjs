@@ -10,7 +10,7 @@ import { onCpus, processTree, residentBytes, runToEnd, waitForPort } from './pro
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 /** What one address may do is a protection, and all of a benchmark comes from a few. */
-const COUNT = '100000';
+const COUNT = '1000000';
 
 /**
  * One entry for each server: `command({ port, directory, tls, inFlight, upFlags })` gives program, arguments and
@@ -21,31 +21,14 @@ export const servers = {
     title: 'Wakeline',
     isBroker: true,
     isNode: true,
-    command: ({ port, directory, tls, inFlight, upFlags }) => ({
-      program: process.execPath,
-      args: [
-        here('../../packages/cli/bin/wakeline.js'),
-        'up',
-        '--data',
-        directory,
-        '--log-level',
-        'error',
-        '--listen',
-        `${tls === undefined ? 'mqtt' : 'mqtts'}://127.0.0.1:${port}`,
-        ...(tls === undefined ? [] : ['--tls-cert', tls.cert, '--tls-key', tls.key]),
-        ...upFlags,
-      ],
-      env: {
-        WAKELINE_CONNECTIONS_PER_ADDRESS_MAX: COUNT,
-        WAKELINE_CONNECTS_PER_SECOND_PER_ADDRESS_MAX: COUNT,
-        WAKELINE_CONNECTS_PER_SECOND_MAX: COUNT,
-        WAKELINE_HANDSHAKES_MAX: COUNT,
+    command: ({ port, directory, tls, inFlight, upFlags }) => {
+      const tlsFlags = tls === undefined ? [] : ['--tls-cert', tls.cert, '--tls-key', tls.key];
+      const url = `${tls === undefined ? 'mqtt' : 'mqtts'}://127.0.0.1:${port}`;
+      return wakelineUp(url, directory, [...tlsFlags, ...upFlags], {
         WAKELINE_LIMITS_INFLIGHT_MAX: String(inFlight),
-      },
-      readyLine: 'wakeline: ready',
-    }),
-    version: async () =>
-      `${await packageVersion('../../packages/cli/package.json')} ${await commit()}`.trim(),
+      });
+    },
+    version: wakelineVersion,
   },
   mosquitto: {
     title: 'mosquitto',
@@ -107,17 +90,47 @@ export const servers = {
   },
 };
 
+/** `wakeline up` with one listener, its limits for one address raised. */
+export function wakelineUp(url, directory, flags, env = {}) {
+  return {
+    program: process.execPath,
+    args: [
+      here('../../packages/cli/bin/wakeline.js'),
+      'up',
+      '--data',
+      directory,
+      '--log-level',
+      'error',
+      '--listen',
+      url,
+      ...flags,
+    ],
+    env: {
+      WAKELINE_CONNECTIONS_PER_ADDRESS_MAX: COUNT,
+      WAKELINE_CONNECTS_PER_SECOND_PER_ADDRESS_MAX: COUNT,
+      WAKELINE_CONNECTS_PER_SECOND_MAX: COUNT,
+      WAKELINE_HANDSHAKES_MAX: COUNT,
+      ...env,
+    },
+    readyLine: 'wakeline: ready',
+  };
+}
+
+export async function wakelineVersion() {
+  return `${await packageVersion('../../packages/cli/package.json')} ${await commit()}`.trim();
+}
+
 function nodeServer(script, port, tls, more = []) {
   const tlsArgs = tls === undefined ? [] : ['--cert', tls.cert, '--key', tls.key];
   const args = [here(script), '--port', String(port), ...more, ...tlsArgs];
   return { program: process.execPath, args, env: {}, readyLine: 'ready' };
 }
 
-export async function packageVersion(path) {
+async function packageVersion(path) {
   return JSON.parse(await readFile(new URL(path, import.meta.url), 'utf8')).version;
 }
 
-export async function commit() {
+async function commit() {
   const result = await runToEnd('git', ['describe', '--always', '--dirty'], { cwd: here('.') }).catch(
     () => undefined,
   );

@@ -1,38 +1,15 @@
 /** The servers that are compared; entries as in ../mqtt/servers.mjs. `countWaiting`: messages in all inboxes. */
 import { fileURLToPath } from 'node:url';
-import { commit, packageVersion, peerVersions } from '../mqtt/servers.mjs';
+import { peerVersions, wakelineUp, wakelineVersion } from '../mqtt/servers.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-/** What one address may do is a protection, and all of a benchmark comes from one. */
-const COUNT = '1000000';
 
 export const servers = {
   wakeline: {
     title: 'Wakeline',
     isNode: true,
-    command: ({ port, directory, upFlags }) => ({
-      program: process.execPath,
-      args: [
-        here('../../packages/cli/bin/wakeline.js'),
-        'up',
-        '--data',
-        directory,
-        '--log-level',
-        'error',
-        '--listen',
-        `http://127.0.0.1:${port}`,
-        ...upFlags,
-      ],
-      env: {
-        WAKELINE_CONNECTIONS_PER_ADDRESS_MAX: COUNT,
-        WAKELINE_CONNECTS_PER_SECOND_PER_ADDRESS_MAX: COUNT,
-        WAKELINE_CONNECTS_PER_SECOND_MAX: COUNT,
-        WAKELINE_HANDSHAKES_MAX: COUNT,
-      },
-      readyLine: 'wakeline: ready',
-    }),
-    version: async () =>
-      `${await packageVersion('../../packages/cli/package.json')} ${await commit()}`.trim(),
+    command: ({ port, directory, upFlags }) => wakelineUp(`http://127.0.0.1:${port}`, directory, upFlags),
+    version: wakelineVersion,
     countWaiting: async (port) => {
       const response = await fetch(`http://127.0.0.1:${port}/v1/statistics`);
       return (await response.json()).waitingMessages;
