@@ -10,7 +10,10 @@ set -eu
 
 # program:package, one for each peer; a name with a dot is a module of the distribution's own Python
 peers='mosquitto:mosquitto mosquitto_sub:mosquitto-clients strace:strace python3:python3
-  paho.mqtt.client:python3-paho-mqtt firefox-esr:firefox-esr'
+  paho.mqtt.client:python3-paho-mqtt firefox-esr:firefox-esr
+  sipp:sip-tester baresip:baresip-core kamailio:kamailio'
+# Those among them that come with a service, which is never to run because of us.
+services='mosquitto kamailio'
 list=${1:-/dev/null}
 PATH=$PATH:/usr/sbin:/sbin
 policy=/usr/sbin/policy-rc.d
@@ -40,15 +43,16 @@ forbid_services() {
   chmod 755 "$policy"
 }
 
-# True while the distribution's own broker runs.
-is_service_running() {
-  service mosquitto status >/dev/null 2>&1
+# Those services of the distribution that run.
+running_services() {
+  for name in $services; do
+    if service "$name" status >/dev/null 2>&1 && pgrep -x "$name" >/dev/null; then printf ' %s ' "$name"; fi
+  done
 }
 
 install_missing() {
   echo "peers: installing $missing"
-  was_running=no
-  if is_service_running; then was_running=yes; fi
+  were_running=$(running_services)
   forbid_services
   export DEBIAN_FRONTEND=noninteractive
   # shellcheck disable=SC2086 # package names are words
@@ -56,10 +60,11 @@ install_missing() {
     tail -n 5 "$log"
     echo "peers: the installation failed"
   fi
-  if [ "$was_running" = no ] && is_service_running; then
-    echo 'peers: stopping the broker that the installation started'
-    service mosquitto stop >/dev/null 2>&1 || true
-  fi
+  for name in $(running_services); do
+    case $were_running in *" $name "*) continue ;; esac
+    echo "peers: stopping the service $name that the installation started"
+    service "$name" stop >/dev/null 2>&1 || true
+  done
 }
 
 find_missing
