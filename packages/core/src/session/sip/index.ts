@@ -1,0 +1,4 @@
+/** SIP: registrar and proxy in front of phones that sleep. */
+export * from './limits.js';
+export type * from './machine.js';
+export type * from './options.js';

@@ -1,0 +1,37 @@
+/** Bounds of the SIP stack, shared by its parts. docs/limits.md says what happens at each. */
+export const sipLimits = {
+  /** Addresses whose failed logins are counted; the one counted longest ago is forgotten first. */
+  budgetAddressesMax: 65_536,
+  /** New connections of one address each minute. */
+  connectsPerAddressMax: 600,
+  /** What phones are told of how often to ping a stream (Flow-Timer), seconds. */
+  flowTimerSeconds: 672,
+  /** Wrong passwords from one address each minute; so many may come at once. */
+  failedLoginsPerAddressMax: 20,
+  /** Wrong passwords over all addresses each minute. */
+  failedLoginsMax: 6_000,
+  /** New INVITEs to one user each minute. */
+  invitesPerUserMax: 60,
+  /** New INVITEs over all users each minute. */
+  invitesMax: 60_000,
+  /** Contacts in one REGISTER. */
+  contactsMax: 10,
+  /** Path or Route values in one request. */
+  routesMax: 20,
+  /** Branches of one request at the same time, when it does not say less (RFC 5393 §5.3.3). */
+  breadthMax: 60,
+  /** Requests within a dialog that wait for their device to come back, in all. */
+  heldRequestsMax: 1_000,
+  /** How long one of them waits, ms: less than Timer F, so that its sender hears of it. */
+  heldMsMax: 20_000,
+  /** Registrations shorter than this are refused with 423, seconds. */
+  registrationSecondsMin: 3_600,
+  /** Registrations are cut to this, seconds. */
+  registrationSecondsMax: 86_400,
+  /** How long a new INVITE waits for the disk before its caller is told 100, ms (RFC 3261 §17.2.1). */
+  tryingMsMax: 200,
+  /** Since the last provisional response of a branch (Timer C, RFC 3261 §16.6), ms. */
+  timerCMs: 180_000,
+  /** Requests that are being relayed, calls aside. */
+  relaysMax: 20_000,
+} as const;
