@@ -59,6 +59,22 @@ export class SequenceSet {
     ranges.splice(begin, end - begin, mergedFirst, mergedLast);
   }
 
+  /** Takes out one number. */
+  delete(sequence: number): void {
+    if (!this.has(sequence)) return;
+    const ranges = (this.#beyond ??= []);
+    if (sequence <= this.#through) {
+      if (sequence < this.#through) ranges.unshift(sequence + 1, this.#through);
+      this.#through = sequence - 1;
+    } else {
+      const index = this.#firstRangeEndingAtOrAfter(sequence);
+      const [first, last] = ranges.splice(index, 2);
+      if (sequence < last) ranges.splice(index, 0, sequence + 1, last);
+      if (first < sequence) ranges.splice(index, 0, first, sequence - 1);
+    }
+    if (ranges.length === 0) this.#beyond = null;
+  }
+
   /** Takes out everything behind `last`. */
   truncate(last: number): void {
     if (this.#through >= last) {

@@ -209,8 +209,8 @@ export class CommitQueue {
     return { touches: batch.log.touches, cursors: batch.cursors };
   }
 
-  /** The commit failed, and with it everything that was built on its numbers. */
-  failed(): void {
+  /** The commit failed, and with it everything that was built on its numbers. Returns inboxes in which messages may wait again. */
+  failed(): ReadonlySet<Inbox> {
     const batch = this.#committing;
     assert(batch !== null, 'failed without a commit');
     this.#committing = null;
@@ -221,8 +221,8 @@ export class CommitQueue {
     this.#changes = [];
     this.#completions = [];
     this.#urgent.clear();
-    this.log.failed(behind);
-    this.log.failed(batch.log);
+    const logs = [behind, batch.log];
+    this.log.failed(logs, this.#inboxByNumber);
     const all = [...batch.completions, ...completions];
     for (let index = all.length - 1; index >= 0; index--) all[index].undo?.();
     for (const completion of all) completion.failed?.();
@@ -230,5 +230,6 @@ export class CommitQueue {
     for (const device of batch.devices) this.#later.add(device);
     // Not at once: the disk that refused this commit may refuse the next.
     if (this.#hasDirty) this.#flushDueMs = this.#nowMs + limits.commitRetryMs;
+    return new Set(logs.flatMap(({ withdrawals }) => withdrawals.map(({ inbox }) => inbox)));
   }
 }

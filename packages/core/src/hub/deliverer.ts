@@ -16,6 +16,7 @@ import { takesTopic } from './inbox-filters.js';
 import type { InboxFilters } from './inbox-filters.js';
 import type { Inbox } from './inbox.js';
 import type { Lane } from './lane.js';
+import { laneOf } from './waiting.js';
 import type { InboxLog } from './inbox-log.js';
 import type { Outbox } from './outbox.js';
 import type { Presence } from './presence.js';
@@ -240,7 +241,7 @@ export class Deliverer {
       subscriptionIds: this.#log.subscriptionIds(entry, inbox, view),
     };
     entries.flags[entry] = flags | EntryFlag.sent | EntryFlag.inflight;
-    this.#log.laneOf(inbox, entry).scanned = entry;
+    laneOf(entries, inbox, entry).scanned = entry;
     inbox.inflight++;
     inbox.sentLast = sequence;
     if (flags & EntryFlag.addressed)

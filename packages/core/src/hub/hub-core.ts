@@ -329,13 +329,22 @@ export class HubCore {
   /**
    * An entry ends without having been acknowledged. What the entry itself does not tell when it is read again, unlike its
    * expiry, is written with the batch being filled: a kill must not bring back what has a newer one in its place, or of
-   * which a receipt says that it is gone.
+   * which a receipt says that it is gone. What ends because of something else in that batch waits again if it fails.
    */
   endEntry(device: Device, entry: number, stage: EndStage, reason: string): void {
     const { log } = this.queue;
-    const isTold = (log.entries.flags[entry] & EntryFlag.receipt) !== 0;
-    this.#noteEnd(device, entry, stage, reason);
-    log.finish(device.inbox, entry);
+    const { inbox } = device;
+    const flags = log.entries.flags[entry];
+    const isTold = (flags & EntryFlag.receipt) !== 0;
+    const isForAnother = stage === 'replaced' || stage === 'dropped';
+    const isSynced = device.isDurable && log.entries.sequence[entry] <= inbox.committed;
+    if (isForAnother && isSynced && !(flags & EntryFlag.inflight)) {
+      this.queue.after({ committed: this.#noteEnd(device, entry, stage, reason) });
+      log.withdraw(inbox, entry);
+    } else {
+      this.#noteEnd(device, entry, stage, reason)();
+      log.finish(inbox, entry);
+    }
     if (stage === 'replaced' || (isTold && stage !== 'expired')) this.queue.putCursor(device.inbox);
   }
 
@@ -351,7 +360,7 @@ export class HubCore {
   /** Everything in a lane ends as dropped. */
   endLane(device: Device, lane: Inbox['topics'], reason: string): void {
     this.queue.log.finishLane(device.inbox, lane, device.inbox.lastSequence, (entry) =>
-      this.#noteEnd(device, entry, 'dropped', reason),
+      this.#noteEnd(device, entry, 'dropped', reason)(),
     );
   }
 
@@ -368,21 +377,28 @@ export class HubCore {
     }
   }
 
-  #noteEnd(device: Device, entry: number, stage: EndStage, reason: string): void {
+  /** Writes the end into the batch being filled, if anybody has a receipt. What it returns counts and tells it. */
+  #noteEnd(device: Device, entry: number, stage: EndStage, reason: string): () => void {
+    const { log } = this.queue;
+    const hasReceipt = (log.entries.flags[entry] & EntryFlag.receipt) !== 0;
+    if (!hasReceipt && this.options.onTimeline === undefined) return () => this.#countEnd(stage);
+    log.read(entry, this.#view);
+    const messageId = this.#view.messageId?.slice() ?? null;
+    if (messageId !== null)
+      this.receipts.putEnd(messageId, device.id, { stage, reason, atMs: this.now.wall });
+    const event = timelineEvent(stage, device, log.entries.sequence[entry], messageId, reason);
+    return () => {
+      this.#countEnd(stage);
+      if (messageId !== null) this.watchers.note(messageId);
+      this.options.onTimeline?.(event);
+    };
+  }
+
+  #countEnd(stage: EndStage): void {
     if (stage === 'expired') this.endedExpired++;
     else if (stage === 'replaced') this.endedReplaced++;
     else if (stage === 'failed') this.endedFailed++;
     else this.endedDropped++;
-    const { log } = this.queue;
-    const hasReceipt = (log.entries.flags[entry] & EntryFlag.receipt) !== 0;
-    if (!hasReceipt && this.options.onTimeline === undefined) return;
-    log.read(entry, this.#view);
-    const { messageId } = this.#view;
-    if (messageId !== null) {
-      this.receipts.putEnd(messageId, device.id, { stage, reason, atMs: this.now.wall });
-      this.watchers.note(messageId);
-    }
-    this.#tell(stage, device, entry, this.#view, reason);
   }
 
   /** A message that the device had acknowledged has failed all the same. */
@@ -415,14 +431,8 @@ export class HubCore {
   }
 
   #tell(stage: Stage, device: Device, entry: number, view: RecordView, reason: string | undefined): void {
-    const { messageId } = view;
-    this.options.onTimeline?.({
-      stage,
-      deviceId: device.id,
-      sequence: this.queue.log.entries.sequence[entry],
-      messageId: messageId === null ? undefined : messageIdText(messageId),
-      reason,
-    });
+    const sequence = this.queue.log.entries.sequence[entry];
+    this.options.onTimeline?.(timelineEvent(stage, device, sequence, view.messageId, reason));
   }
 
   /** The inbox has messages that expire: they are looked at when the first of them is due. */
@@ -435,6 +445,17 @@ export class HubCore {
 
 /** How a message ends without having been acknowledged. */
 export type EndStage = 'expired' | 'replaced' | 'dropped' | 'failed';
+
+function timelineEvent(
+  stage: Stage,
+  device: Device,
+  sequence: number,
+  messageId: Uint8Array | null,
+  reason: string | undefined,
+): TimelineEvent {
+  const text = messageId === null ? undefined : messageIdText(messageId);
+  return { stage, deviceId: device.id, sequence, messageId: text, reason };
+}
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, index) => byte === other[index]);

@@ -79,7 +79,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       case 'committed':
         return this.#handleCommitted();
       case 'commit-failed':
-        return core.queue.failed();
+        return this.#handleCommitFailed();
       case 'disk':
         core.appendsAllowed = input.appendsAllowed;
         return;
@@ -349,6 +349,16 @@ export class Hub implements Machine<HubInput, HubOutput> {
     for (const { number } of cursors) core.noteQuiet(number);
     core.watchers.committed();
     core.putInboxesAway();
+  }
+
+  #handleCommitFailed(): void {
+    const core = this.#core;
+    for (const inbox of core.queue.failed()) {
+      const device = core.byNumber.get(inbox.number);
+      if (device === undefined) continue;
+      core.watchExpiry(device);
+      core.deliverer.wake(device);
+    }
   }
 
   #tellStored(device: Device): void {

@@ -13,16 +13,15 @@ import { limits } from '../base/limits.js';
 import type { Store, StoreChange } from '../ports/store.js';
 import { logKey, logPosition } from './chunk.js';
 import { emptyBatch } from './log-batch.js';
-import type { LogBatch, Move, Survivor } from './log-batch.js';
+import type { LogBatch, Move, Recipient, Survivor, Withdrawal } from './log-batch.js';
 import type { Chunk } from './chunk.js';
 import { ChunkTable, corruptChunk } from './chunk-table.js';
 import { EntryFlag, EntryTable } from './entry-table.js';
 import { endInflight, findSequence, sortLane } from './lane.js';
 import type { Lane } from './lane.js';
 import type { Inbox } from './inbox.js';
-import { KeyIndex, SEQUENCE_MAX } from './inbox.js';
-import { UrgencyIndex } from './urgency-index.js';
-import { Urgency } from '../domain/message.js';
+import { SEQUENCE_MAX } from './inbox.js';
+import { appendWaiting, removeWaiting, restoreWaiting } from './waiting.js';
 import {
   RecipientCursor,
   RecipientFlag,
@@ -35,16 +34,6 @@ import {
   writeRecord,
 } from './record.js';
 import type { RecordContent } from './record.js';
-
-/** One inbox to which a publication goes. */
-export interface Recipient {
-  readonly inbox: Inbox;
-  /** {@link RecipientFlag} bits, without `subscriptionIds`. */
-  readonly flags: number;
-  readonly subscriptionIds: readonly number[];
-  /** `groupHash` of the shared subscription by which it gets the publication; 0: by none. */
-  readonly group: number;
-}
 
 export interface InboxLogOptions {
   /** Reads only. */
@@ -174,19 +163,9 @@ export class InboxLog {
     return (isAddressed ? inbox.addressed : inbox.topics).tail;
   }
 
-  /** Remembers which waiting entry carries a replace key ({@link replaceKeyText}). */
-  setKey(inbox: Inbox, entry: number, key: string): void {
-    (inbox.keys ??= new KeyIndex()).set(key, entry);
-  }
-
-  /** The lane in which an entry waits. */
-  laneOf(inbox: Inbox, entry: number): Lane {
-    return this.entries.flags[entry] & EntryFlag.addressed ? inbox.addressed : inbox.topics;
-  }
-
   /** Reads an entry's record into the view, which stays valid for the turn. */
   read(entry: number, view: RecordView): void {
-    const chunk = this.#chunks.at(this.entries.chunk[entry]);
+    const chunk = this.#chunkOf(entry);
     if (!view.parse(this.#chunks.bytesOf(chunk), this.entries.offset[entry]))
       throw corruptChunk(chunk.position);
   }
@@ -236,6 +215,26 @@ export class InboxLog {
     inbox.finished.add(entries.sequence[entry]);
     this.#unlink(inbox, entry);
     this.markCursorDirty(inbox);
+  }
+
+  /**
+   * The open batch ends a message of a durable inbox that is synced and not in flight. As with {@link finish} it no longer
+   * waits and its number counts as finished; but when the batch fails it waits again, in its place.
+   */
+  withdraw(inbox: Inbox, entry: number): void {
+    const key = inbox.keys?.keyOf(entry);
+    inbox.finished.add(this.entries.sequence[entry]);
+    removeWaiting(this.entries, inbox, entry);
+    this.#liveBytes -= this.entries.size[entry];
+    this.#batch.withdrawals.push({ inbox, entry, key });
+    this.markCursorDirty(inbox);
+  }
+
+  #restore({ inbox, entry, key }: Withdrawal): void {
+    inbox.finished.delete(this.entries.sequence[entry]);
+    restoreWaiting(this.entries, inbox, entry);
+    this.#liveBytes += this.entries.size[entry];
+    if (key !== undefined && inbox.keys?.entryOf(key) === 0) inbox.keys.set(key, entry);
   }
 
   markCursorDirty(inbox: Inbox): void {
@@ -314,11 +313,29 @@ export class InboxLog {
     }
     for (const { inbox, through } of batch.touches) inbox.committed = Math.max(inbox.committed, through);
     for (const move of batch.moves) this.#applyMove(move);
+    for (const { entry } of batch.withdrawals) this.#release(entry);
     for (const chunk of batch.deleted) this.#forget(chunk);
   }
 
-  /** The batch is lost: its numbers are given out anew. Batches must fail newest first. */
-  failed(batch: LogBatch): void {
+  /**
+   * The batches, newest first, are lost: their numbers are given out anew, and what they would have ended waits again,
+   * unless its inbox or its session has ended since.
+   */
+  failed(batches: readonly LogBatch[], inboxByNumber: (number: number) => Inbox | undefined): void {
+    for (const batch of batches) this.#takeBack(batch);
+    for (const { withdrawals } of batches) {
+      for (const withdrawal of withdrawals) {
+        const { inbox, entry } = withdrawal;
+        const isAddressed = (this.entries.flags[entry] & EntryFlag.addressed) !== 0;
+        const endedThrough = isAddressed ? 0 : inbox.topicsDroppedThrough;
+        const isWanted = inboxByNumber(inbox.number) === inbox && this.entries.sequence[entry] > endedThrough;
+        if (isWanted) this.#restore(withdrawal);
+        else this.#release(entry);
+      }
+    }
+  }
+
+  #takeBack(batch: LogBatch): void {
     for (const { inbox } of batch.touches) {
       this.#truncate(inbox, inbox.topics);
       if (inbox.addressedIfAny !== null) this.#truncate(inbox, inbox.addressedIfAny);
@@ -393,7 +410,7 @@ export class InboxLog {
             expirySecondsOf(view.expiryMs),
           );
           if (view.replaceKeyStart >= 0)
-            this.setKey(inbox, lane.tail, replaceKeyText(view.topic, view.replaceKey!));
+            inbox.setKey(replaceKeyText(view.topic, view.replaceKey!), lane.tail);
         }
       }
       this.#order.push(chunk);
@@ -481,10 +498,8 @@ export class InboxLog {
   #applyMove(move: Move): void {
     const { entries } = this;
     const { entry, from, to } = move;
-    const isThere =
-      entries.sequence[entry] === move.sequence &&
-      entries.chunk[entry] === from.slot &&
-      !move.inbox.finished.has(move.sequence);
+    // Also if it was withdrawn in between. New entries lie in other chunks: it cannot be one of them.
+    const isThere = entries.sequence[entry] === move.sequence && entries.chunk[entry] === from.slot;
     if (isThere) {
       entries.chunk[entry] = to.slot;
       entries.offset[entry] = move.offset;
@@ -549,7 +564,6 @@ export class InboxLog {
   ): void {
     const { entries } = this;
     const entry = entries.allocate();
-    const lane = flags & EntryFlag.addressed ? inbox.addressed : inbox.topics;
     entries.chunk[entry] = chunk.slot;
     entries.offset[entry] = offset;
     entries.sequence[entry] = sequence;
@@ -557,43 +571,25 @@ export class InboxLog {
     entries.urgency[entry] = urgency;
     entries.size[entry] = size;
     entries.expirySeconds[entry] = expirySeconds;
-    entries.next[entry] = 0;
-    entries.previous[entry] = lane.tail;
-    if (lane.tail === 0) lane.head = entry;
-    else entries.next[lane.tail] = entry;
-    lane.tail = entry;
-    lane.count++;
-    if (lane === inbox.topics && (inbox.urgencies !== null || urgency !== Urgency.normal)) {
-      (inbox.urgencies ??= new UrgencyIndex()).added(urgency as Urgency);
-    }
+    appendWaiting(entries, inbox, entry);
     chunk.live++;
-    inbox.waitingBytes += size;
     if (chunk.isDurable) this.#liveBytes += size;
-    if (expirySeconds !== 0 && expirySeconds < inbox.earliestExpirySeconds) {
-      inbox.earliestExpirySeconds = expirySeconds;
-    }
   }
 
   #unlink(inbox: Inbox, entry: number): void {
-    const { entries } = this;
-    const lane = this.laneOf(inbox, entry);
-    if (lane === inbox.topics) inbox.urgencies?.removing(entries, entry);
-    const next = entries.next[entry];
-    const previous = entries.previous[entry];
-    if (previous === 0) lane.head = next;
-    else entries.next[previous] = next;
-    if (next === 0) lane.tail = previous;
-    else entries.previous[next] = previous;
-    if (lane.scanned === entry) lane.scanned = previous;
-    lane.count--;
-    const flags = entries.flags[entry];
-    if (flags & EntryFlag.inflight) inbox.inflight--;
-    if (flags & EntryFlag.keyed) inbox.keys?.deleteEntry(entry);
-    const size = entries.size[entry];
-    inbox.waitingBytes -= size;
-    const chunk = this.#chunks.at(entries.chunk[entry]);
-    if (chunk.isDurable) this.#liveBytes -= size;
-    entries.release(entry);
+    removeWaiting(this.entries, inbox, entry);
+    if (this.#chunkOf(entry).isDurable) this.#liveBytes -= this.entries.size[entry];
+    this.#release(entry);
+  }
+
+  /** Nobody refers to the entry any more, nor for its sake to its chunk. */
+  #release(entry: number): void {
+    const chunk = this.#chunkOf(entry);
+    this.entries.release(entry);
     this.#wantOneLess(chunk);
+  }
+
+  #chunkOf(entry: number): Chunk {
+    return this.#chunks.at(this.entries.chunk[entry]);
   }
 }

@@ -23,6 +23,10 @@ export class KeyIndex {
     return this.#entries.get(key) ?? 0;
   }
 
+  keyOf(entry: number): string | undefined {
+    return this.#keys.get(entry);
+  }
+
   set(key: string, entry: number): void {
     this.#entries.set(key, entry);
     this.#keys.set(entry, key);
@@ -113,6 +117,11 @@ export class Inbox {
       this.touch === null &&
       !this.cursorDirty
     );
+  }
+
+  /** Remembers which waiting entry carries a replace key (`replaceKeyText`). */
+  setKey(key: string, entry: number): void {
+    (this.keys ??= new KeyIndex()).set(key, entry);
   }
 
   get isDurable(): boolean {

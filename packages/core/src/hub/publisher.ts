@@ -9,7 +9,7 @@ import { FlowState } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
 import type { HubCore } from './hub-core.js';
 import type { Inbox } from './inbox.js';
-import type { Recipient } from './inbox-log.js';
+import type { Recipient } from './log-batch.js';
 import { takesTopic } from './inbox-filters.js';
 import { Presence } from './presence.js';
 import { RecipientFlag, RecordView, expirySecondsOf, replaceKeyText } from './record.js';
@@ -351,7 +351,7 @@ export class Publisher {
     log.append(content, recipients, isDurable);
     for (const { inbox, flags } of recipients) {
       const device = core.byNumber.get(inbox.number)!;
-      if (key !== null) log.setKey(inbox, log.lastEntry(inbox, (flags & RecipientFlag.addressed) !== 0), key);
+      if (key !== null) inbox.setKey(key, log.lastEntry(inbox, (flags & RecipientFlag.addressed) !== 0));
       if (!isDurable) core.deliverer.wake(device);
     }
     for (const device of expiring) core.watchExpiry(device);

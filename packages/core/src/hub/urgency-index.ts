@@ -13,8 +13,10 @@ export class UrgencyIndex {
   /** By urgency: up to this entry of the lane none is left that could make way. 0: not looked at. */
   readonly #passed = [0, 0, 0, 0];
 
-  added(urgency: Urgency): void {
+  /** `isLast`: it stands behind everything else, so that nothing that was looked at comes behind it. */
+  added(urgency: Urgency, isLast: boolean): void {
     if (urgency !== Urgency.normal) this.#counts[urgency]!++;
+    if (!isLast) this.#passed[urgency] = 0;
   }
 
   /** Called before the entry leaves the lane. */
