@@ -58,7 +58,7 @@ async function found(path: string): Promise<{ batches: number[]; generation: num
 /** Batches of one generation, and where each ends in the file. */
 async function write(path: string, generation: number, first: number, count: number): Promise<number[]> {
   const file = await JournalFile.open(path, BYTES_MAX, { take: () => undefined });
-  file.begin(generation);
+  file.begin(generation, undefined);
   const ends: number[] = [];
   for (let batch = first; batch < first + count; batch++) {
     assert.equal(await file.append(changesOf(batch), new Found()), true);
@@ -113,7 +113,7 @@ test('what an older generation left behind the end is never taken for a batch, w
   assert.deepEqual(await found(path), { batches: [50, 51, 52], generation: 2 });
   // A sender who knew the place could copy a batch that was valid there, checksum and all.
   const file = await JournalFile.open(path, BYTES_MAX, { take: () => undefined });
-  file.begin(3);
+  file.begin(3, undefined);
   await file.append(changesOf(60), new Found());
   await file.close();
   const third = await readFile(path);
@@ -146,7 +146,7 @@ test('[ST-10] a batch whose write is said to have failed is not found, though it
     await JournalFile.create(path);
     await write(path, 6, 1, before);
     const file = await JournalFile.open(path, BYTES_MAX, new Found());
-    if (before === 0) file.begin(6);
+    if (before === 0) file.begin(6, undefined);
     const { write: writeReally } = fs;
     const failing = (...args: Parameters<typeof writeReally>): void => {
       fs.write = writeReally;
@@ -240,7 +240,7 @@ test('a journal that is missing, or a part of it, is refused with advice', async
     await file.close();
     if (header.readUInt32LE(8) !== 2) continue;
     const changed = await JournalFile.open(join(killed, name), BYTES_MAX, { take: () => undefined });
-    changed.begin(3);
+    changed.begin(3, undefined);
     await changed.append([row(4)], { take: () => undefined });
     await changed.close();
   }

@@ -63,10 +63,10 @@ test('the directory and its files are for the owner alone', async () => {
 test('another format, and a directory that is not ours, are refused with advice', async () => {
   const newer = freshDirectory();
   await (await openLmdbStore({ directory: newer })).close();
-  await writeFile(join(newer, 'FORMAT'), 'wakeline store 3\n');
+  await writeFile(join(newer, 'FORMAT'), 'wakeline store 4\n');
   await assert.rejects(openLmdbStore({ directory: newer }), {
     code: 'STORE_FORMAT',
-    message: /format 3.*newer version/,
+    message: /format 4.*newer version/,
   });
   await writeFile(join(newer, 'FORMAT'), 'wakeline store 0\n');
   await assert.rejects(openLmdbStore({ directory: newer }), {
@@ -90,7 +90,7 @@ test('another format, and a directory that is not ours, are refused with advice'
   await writeFile(join(foreign, 'data.mdb'), 'x');
   await assert.rejects(openLmdbStore({ directory: foreign }), { code: 'STORE_FORMAT', message: /no FORMAT/ });
   // Refused, not held.
-  await writeFile(join(newer, 'FORMAT'), 'wakeline store 2\n');
+  await writeFile(join(newer, 'FORMAT'), 'wakeline store 3\n');
   await (await openLmdbStore({ directory: newer })).close();
 });
 
@@ -132,7 +132,7 @@ test('a first start that was killed at any step is begun anew', async () => {
   const data = await readFile(join(whole, 'data.mdb'));
   const journals = ['journal.0', 'journal.1'];
   for (const dataFile of [undefined, data.subarray(0, 0), data.subarray(0, 5_000), data]) {
-    for (const format of [undefined, 'wakeline store 2\n']) {
+    for (const format of [undefined, 'wakeline store 3\n']) {
       // FORMAT is there only once the data file is whole.
       if (format !== undefined && dataFile !== data) continue;
       const directory = freshDirectory();

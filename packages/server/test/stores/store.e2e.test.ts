@@ -145,7 +145,7 @@ test('a file of the journal is written over only when LMDB has synced what was i
   // LMDB's two descriptors of one file: the second, for meta pages, syncs with each write.
   const metas = /openat.*\/data\.mdb".*O_DSYNC.*= (\d+)</.exec(lines.join('\n'))?.[1];
   assert.ok(metas !== undefined);
-  const isBegun = (line: string): boolean => /pwrite64\(\d+<.*\/journal\.[01]>, "WLJRNL01/.test(line);
+  const isBegun = (line: string): boolean => /pwrite64\(\d+<.*\/journal\.[01]>, "WLJRNL02/.test(line);
   const begins = lines.flatMap((line, index) => (isBegun(line) ? [index] : []));
   assert.ok(begins.length >= 5, `${begins.length} generations`);
   // From the third on a file is used again. The one before it in this file was sealed when its neighbour began.

@@ -10,7 +10,7 @@ import { dirname, join, resolve } from 'node:path';
 import { WakelineError } from '@wakeline/core/base';
 
 /** Counts up with every change of the tables' layout that an older version cannot read. */
-export const STORE_FORMAT_VERSION = 2;
+export const STORE_FORMAT_VERSION = 3;
 /** Name of LMDB's file inside the directory. */
 export const DATA_FILE = 'data.mdb';
 /** Names of the journal's files. */

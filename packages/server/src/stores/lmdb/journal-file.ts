@@ -8,10 +8,13 @@
  * A file is used again from its start under a new generation. What is left of the old one behind the new end must
  * never be taken for a batch, even where a sender chose those bytes. Therefore every checksum goes on from the one before it, and the first
  * from a number drawn for this generation. Reading ends at the first batch that is not whole: the one that a crash cut off.
+ * A batch is written when the one before it is synced, so a crash leaves none behind that: where there are, the file is damaged
+ * ({@link JournalFile.hasBatchesBehind}).
  *
- * Layout, integers little-endian. Header: 8 bytes `WLJRNL01`, u32 generation, u32 seed, u32 CRC-32 of those. Then
- * batches: u32 length of what follows the two fields, u32 CRC-32 of it; in it for each change: u8 table, with 0x80 set when it
- * deletes, u16 length of the key, u32 length of the value, key, value.
+ * Layout, integers little-endian. Header: 8 bytes `WLJRNL02`, u32 generation, u32 seed, u32 and u32 end and last checksum of the
+ * generation before (0: it was not there), u32 CRC-32 of those. Then batches: u32 length of what follows the two fields, u32 CRC-32
+ * of it; in it u32 generation, and for each change: u8 table, with 0x80 set when it deletes, u16 length of the key, u32 length of the
+ * value, key, value.
  */
 import { randomBytes } from 'node:crypto';
 import { close, constants, fdatasync, fstat, open, read, write } from 'node:fs';
@@ -23,9 +26,14 @@ import { FILE_MODE } from './data-directory.js';
 
 /** Allocated at the first start. Doubled when it is full: a quiet server never needs more. */
 const INITIAL_BYTES = 1024 * 1024;
-const MAGIC = Buffer.from('WLJRNL01', 'latin1');
-const HEADER_BYTES = MAGIC.length + 12;
+const MAGIC = Buffer.from('WLJRNL02', 'latin1');
+const HEADER_BYTES = MAGIC.length + 20;
+/** Length and checksum. */
 const BATCH_HEADER_BYTES = 8;
+/** What stands before the changes, and counts as part of the batch. */
+const GENERATION_BYTES = 4;
+/** Bytes whose checksums are computed in search of batches behind the end: senders may have written what looks like many. */
+const SEARCH_BYTES_MAX = 64 * 1024 * 1024;
 const CHANGE_HEADER_BYTES = 7;
 const DELETES = 0x80;
 
@@ -42,9 +50,18 @@ export interface JournalSink {
   take(change: StoreChange): void;
 }
 
+/** Where a file ends, and with which checksum. */
+export interface JournalEnd {
+  readonly bytes: number;
+  readonly checksum: number;
+}
+
 export class JournalFile {
   /** 0: nothing is in it. */
   generation = 0;
+  /** Where the generation before this one ended, in the other file; undefined: it was not there. */
+  previousEnd: JournalEnd | undefined;
+  readonly path: string;
   readonly #descriptor: number;
   readonly #memory: Buffer;
   /** What is allocated on disk. */
@@ -54,7 +71,8 @@ export class JournalFile {
   /** Checksum from which that of the next batch goes on. */
   #checksum = 0;
 
-  private constructor(descriptor: number, fileBytes: number, bytesMax: number) {
+  private constructor(path: string, descriptor: number, fileBytes: number, bytesMax: number) {
+    this.path = path;
     this.#descriptor = descriptor;
     this.#fileBytes = fileBytes;
     this.#memory = Buffer.allocUnsafeSlow(bytesMax);
@@ -79,7 +97,7 @@ export class JournalFile {
     const descriptor = await openFile(path, constants.O_RDWR | constants.O_DSYNC);
     try {
       const { size } = await statFile(descriptor);
-      const file = new JournalFile(descriptor, size, Math.max(bytesMax, size));
+      const file = new JournalFile(path, descriptor, size, Math.max(bytesMax, size));
       await file.#load(sink);
       return file;
     } catch (error) {
@@ -89,9 +107,58 @@ export class JournalFile {
   }
 
   /** Everything in the file is done with: the next batch is the first of another generation. */
-  begin(generation: number): void {
+  begin(generation: number, previousEnd: JournalEnd | undefined): void {
     this.generation = generation;
+    this.previousEnd = previousEnd;
     this.#endBytes = 0;
+  }
+
+  get end(): JournalEnd {
+    return { bytes: this.#endBytes, checksum: this.#checksum };
+  }
+
+  /**
+   * Whether batches of a generation lie behind the end: something before them is damaged. Asked after {@link open}, of the
+   * generation that the file has or, where its header cannot be read, could have. A crash does not bring that about: what it cuts off is
+   * the last batch, and what older generations left has other numbers. Not all damage is found: of the last batch it looks like a crash.
+   */
+  hasBatchesBehind(generation: number): boolean {
+    const memory = this.#memory.subarray(0, this.#fileBytes);
+    let bytesLeft = SEARCH_BYTES_MAX;
+    /** End of a batch that another one continues; undefined: none does. */
+    const continued = (offset: number): number | undefined => {
+      const end = this.#batchEnd(memory, offset, generation);
+      const nextEnd = end && this.#batchEnd(memory, end, generation);
+      if (end === undefined || nextEnd === undefined || (bytesLeft -= nextEnd - end) < 0) return undefined;
+      const checksum = crc32(
+        memory.subarray(end + BATCH_HEADER_BYTES, nextEnd),
+        memory.readUInt32LE(offset + 4),
+      );
+      return checksum === memory.readUInt32LE(end + 4) ? end : undefined;
+    };
+    const start = this.#endBytes === 0 ? HEADER_BYTES : this.#endBytes;
+    if (continued(start) !== undefined) return true;
+    // Its length is damaged too: the others are looked for, two links of the chain in a row, which no sender's bytes have by chance.
+    const mark = Buffer.alloc(GENERATION_BYTES);
+    mark.writeUInt32LE(generation);
+    for (
+      let at = memory.indexOf(mark, start + BATCH_HEADER_BYTES);
+      at >= 0 && bytesLeft > 0;
+      at = memory.indexOf(mark, at + 1)
+    ) {
+      const end = continued(at - BATCH_HEADER_BYTES);
+      if (end !== undefined && continued(end) !== undefined) return true;
+    }
+    return false;
+  }
+
+  /** Where a batch would end if its header is right; undefined: there is none of this generation. */
+  #batchEnd(memory: Buffer, offset: number, generation: number): number | undefined {
+    const startBytes = offset + BATCH_HEADER_BYTES;
+    if (startBytes + GENERATION_BYTES > memory.length) return undefined;
+    const length = memory.readUInt32LE(offset);
+    const isOne = length > GENERATION_BYTES && startBytes + length <= memory.length;
+    return isOne && memory.readUInt32LE(startBytes) === generation ? startBytes + length : undefined;
   }
 
   /**
@@ -114,7 +181,7 @@ export class JournalFile {
     }
     this.#endBytes = endBytes;
     this.#checksum = checksum;
-    this.#handOver(batchBytes + BATCH_HEADER_BYTES, endBytes, sink);
+    this.#handOver(batchBytes, endBytes, sink);
     return true;
   }
 
@@ -150,6 +217,8 @@ export class JournalFile {
     MAGIC.copy(this.#memory);
     this.#memory.writeUInt32LE(this.generation, MAGIC.length);
     this.#memory.writeUInt32LE(seed, MAGIC.length + 4);
+    this.#memory.writeUInt32LE(this.previousEnd?.bytes ?? 0, MAGIC.length + 8);
+    this.#memory.writeUInt32LE(this.previousEnd?.checksum ?? 0, MAGIC.length + 12);
     this.#memory.writeUInt32LE(this.#headerChecksum(), HEADER_BYTES - 4);
     return seed;
   }
@@ -161,6 +230,8 @@ export class JournalFile {
   #encode(changes: readonly StoreChange[], startBytes: number, endBytes: number, seed: number): number {
     const memory = this.#memory;
     let offset = startBytes + BATCH_HEADER_BYTES;
+    memory.writeUInt32LE(this.generation, offset);
+    offset += GENERATION_BYTES;
     for (const { table, key, value } of changes) {
       const number = tableNumbers.get(table)!;
       memory[offset] = value === undefined ? number | DELETES : number;
@@ -179,10 +250,10 @@ export class JournalFile {
     return checksum;
   }
 
-  /** Changes whose bytes are known to be whole. */
-  #handOver(startBytes: number, endBytes: number, sink: JournalSink): void {
+  /** Changes of a batch whose bytes are known to be whole. */
+  #handOver(batchBytes: number, endBytes: number, sink: JournalSink): void {
     const memory = this.#memory;
-    for (let offset = startBytes; offset < endBytes;) {
+    for (let offset = batchBytes + BATCH_HEADER_BYTES + GENERATION_BYTES; offset < endBytes;) {
       const flags = memory[offset]!;
       const keyOffset = offset + CHANGE_HEADER_BYTES;
       const valueOffset = keyOffset + memory.readUInt16LE(offset + 1);
@@ -205,14 +276,15 @@ export class JournalFile {
     if (memory.readUInt32LE(HEADER_BYTES - 4) !== this.#headerChecksum()) return;
     this.generation = memory.readUInt32LE(MAGIC.length);
     this.#checksum = memory.readUInt32LE(MAGIC.length + 4);
-    let offset = HEADER_BYTES;
-    while (offset + BATCH_HEADER_BYTES < fileBytes) {
-      const startBytes = offset + BATCH_HEADER_BYTES;
-      const endBytes = startBytes + memory.readUInt32LE(offset);
-      if (endBytes === startBytes || endBytes > fileBytes) break;
-      const checksum = crc32(memory.subarray(startBytes, endBytes), this.#checksum);
+    const bytes = memory.readUInt32LE(MAGIC.length + 8);
+    if (bytes > 0) this.previousEnd = { bytes, checksum: memory.readUInt32LE(MAGIC.length + 12) };
+    const read = memory.subarray(0, fileBytes);
+    for (let offset = HEADER_BYTES; ;) {
+      const endBytes = this.#batchEnd(read, offset, this.generation);
+      if (endBytes === undefined) break;
+      const checksum = crc32(memory.subarray(offset + BATCH_HEADER_BYTES, endBytes), this.#checksum);
       if (checksum !== memory.readUInt32LE(offset + 4)) break;
-      this.#handOver(startBytes, endBytes, sink);
+      this.#handOver(offset, endBytes, sink);
       this.#checksum = checksum;
       this.#endBytes = offset = endBytes;
     }
@@ -220,7 +292,7 @@ export class JournalFile {
 }
 
 function encodedBytes(changes: readonly StoreChange[]): number {
-  let bytes = BATCH_HEADER_BYTES;
+  let bytes = BATCH_HEADER_BYTES + GENERATION_BYTES;
   for (const { key, value } of changes) bytes += CHANGE_HEADER_BYTES + key.length + (value?.length ?? 0);
   return bytes;
 }

@@ -14,6 +14,7 @@ import { assert, WakelineError } from '@wakeline/core/base';
 import type { StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { JOURNAL_FILES, syncDirectory } from './data-directory.js';
 import { JournalFile } from './journal-file.js';
+import type { JournalEnd } from './journal-file.js';
 import { compareTexts, JournalLayer, keyBytes, keyText, type LayerValue } from './journal-layer.js';
 
 interface Side {
@@ -49,18 +50,20 @@ export class Journal {
   }
 
   /**
-   * Reads both files. `appliedGeneration`: what LMDB has of them. Rejects with STORE_CORRUPT when a file or a generation in between is missing.
+   * Reads both files. `appliedGeneration`: what LMDB has of them. Rejects with STORE_CORRUPT when a file or a generation in between is missing, or
+   * one is damaged in a way that no crash leaves behind.
    */
   static async open(directory: string, appliedGeneration: number, fileBytesMax: number): Promise<Journal> {
     const sides: Side[] = [];
     try {
       for (const name of JOURNAL_FILES) sides.push(await openSide(join(directory, name), fileBytesMax));
       const [older, newer] = sides.sort((a, b) => a.file.generation - b.file.generation) as [Side, Side];
-      for (const side of sides) {
-        if (side.file.generation > appliedGeneration) continue;
-        side.layer.clear();
-        side.file.begin(0);
-      }
+      sides.forEach(({ file, layer }) => {
+        checkWhole(file, appliedGeneration);
+        if (file.generation > appliedGeneration) return;
+        layer.clear();
+        file.begin(0, undefined);
+      });
       const unapplied = sides.filter(({ layer }) => !layer.isEmpty);
       unapplied.forEach(({ file }, index) => {
         if (file.generation !== appliedGeneration + 1 + index)
@@ -69,7 +72,11 @@ export class Journal {
             `goes on with part ${file.generation}, but part ${appliedGeneration + 1 + index} is missing`,
           );
       });
-      if (newer.layer.isEmpty) newer.file.begin(appliedGeneration + 1 + unapplied.length);
+      const { previousEnd } = newer.file;
+      const isContinued = previousEnd !== undefined && !older.layer.isEmpty;
+      if (isContinued && !isSameEnd(previousEnd, older.file.end))
+        throw corruptError(older.file.path, 'does not end where the next part of the journal says');
+      if (newer.layer.isEmpty) newer.file.begin(appliedGeneration + 1 + unapplied.length, endOf(older));
       return new Journal(newer, older, !older.layer.isEmpty);
     } catch (error) {
       for (const { file } of sides) await file.close();
@@ -105,7 +112,7 @@ export class Journal {
       const { generation } = this.#active.file;
       [this.#active, this.#other] = [this.#other, this.#active];
       this.#isSealed = true;
-      this.#active.file.begin(generation + 1);
+      this.#active.file.begin(generation + 1, endOf(this.#other));
     }
     return { generation: this.#other.file.generation, layer: this.#other.layer };
   }
@@ -162,6 +169,27 @@ async function openSide(path: string, fileBytesMax: number): Promise<Side> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw corruptError(path, 'is missing, but its directory has been in use');
   }
+}
+
+/** Throws STORE_CORRUPT if batches that LMDB does not have lie where they cannot be read any more. */
+function checkWhole(file: JournalFile, appliedGeneration: number): void {
+  const { generation, path } = file;
+  if (generation > appliedGeneration) {
+    if (file.hasBatchesBehind(generation))
+      throw corruptError(path, `is damaged at byte ${file.end.bytes}, and there is more behind`);
+  } else if (generation === 0) {
+    const isUsed = [1, 2].some((number) => file.hasBatchesBehind(appliedGeneration + number));
+    if (isUsed) throw corruptError(path, 'is damaged in its first bytes, and there is more behind');
+  }
+}
+
+/** Where a generation ended that the next one goes on from; undefined: it has no batch. */
+function endOf({ file, layer }: Side): JournalEnd | undefined {
+  return layer.isEmpty ? undefined : file.end;
+}
+
+function isSameEnd(one: JournalEnd, other: JournalEnd): boolean {
+  return one.bytes === other.bytes && one.checksum === other.checksum;
 }
 
 /** Two sequences in one order; of one key, ours counts. */
