@@ -6,11 +6,26 @@
  * `insecure` was said).
  */
 import type { limits } from '@wakeline/core/base';
-import type { AccessRules } from '@wakeline/core/domain';
+import type { AccessRules, SipUser } from '@wakeline/core/domain';
 
-/** The protocols that a listener may speak; the HTTP ones also carry WebSockets. */
-export const listenerProtocols = ['http', 'https', 'mqtt', 'mqtts'] as const;
+/** The protocols that a listener may speak; the HTTP ones also carry WebSockets, `sips` is SIP over TLS. */
+export const listenerProtocols = ['http', 'https', 'mqtt', 'mqtts', 'sip+tcp', 'sip+udp', 'sips'] as const;
 export type ListenerProtocol = (typeof listenerProtocols)[number];
+
+export function isTlsProtocol(protocol: ListenerProtocol): boolean {
+  return protocol === 'https' || protocol === 'mqtts' || protocol === 'sips';
+}
+
+/** What is spoken there in place of a protocol without TLS. */
+export function secureProtocolOf(protocol: ListenerProtocol): ListenerProtocol {
+  if (protocol === 'http') return 'https';
+  return protocol === 'mqtt' ? 'mqtts' : 'sips';
+}
+
+/** SIP alone; SIP over WebSocket is a matter of the HTTP listeners. */
+export function isSipProtocol(protocol: ListenerProtocol): protocol is 'sip+tcp' | 'sip+udp' | 'sips' {
+  return protocol === 'sip+tcp' || protocol === 'sip+udp' || protocol === 'sips';
+}
 
 /** Certificate and key of a TLS listener: PEM files, read when the listener opens. */
 export interface TlsFiles {
@@ -28,8 +43,12 @@ export interface ListenerConfig {
   readonly port: number;
   /** Reachable from this machine only: `localhost`, 127.0.0.0/8 or ::1. */
   readonly isLoopback: boolean;
-  /** Set exactly when the protocol is `https` or `mqtts`. */
+  /** Set exactly when the protocol is `https`, `mqtts` or `sips`. */
   readonly tls: TlsFiles | undefined;
+  /** How others reach it for SIP; undefined: as {@link host} and the port say. Port 0: the listener's own. */
+  readonly advertised?: { readonly host: string; readonly port: number } | undefined;
+  /** SIP: only for trunks by their addresses. Default: false. */
+  readonly trunksOnly?: boolean;
 }
 
 /** A person or program that connects to MQTT with a name and a password. */
@@ -76,6 +95,37 @@ export interface WebPushConfig {
   readonly newAgentsMax: number;
 }
 
+/** A PBX or provider beside us: where calls come from and go to. */
+export interface SipTrunkConfig {
+  readonly name: string;
+  /** `sip:HOST[:PORT][;transport=tcp|udp|tls]` or `sips:…`. */
+  readonly uri: string;
+  /** Addresses whose requests are this trunk's. */
+  readonly from: readonly string[];
+  /** We register there, and calls come back on that flow. */
+  readonly register: { readonly address: string; readonly password: string } | undefined;
+  /** Targets that go out by it: patterns of a user part or an address-of-record, `*` for any characters. */
+  readonly numbers: readonly string[];
+}
+
+export interface SipConfig {
+  /** In small letters. Empty: SIP is not spoken. */
+  readonly domains: readonly string[];
+  readonly users: readonly SipUser[];
+  /** In the order in which they are tried. */
+  readonly trunks: readonly SipTrunkConfig[];
+  /** How long a call waits for a sleeping phone, at most 180,000. */
+  readonly parkMs: number;
+  /** Shorter registrations are refused. */
+  readonly registrationSecondsMin: number;
+  /** Longer registrations are cut. */
+  readonly registrationSecondsMax: number;
+  /** Told to phones as Flow-Timer (RFC 5626). */
+  readonly flowTimerSeconds: number;
+  /** Beginnings of push endpoints that may be on private addresses; without a slash at their ends. */
+  readonly pushEndpoints: readonly string[];
+}
+
 export interface ServerConfig {
   /** Absolute path. Made with mode 0700 when it does not exist. */
   readonly dataDirectory: string;
@@ -95,6 +145,7 @@ export interface ServerConfig {
   readonly logLevel: LogLevel;
   readonly mqtt: MqttConfig;
   readonly webpush: WebPushConfig;
+  readonly sip: SipConfig;
   /** Overrides of core's limits, by name; what is absent keeps its default. */
   readonly limits: Partial<Record<LimitName, number>>;
   /** Connections of all listeners from one peer address. */

@@ -6,4 +6,5 @@ export * from './load-config.js';
 export * from './nearest-name.js';
 export * from './password.js';
 export * from './settings.js';
+export * from './sip-password.js';
 export * from './units.js';

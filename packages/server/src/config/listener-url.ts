@@ -35,7 +35,8 @@ export function parseListenerUrl(url: string): ListenerAddress | string {
   return { protocol, host, port, isLoopback: isLoopbackHost(host) };
 }
 
-function isHostName(host: string): boolean {
+/** Also an IPv4 address. */
+export function isHostName(host: string): boolean {
   if (/^[\d.]+$/.test(host)) return isIP(host) === 4;
   return host.length <= 253 && /^(?!-)[\w-]{1,63}(\.(?!-)[\w-]{1,63})*\.?$/.test(host);
 }

@@ -12,11 +12,13 @@ import { webPushLimits } from '@wakeline/core/session/webpush';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { ServerError } from '../errors.js';
+import { isTlsProtocol, secureProtocolOf } from './config.js';
 import type { ListenerConfig, ServerConfig } from './config.js';
 import { defaultDataDirectory } from './data-directory.js';
 import { formatAddress, parseListenerUrl } from './listener-url.js';
 import { nearestName } from './nearest-name.js';
-import { configSchema, knownKeys } from './schema.js';
+import { checkSip, completeSip, isForTrunksOnly, sipOf } from './load-sip.js';
+import { configSchema, knownKeys, plainListener } from './schema.js';
 import type { ListenerEntry, ParsedConfig } from './schema.js';
 import { environmentName, foreignVariablePattern, foreignVariables, settings } from './settings.js';
 
@@ -256,6 +258,7 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
       newAgentsPerAddressMax: parsed.webpush?.newAgentsPerAddressMax ?? webPushLimits.newAgentsPerAddressMax,
       newAgentsMax: parsed.webpush?.newAgentsMax ?? webPushLimits.newAgentsMax,
     },
+    sip: completeSip(parsed.sip),
     limits: definedOnly(parsed.limits ?? {}),
     connectionsPerAddressMax: parsed.connectionsPerAddressMax ?? 10_000,
     connectsPerSecondPerAddressMax: parsed.connectsPerSecondPerAddressMax ?? 1_000,
@@ -266,6 +269,7 @@ function complete(parsed: ParsedConfig, tree: SourceTree, sources: ConfigSources
   };
   refuseDuplicateUsers(config, tree);
   refuseWithoutEffect(config, tree);
+  checkSip(config, (path, what) => tree.refuse(path, what));
   refusePublicWithoutProtection(config, tree);
   return config;
 }
@@ -295,11 +299,7 @@ function refuseWithoutEffect(config: ServerConfig, tree: SourceTree): void {
 }
 
 const defaultListeners: readonly ListenerEntry[] = ['http://127.0.0.1:8600', 'mqtt://127.0.0.1:1883'].map(
-  (url) => ({
-    url,
-    certFile: undefined,
-    keyFile: undefined,
-  }),
+  plainListener,
 );
 
 function listenerOf(
@@ -310,11 +310,12 @@ function listenerOf(
 ): ListenerConfig {
   const address = parseListenerUrl(entry.url);
   if (typeof address === 'string') throw new ServerError('CONFIG_INVALID', address);
-  const isTls = address.protocol === 'https' || address.protocol === 'mqtts';
-  if (!isTls) {
+  const common = { ...address, ...sipOf(entry, address.protocol, (what) => tree.refuse(['listen'], what)) };
+  if (!isTlsProtocol(address.protocol)) {
+    const secure = secureProtocolOf(address.protocol);
     if (entry.certFile !== undefined)
-      tree.refuse(['listen'], `${entry.url} takes no certificate; use ${address.protocol}s://`);
-    return { ...address, tls: undefined };
+      tree.refuse(['listen'], `${entry.url} takes no certificate; use ${secure}://`);
+    return { ...common, tls: undefined };
   }
   const own = entry.certFile !== undefined;
   const certFile = own ? entry.certFile : parsed.tls?.cert;
@@ -324,7 +325,7 @@ function listenerOf(
       ['listen'],
       `${entry.url} needs a certificate; give tls.cert and tls.key (--tls-cert, --tls-key)`,
     );
-    return { ...address, tls: undefined };
+    return { ...common, tls: undefined };
   }
   const tls = {
     certFile: absolute(certFile, own ? 'listen' : 'tls.cert'),
@@ -332,7 +333,7 @@ function listenerOf(
   };
   refuseUnreadable(tls.certFile, own ? ['listen'] : ['tls', 'cert'], tree);
   refuseUnreadable(tls.keyFile, own ? ['listen'] : ['tls', 'key'], tree);
-  return { ...address, tls };
+  return { ...common, tls };
 }
 
 function broadcastsFileOf(
@@ -358,10 +359,12 @@ function refuseUnreadable(file: string, path: readonly string[], tree: SourceTre
 
 function refuseDuplicates(listeners: readonly ListenerConfig[], tree: SourceTree): void {
   const seen = new Set<string>();
-  for (const { host, port } of listeners) {
+  for (const { protocol, host, port } of listeners) {
     const address = formatAddress(host.toLowerCase(), port);
-    if (port !== 0 && seen.has(address)) tree.refuse(['listen'], `${address} stands there twice; remove one`);
-    seen.add(address);
+    // The ports of UDP are others than those of TCP.
+    const key = protocol === 'sip+udp' ? `udp ${address}` : address;
+    if (port !== 0 && seen.has(key)) tree.refuse(['listen'], `${address} stands there twice; remove one`);
+    seen.add(key);
   }
 }
 
@@ -381,15 +384,20 @@ function refuseDuplicateUsers(config: ServerConfig, tree: SourceTree): void {
 function refusePublicWithoutProtection(config: ServerConfig, tree: SourceTree): void {
   if (config.insecure) return;
   const hasProxy = config.behindProxy.length > 0;
-  for (const { protocol, host, port, isLoopback, tls } of config.listeners) {
-    if (isLoopback) continue;
+  for (const listener of config.listeners) {
+    const { protocol, host, port, isLoopback, tls } = listener;
+    if (isLoopback || isForTrunksOnly(listener, config.sip)) continue;
     const url = `${protocol}://${formatAddress(host, port)}`;
-    if (tls === undefined && !hasProxy && !tree.mistakes.some(({ what }) => what.startsWith(url))) {
-      const how = `use ${protocol === 'http' ? 'https' : 'mqtts'}:// with tls.cert and tls.key`;
+    const isProxied = hasProxy && protocol !== 'sip+udp';
+    if (tls === undefined && !isProxied && !tree.mistakes.some(({ what }) => what.startsWith(url))) {
+      const how = `use ${secureProtocolOf(protocol)}:// with tls.cert and tls.key`;
+      const others = protocol.startsWith('sip+') ? 'let only trunks use it with trunksOnly, ' : '';
+      const proxied =
+        protocol === 'sip+udp' ? '' : 'name the proxy in front of it with --behind-proxy ADDR, ';
       tree.refuse(
         ['listen'],
-        `${url} can be reached from other machines but has no TLS; ${how}, name the proxy in front of it ` +
-          `with --behind-proxy ADDR, listen on 127.0.0.1, or accept the risk with --insecure`,
+        `${url} can be reached from other machines but has no TLS; ${how}, ${proxied}${others}` +
+          `listen on 127.0.0.1, or accept the risk with --insecure`,
       );
     }
   }

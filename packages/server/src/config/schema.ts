@@ -7,133 +7,68 @@ import { openAccess, SESSION_NEVER_EXPIRES } from '@wakeline/core/domain';
 import type { AccessRules } from '@wakeline/core/domain';
 import { z } from 'zod';
 import { logLevels } from './config.js';
-import { parseListenerUrl } from './listener-url.js';
+import { isHostName, parseListenerUrl } from './listener-url.js';
 import { nearestName } from './nearest-name.js';
 import { isPasswordHash } from './password.js';
 import { configurableLimits } from './settings.js';
-import { formatDuration, parseDurationMs, parseSizeBytes } from './units.js';
-
-/** Why a value is refused, as the end of a sentence that begins with the key. */
-class Mistake {
-  readonly text: string;
-
-  constructor(text: string) {
-    this.text = text;
-  }
-}
-
-/** A value of one key: absent, or whatever `read` makes of it. */
-function value<Output>(read: (input: unknown) => Output | Mistake) {
-  return z
-    .unknown()
-    .transform((input, context): Output | undefined => {
-      if (input === undefined) return undefined;
-      const output = input === null ? new Mistake('has no value; give one or remove the line') : read(input);
-      if (!(output instanceof Mistake)) return output;
-      context.issues.push({ code: 'custom', message: output.text, input });
-      return z.NEVER;
-    })
-    .optional();
-}
-
-/** At most this much of a wrong value is repeated in the message. */
-const SHOWN_CHARACTERS_MAX = 60;
-
-function shown(input: unknown): string {
-  const text = typeof input === 'string' ? `"${input}"` : JSON.stringify(input);
-  return text.length > SHOWN_CHARACTERS_MAX ? `${text.slice(0, SHOWN_CHARACTERS_MAX)}…` : text;
-}
-
-function text(input: unknown): string | Mistake {
-  if (typeof input === 'string' && input !== '' && !input.includes('\0')) return input;
-  return new Mistake(`must be a text, not ${shown(input)}`);
-}
-
-function yesOrNo(input: unknown): boolean | Mistake {
-  if (input === true || input === 'true') return true;
-  if (input === false || input === 'false') return false;
-  return new Mistake(`must be true or false, not ${shown(input)}`);
-}
-
-function inRange(number: number, input: unknown, minimum: number, maximum: number): number | Mistake {
-  if (number >= minimum && number <= maximum) return number;
-  return new Mistake(`must be from ${minimum} to ${maximum}, not ${shown(input)}`);
-}
-
-function whole(minimum: number, maximum: number) {
-  return (input: unknown): number | Mistake => {
-    const number = typeof input === 'string' && /^\d{1,15}$/.test(input) ? Number(input) : input;
-    if (typeof number !== 'number' || !Number.isSafeInteger(number)) {
-      return new Mistake(`must be a whole number, not ${shown(input)}`);
-    }
-    return inRange(number, input, minimum, maximum);
-  };
-}
-
-function size(minimumBytes: number, maximumBytes: number) {
-  return (input: unknown): number | Mistake => {
-    const bytes =
-      typeof input === 'string' || typeof input === 'number' ? parseSizeBytes(String(input)) : undefined;
-    if (bytes === undefined) return new Mistake(`${shown(input)} is no size; write it like 64MiB or 65536`);
-    return inRange(bytes, input, minimumBytes, maximumBytes);
-  };
-}
-
-function duration(minimumMs: number, maximumMs: number) {
-  return (input: unknown): number | Mistake => {
-    const ms = typeof input === 'string' ? parseDurationMs(input) : undefined;
-    if (ms === undefined) {
-      return new Mistake(`${shown(input)} is no duration; write it with a unit, like 10s, 500ms or 24h`);
-    }
-    if (ms >= minimumMs && ms <= maximumMs) return ms;
-    return new Mistake(
-      `must be from ${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}, not ${shown(input)}`,
-    );
-  };
-}
-
-/** A list; one string is a list too, with commas between its items. */
-function list<Item>(what: string, read: (item: unknown) => Item | Mistake) {
-  return (input: unknown): readonly Item[] | Mistake => {
-    const items = typeof input === 'string' ? input.split(',').map((item) => item.trim()) : input;
-    if (!Array.isArray(items)) return new Mistake(`must be a list of ${what}, not ${shown(input)}`);
-    const result: Item[] = [];
-    for (const item of items as unknown[]) {
-      if (item === '') continue;
-      const output = read(item);
-      if (output instanceof Mistake) return output;
-      result.push(output);
-    }
-    return result;
-  };
-}
+import { listOrJson, sipSchema } from './sip-schema.js';
+import { duration, list, Mistake, offOr, oneOf, shown, size, text, value, whole, yesOrNo } from './values.js';
 
 export interface ListenerEntry {
   readonly url: string;
   /** Of this listener alone; undefined: the common `tls` is used. */
   readonly certFile: string | undefined;
   readonly keyFile: string | undefined;
+  /** How others reach the listener for SIP; port undefined: the listener's own. */
+  readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
+  readonly trunksOnly: boolean;
 }
 
-/** A URL, or a mapping with `url`, `cert` and `key`. */
+/** What a listener is that says no more than its URL. */
+export function plainListener(url: string): ListenerEntry {
+  return { url, certFile: undefined, keyFile: undefined, advertise: undefined, trunksOnly: false };
+}
+
+const listenerKeys = ['url', 'cert', 'key', 'advertise', 'trunksOnly'];
+
+/** A URL, or a mapping. */
 function listener(input: unknown): ListenerEntry | Mistake {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     const url = text(input);
     if (url instanceof Mistake) return url;
     const address = parseListenerUrl(url);
-    return typeof address === 'string'
-      ? new Mistake(address)
-      : { url, certFile: undefined, keyFile: undefined };
+    return typeof address === 'string' ? new Mistake(address) : plainListener(url);
   }
-  const unknown = Object.keys(input).find((key) => !['url', 'cert', 'key'].includes(key));
-  if (unknown !== undefined) return new Mistake(`a listener has url, cert and key, but no "${unknown}"`);
-  const entry = input as { url?: unknown; cert?: unknown; key?: unknown };
-  const plain = listener(typeof entry.url === 'string' ? entry.url : '');
+  const unknown = Object.keys(input).find((key) => !listenerKeys.includes(key));
+  if (unknown !== undefined) {
+    return new Mistake(`a listener has ${listenerKeys.join(', ')}, but no "${unknown}"`);
+  }
+  const entry = input as Record<string, unknown>;
+  const plain = listener(typeof entry['url'] === 'string' ? entry['url'] : '');
   if (plain instanceof Mistake) return plain;
-  if (typeof entry.cert !== 'string' || typeof entry.key !== 'string') {
+  const { cert, key } = entry;
+  const hasFiles = typeof cert === 'string' && typeof key === 'string';
+  if (!hasFiles && (cert !== undefined || key !== undefined || Object.keys(entry).length === 1)) {
     return new Mistake(`the listener ${plain.url} needs both cert and key, or neither`);
   }
-  return { url: plain.url, certFile: entry.cert, keyFile: entry.key };
+  const advertise = entry['advertise'] === undefined ? undefined : advertised(entry['advertise']);
+  if (advertise instanceof Mistake) return new Mistake(`the listener ${plain.url}: ${advertise.text}`);
+  const trunksOnly = entry['trunksOnly'] === undefined ? false : yesOrNo(entry['trunksOnly']);
+  if (trunksOnly instanceof Mistake)
+    return new Mistake(`the listener ${plain.url}: trunksOnly ${trunksOnly.text}`);
+  const files = hasFiles ? { certFile: cert, keyFile: key } : {};
+  return { ...plain, ...files, advertise, trunksOnly };
+}
+
+/** `sip.example.org`, `203.0.113.7:5060` or `[2001:db8::1]:5060`. */
+function advertised(input: unknown): { readonly host: string; readonly port: number | undefined } | Mistake {
+  const match = typeof input === 'string' ? /^(\[[^\]]*\]|[^:[\]]+)(?::(\d{1,5}))?$/.exec(input) : null;
+  const written = match?.[1] ?? '';
+  const host = written.replace(/^\[(.*)\]$/, '$1');
+  const isHost = written.startsWith('[') ? isIP(host) === 6 : isHostName(host);
+  const port = match?.[2] === undefined ? undefined : Number(match[2]);
+  if (isHost && (port === undefined || (port >= 1 && port <= 65_535))) return { host, port };
+  return new Mistake(`${shown(input)} is no address to advertise; write it like sip.example.org:5060`);
 }
 
 function proxyAddress(input: unknown): string | Mistake {
@@ -196,36 +131,11 @@ function user(input: unknown) {
   return { name: entry.name, passwordScrypt: entry.password, access };
 }
 
-/** A list in the file; in the environment the same list as JSON. */
-function users(input: unknown) {
-  if (typeof input !== 'string') return list('users', user)(input);
-  try {
-    return list('users', user)(JSON.parse(input));
-  } catch {
-    return new Mistake('must be a JSON list of users');
-  }
-}
-
-function oneOf<const Names extends readonly string[]>(names: Names) {
-  return (input: unknown): Names[number] | Mistake => {
-    if (names.includes(input as string)) return input as Names[number];
-    const near = typeof input === 'string' ? nearestName(input, names) : undefined;
-    const meant = near === undefined ? '' : `; did you mean ${near}?`;
-    return new Mistake(`must be one of ${names.join(', ')}, not ${shown(input)}${meant}`);
-  };
-}
-
 /** Seconds; `never` is the protocol's own value for it. */
 function sessionExpiry(input: unknown): number | Mistake {
   if (input === 'never') return SESSION_NEVER_EXPIRES;
   const ms = duration(0, (SESSION_NEVER_EXPIRES - 1) * 1_000)(input);
   return ms instanceof Mistake ? ms : Math.ceil(ms / 1_000);
-}
-
-function offOr<Output>(read: (input: unknown) => Output | Mistake) {
-  // YAML 1.1 reads a bare `off` as false; it is meant all the same.
-  return (input: unknown): Output | 'off' | Mistake =>
-    input === 'off' || input === false ? 'off' : read(input);
 }
 
 function keepAlive(input: unknown): number | Mistake {
@@ -258,7 +168,7 @@ export const configSchema = z.strictObject({
   publicUrl: value(publicUrl),
   anonymousDevices: value(yesOrNo),
   openApi: value(yesOrNo),
-  users: value(users),
+  users: value(listOrJson('users', user)),
   logLevel: value(oneOf(logLevels)),
   mqtt: z
     .strictObject({
@@ -281,6 +191,7 @@ export const configSchema = z.strictObject({
       newAgentsMax: value(whole(1, 1_000_000_000)),
     })
     .optional(),
+  sip: sipSchema,
   connectionsPerAddressMax: value(whole(1, 1_000_000)),
   connectsPerSecondPerAddressMax: value(whole(1, 1_000_000)),
   connectsPerSecondMax: value(whole(1, 1_000_000)),
@@ -297,5 +208,6 @@ export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
   if (path[0] === 'tls') return ['cert', 'key'];
   if (path[0] === 'mqtt') return Object.keys(configSchema.shape.mqtt.unwrap().shape);
   if (path[0] === 'webpush') return Object.keys(configSchema.shape.webpush.unwrap().shape);
+  if (path[0] === 'sip') return Object.keys(sipSchema.unwrap().shape);
   return path[0] === 'limits' ? configurableLimits : [];
 }

@@ -422,11 +422,12 @@ test('the nearest name is near or none', () => {
 
 describe('one table of settings', () => {
   test('has exactly the keys of the schema', () => {
-    const { mqtt, webpush } = configSchema.shape;
+    const { mqtt, sip, webpush } = configSchema.shape;
     const groups = {
       tls: ['cert', 'key'],
       mqtt: Object.keys(mqtt.unwrap().shape),
       webpush: Object.keys(webpush.unwrap().shape),
+      sip: Object.keys(sip.unwrap().shape),
       limits: configurableLimits,
     };
     const keys = Object.keys(configSchema.shape).flatMap((key) => {

@@ -11,6 +11,7 @@ import mqtt from 'mqtt';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import mqttPacket from 'mqtt-packet';
 import type { Packet } from 'mqtt-packet';
+import { isTlsProtocol } from '../../src/config/config.js';
 import type { ListenerConfig, ListenerProtocol, ServerConfig, TlsFiles } from '../../src/config/config.js';
 import { startServer } from '../../src/runtime/server.js';
 import type { RunningServer, ServerDependencies } from '../../src/runtime/server.js';
@@ -24,8 +25,13 @@ export function tlsFiles(name: 'first' | 'second'): TlsFiles {
 }
 
 export function listener(protocol: ListenerProtocol, tls = tlsFiles('first')): ListenerConfig {
-  const isTls = protocol === 'https' || protocol === 'mqtts';
-  return { protocol, host: '127.0.0.1', port: 0, isLoopback: true, tls: isTls ? tls : undefined };
+  return {
+    protocol,
+    host: '127.0.0.1',
+    port: 0,
+    isLoopback: true,
+    tls: isTlsProtocol(protocol) ? tls : undefined,
+  };
 }
 
 export async function temporaryDirectory(t: TestContext): Promise<string> {
@@ -70,6 +76,17 @@ export function configOf(dataDirectory: string, config: Partial<ServerConfig> = 
       newAgentsPerAddressMax: 100_000,
       newAgentsMax: 100_000,
       ...config.webpush,
+    },
+    sip: {
+      domains: [],
+      users: [],
+      trunks: [],
+      parkMs: 45_000,
+      registrationSecondsMin: 3_600,
+      registrationSecondsMax: 86_400,
+      flowTimerSeconds: 672,
+      pushEndpoints: [],
+      ...config.sip,
     },
   };
 }
