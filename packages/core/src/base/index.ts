@@ -1,5 +1,6 @@
 /** Bytes, time, chance and assertions: what everything else stands on. Imports nothing. */
 export * from './assert.js';
+export * from './base64.js';
 export * from './byte-reader.js';
 export * from './byte-writer.js';
 export * from './deadline-heap.js';

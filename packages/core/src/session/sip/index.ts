@@ -2,3 +2,4 @@
 export * from './limits.js';
 export type * from './machine.js';
 export type * from './options.js';
+export * from './screening/refusals.js';

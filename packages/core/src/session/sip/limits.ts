@@ -8,12 +8,10 @@ export const sipLimits = {
   flowTimerSeconds: 672,
   /** Wrong passwords from one address each minute; so many may come at once. */
   failedLoginsPerAddressMax: 20,
-  /** Wrong passwords over all addresses each minute. */
-  failedLoginsMax: 6_000,
   /** New INVITEs to one user each minute. */
   invitesPerUserMax: 60,
   /** New INVITEs over all users each minute. */
-  invitesMax: 60_000,
+  invitesMax: 600_000,
   /** Contacts in one REGISTER. */
   contactsMax: 10,
   /** Path or Route values in one request. */
@@ -35,3 +33,5 @@ export const sipLimits = {
   /** Requests that are being relayed, calls aside. */
   relaysMax: 20_000,
 } as const;
+
+export type SipLimits = { readonly [Name in keyof typeof sipLimits]: number };

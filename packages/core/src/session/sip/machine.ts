@@ -3,6 +3,7 @@
  * process: transactions outlive the connections they began on, and a call joins two of them.
  */
 import type { CallCommand, CallEvent } from '../../domain/call.js';
+import type { SipRefusal } from './screening/refusals.js';
 
 export type StreamTransport = 'tcp' | 'tls' | 'ws' | 'wss';
 export type SipTransport = StreamTransport | 'udp';
@@ -88,6 +89,8 @@ export type SipOutput =
       readonly transport: SipTransport | undefined;
       readonly isSecure: boolean;
     }
+  /** Somebody was refused something before anybody was asked: for counters and logs. */
+  | { readonly kind: 'refused'; readonly refusal: SipRefusal; readonly address: string }
   /** Send what was written, then end the connection. `reason` is for logs and counters. */
   | { readonly kind: 'close'; readonly connection: number; readonly reason: string };
 

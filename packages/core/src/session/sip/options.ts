@@ -1,5 +1,6 @@
 /** What a SIP stack is told when it is made: who it is, whom it serves and how much it bears. */
 import type { Aor, SipUser } from '../../domain/index.js';
+import type { SipLimits } from './limits.js';
 import type { SipCrypto, SipListener } from './machine.js';
 
 /** Another SIP server beside ours, which may send us calls and gets those that its numbers name. */
@@ -40,6 +41,8 @@ export interface SipStackOptions {
   readonly registrationSecondsMax?: number;
   /** What phones on streams are told of how often to ping (RFC 5626 §4.4), seconds. Default {@link sipLimits.flowTimerSeconds}. */
   readonly flowTimerSeconds?: number;
+  /** Other bounds than {@link sipLimits}. */
+  readonly limits?: Partial<SipLimits>;
   /** The server's public key for pushes (RFC 8292), for `+sip.vapid`; undefined: not told. */
   readonly vapidPublicKey?: string;
 }

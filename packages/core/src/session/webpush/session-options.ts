@@ -1,6 +1,6 @@
 /** How a session of Mozilla's push protocol is configured. */
 import type { MintEndpoint } from '../../domain/index.js';
-import type { AddressBudget } from './address-budget.js';
+import type { AddressBudget } from '../address-budget.js';
 import type { BroadcastTable } from './broadcasts.js';
 
 /** One object shared by all sessions of a process. */

@@ -5,7 +5,7 @@
  * Time is handed in. Bounded: addresses that have their whole budget again need not be remembered, and the one that was
  * seen longest ago is forgotten when there are too many.
  */
-import { MINUTE_MS, type InstantMs } from '../../base/index.js';
+import { MINUTE_MS, type InstantMs } from '../base/index.js';
 
 interface Credit {
   left: number;
@@ -48,6 +48,14 @@ export class AddressBudget {
     credit.left -= 1;
     this.#total.left -= 1;
     return true;
+  }
+
+  /** Whether {@link take} would be refused. Takes nothing, and remembers nobody. */
+  isSpent(now: InstantMs, address: string): boolean {
+    const credit = this.#addresses.get(address);
+    if (credit !== undefined) renew(credit, now.monotonic, this.#perAddressMax);
+    renew(this.#total, now.monotonic, this.#totalMax);
+    return (credit !== undefined && credit.left < 1) || this.#total.left < 1;
   }
 
   #forget(atMs: number): void {
