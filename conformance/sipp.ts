@@ -5,9 +5,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { PATIENCE_MS, Program } from './program.js';
 import { until } from './support.js';
 
@@ -21,6 +20,8 @@ export interface SippOptions {
   readonly transport?: 'udp' | 'tcp';
   /** User part of the Request-URI. */
   readonly service?: string;
+  /** What stands for `@NAME@` in the scenario's file. */
+  readonly replacements?: Readonly<Record<string, string>>;
   /** `[NAME]` in the scenario. */
   readonly keys?: Readonly<Record<string, string>>;
   /** Length of each `<pause/>`, ms. */
@@ -33,6 +34,8 @@ export interface SippOptions {
   readonly localPort?: number;
   /** User and password for `[authentication]`. */
   readonly credentials?: readonly [string, string];
+  /** `uri` of the credentials; default: what it sends to, which no request names. */
+  readonly credentialsUri?: string;
   /** Users by line for `[field0]` (`-inf`). */
   readonly users?: readonly string[];
   /** Ended by force after this time, ms; default: {@link PATIENCE_MS} and the pauses. */
@@ -76,7 +79,7 @@ export class Sipp {
     const mediaPort = await freeUdpPort(localAddress, 2);
     const args = scenario.startsWith('stock:')
       ? ['-sn', scenario.slice('stock:'.length)]
-      : ['-sf', fileURLToPath(new URL(`../sipp/${scenario}.xml`, import.meta.url))];
+      : ['-sf', writeScenario(directory, scenario, options.replacements ?? {})];
     args.push('-t', transport === 'udp' ? 'u1' : 't1', '-i', localAddress, '-p', String(localPort));
     args.push('-mi', localAddress, '-mp', String(mediaPort), '-rtp_echo', '-nostdin');
     args.push('-m', String(calls), '-r', String(callsPerSecond), '-d', String(holdMs), '-s', service);
@@ -85,11 +88,24 @@ export class Sipp {
     args.push('-key', 'rtp_port', String(mediaPort));
     for (const [name, value] of Object.entries(keys)) args.push('-key', name, value);
     if (credentials !== undefined) args.push('-au', credentials[0], '-ap', credentials[1]);
+    if (options.credentialsUri !== undefined) args.push('-auth_uri', options.credentialsUri);
     args.push(...(options.more ?? []));
     if (server !== undefined) args.push(server);
     const program = new Program('sipp', args, { cwd: directory });
     program.endInput();
     return new Sipp(options, localPort, program);
+  }
+
+  /** Resolves when its own port is bound. */
+  async listens(): Promise<void> {
+    const { transport = 'udp' } = this.#options;
+    const port = this.localPort.toString(16).toUpperCase().padStart(4, '0');
+    const bound = new RegExp(`:${port} \\S+ ${transport === 'udp' ? '07' : '0A'} `);
+    await until(
+      () => bound.test(readFileSync(`/proc/${this.#program.pid}/net/${transport}`, 'latin1')),
+      PATIENCE_MS,
+      () => `SIPp listens: ${this.tell()}`,
+    );
   }
 
   /** The moments told so far. */
@@ -166,6 +182,22 @@ export class Sipp {
     const path = join(this.#options.directory, name);
     return existsSync(path) ? readFileSync(path, 'utf8') : '';
   }
+}
+
+/** The scenario's file as this run needs it. */
+function writeScenario(
+  directory: string,
+  scenario: string,
+  replacements: Readonly<Record<string, string>>,
+): string {
+  const source = readFileSync(new URL(`../sipp/${scenario}.xml`, import.meta.url), 'utf8');
+  const text = source.replaceAll(/@([A-Z_]+)@/g, (_, name: string) => {
+    const value = replacements[name];
+    if (value === undefined) throw new Error(`${scenario} wants a replacement for @${name}@`);
+    return value;
+  });
+  writeFileSync(join(directory, `${scenario}.xml`), text);
+  return `${scenario}.xml`;
 }
 
 /** The time between two moments of a run, ms. */
