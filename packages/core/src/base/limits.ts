@@ -5,6 +5,38 @@
 export const limits = {
   /** How long a user agent of Web Push may be away before it is forgotten with its channels, seconds. */
   agentExpirySeconds: 90 * 86_400,
+  /** Address-of-record, bytes: fits a store key. */
+  aorBytesMax: 256,
+  /** Bindings of one user. */
+  bindingsPerAorMax: 10,
+  /** Devices of one user that are told of its calls. */
+  callDevicesMax: 20,
+  /** Events in the trace of one call. */
+  callEventsMax: 300,
+  /** How long a call that has ended is kept, ms. */
+  callKeptMsMax: 30 * 24 * 3_600_000,
+  /** Legs of one call: one for each instance that was there while it waited. */
+  callLegsMax: 20,
+  /** Longest a call may wait and ring, ms (Timer C, RFC 3261 §16.6). */
+  callMsMax: 180_000,
+  /** Times that one call is offered to one instance, repeats included. */
+  callOffersPerLegMax: 10,
+  /** Time that a call gets after a start of the server, ms: phones were seen to take 58 s to come back. */
+  callRestartMsMin: 60_000,
+  /** Calls that have ended and are kept. */
+  callsKeptMax: 10_000,
+  /** Calls that wait or ring, in all. */
+  callsMax: 10_000,
+  /** Calls that wait or ring for one user. */
+  callsPerAorMax: 10,
+  /** Calls that wait or ring from one caller: a user, or a URI behind a trunk. */
+  callsPerCallerMax: 50,
+  /** How long a call that has ended stays in memory, ms: late devices and answers find out what became of it. */
+  callTombstoneMs: 180_000,
+  /** Calls that have ended and stay in memory. */
+  callTombstonesMax: 10_000,
+  /** Wakes for one device or push resource in a minute. */
+  callWakesPerMinuteMax: 60,
   /** Channels of one device that have an endpoint. */
   channelsPerDeviceMax: 500,
   /** Log chunks kept in memory after their commit, bytes: what was just stored is delivered without a read. */
@@ -53,6 +85,8 @@ export const limits = {
   mqttPacketBytesMax: 1024 * 1024 + 64 * 1024,
   /** Bytes of an open batch at which the server stops reading from publishers until it is committed. */
   openBatchBytesMax: 4 * 1024 * 1024,
+  /** Requests within dialogs that wait for an instance to come back. */
+  reachesMax: 1_000,
   /** Endpoints that user agents of one address get in a minute. */
   registersPerAddressMax: 1_000,
   /** Receipts kept for senders who asked; the oldest is forgotten first. */
@@ -69,6 +103,16 @@ export const limits = {
   retainedBytesMax: 256 * 1024 * 1024,
   /** Retained messages. */
   retainedMessagesMax: 100_000,
+  /** One SIP message, bytes, and the body of one that is stored. */
+  sipMessageBytesMax: 65_535,
+  /** How long a SIP message waits for its instance when its sender does not say, and at most, ms. */
+  sipMessageMsMax: 7 * 24 * 3_600_000,
+  /** SIP messages that wait for one instance. */
+  sipMessagesPerInstanceMax: 100,
+  /** How long a SIP message is recognised when it comes again, ms (64·T1, RFC 3261 §17.1.2.2). */
+  sipRepeatMsMax: 32_000,
+  /** SIP messages that are remembered to recognise repeats. */
+  sipRepeatsMax: 100_000,
   /** Longest key of the store, bytes (LMDB's own limit is 1,978). */
   storeKeyBytesMax: 1_536,
   /** Subscriptions of one session. */
@@ -81,6 +125,8 @@ export const limits = {
   topicBytesMax: 1_024,
   /** Topics whose matching subscribers are remembered. */
   topicCacheMax: 10_000,
+  /** Users made by requests, and users with bindings. */
+  usersMax: 100_000,
   /** Messages held in memory for sessions that end with their connection, bytes over all of them. */
   volatileBytesMax: 256 * 1024 * 1024,
   /** How long a device counts as awake after a wake or a packet of its own, if it says nothing else, ms. */

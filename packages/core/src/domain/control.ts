@@ -2,6 +2,8 @@
  * What the HTTP API and the command line ask of the hub, and what it answers. Every request carries a ticket
  * chosen by the asker; exactly one reply with the same ticket comes back, after its cause is synced.
  */
+import type { Aor, CallId, SipUser } from './call.js';
+import type { BindingSummary, CallDetail, CallSummary, UserSummary } from './call-view.js';
 import type { AccessRules, Activity, Refusal } from './device.js';
 import type { EndpointSummary, MessagePlace } from './endpoint.js';
 import type { Stage, Urgency } from './message.js';
@@ -133,6 +135,48 @@ export type ControlRequest =
     }
   | { readonly kind: 'delete-token'; readonly ticket: number; readonly tokenId: string }
   | { readonly kind: 'list-tokens'; readonly ticket: number }
+  | {
+      /** Newest first. Answered by `calls`. */
+      readonly kind: 'list-calls';
+      readonly ticket: number;
+      /** Only those for this user. */
+      readonly aor: Aor | undefined;
+      /** Only those that nobody answered or declined. */
+      readonly isMissed: boolean;
+      /** Older ones than this, as a page's `next` has it; undefined: from the newest. */
+      readonly after: CallId | undefined;
+      /** 1 … 1,000. */
+      readonly count: number;
+    }
+  /** Answered by `call`. */
+  | { readonly kind: 'get-call'; readonly ticket: number; readonly call: CallId }
+  | {
+      /**
+       * The user of a woken device has decided before the call has reached it. `decline` ends the call at once; `answer`
+       * gives it 10 s more. Answered by `done`, or by `call-ended`.
+       */
+      readonly kind: 'call-intent';
+      readonly ticket: number;
+      readonly call: CallId;
+      /** Device that says so: one of the user's; undefined: an operator or a program does. */
+      readonly deviceId: string | undefined;
+      readonly intent: 'answer' | 'decline';
+    }
+  | {
+      /** Answered by `users`. */
+      readonly kind: 'list-users';
+      readonly ticket: number;
+      /** Addresses after this one, in order; undefined: from the first. */
+      readonly after: Aor | undefined;
+      /** 1 … 1,000. */
+      readonly count: number;
+    }
+  /** Makes a user, or changes it. Answered by `user`. */
+  | { readonly kind: 'put-user'; readonly ticket: number; readonly user: SipUser }
+  /** Ends the user with its bindings; its calls go on to their end. Answered by `done`. */
+  | { readonly kind: 'delete-user'; readonly ticket: number; readonly aor: Aor }
+  /** Answered by `bindings`. */
+  | { readonly kind: 'list-bindings'; readonly ticket: number; readonly aor: Aor }
   | { readonly kind: 'get-statistics'; readonly ticket: number };
 
 /** A bearer token of the HTTP API. The secret itself is nowhere: only its SHA-256. */
@@ -224,16 +268,40 @@ export interface Statistics {
   readonly wakesNatural: number;
   readonly commits: number;
   readonly commitFailures: number;
+  /** Users of SIP: those of the configuration and others. */
+  readonly users: number;
+  readonly bindings: number;
+  readonly bindingsLive: number;
+  /** Calls that wait or ring. */
+  readonly callsActive: number;
+  readonly callsAccepted: number;
+  readonly callsAnswered: number;
+  /** Devices declined or were busy, or a limit was reached. */
+  readonly callsRejected: number;
+  readonly callsCancelled: number;
+  readonly callsExpired: number;
+  /** Of those that were cancelled or expired, and of those rejected because no device could be woken. */
+  readonly callsMissed: number;
+  readonly callOffers: number;
+  readonly callWakes: number;
+  /** SIP messages that wait for an instance. */
+  readonly sipMessagesWaiting: number;
 }
 
 /** Refusals that only a request can meet, beside those of the links. */
 export const requestRefusals = {
+  'address-invalid': 'the address is not of the form user@domain',
+  'call-ended': 'the call has ended already',
+  'calls-off': 'the server speaks no SIP',
   'endpoint-ended': 'the endpoint is no more; it will not come back',
   'idempotency-mismatch': 'the idempotency key was used for another request',
+  'unknown-call': 'no such call, or it is no longer kept',
   'unknown-device': 'no such device',
   'unknown-endpoint': 'no such endpoint',
   'unknown-message': 'no such message, or its receipt is no longer kept',
   'unknown-token': 'no such token',
+  'unknown-user': 'no such user',
+  'user-configured': 'the user stands in the configuration, which is changed there',
   'vapid-key-wrong': 'the endpoint takes pushes that another VAPID key signed',
   'vapid-required': 'the endpoint takes pushes only that its VAPID key signed',
 } as const;
@@ -267,6 +335,22 @@ export type ControlReply =
       readonly next: string | undefined;
     }
   | { readonly kind: 'device'; readonly ticket: number; readonly device: DeviceDetail }
+  | {
+      readonly kind: 'calls';
+      readonly ticket: number;
+      readonly calls: readonly CallSummary[];
+      /** Give it as `after` for the next page, which may be empty; undefined: this was the last. */
+      readonly next: CallId | undefined;
+    }
+  | { readonly kind: 'call'; readonly ticket: number; readonly call: CallDetail }
+  | {
+      readonly kind: 'users';
+      readonly ticket: number;
+      readonly users: readonly UserSummary[];
+      readonly next: Aor | undefined;
+    }
+  | { readonly kind: 'user'; readonly ticket: number; readonly user: UserSummary }
+  | { readonly kind: 'bindings'; readonly ticket: number; readonly bindings: readonly BindingSummary[] }
   | { readonly kind: 'tokens'; readonly ticket: number; readonly tokens: readonly ApiToken[] }
   | { readonly kind: 'statistics'; readonly ticket: number; readonly statistics: Statistics }
   | { readonly kind: 'done'; readonly ticket: number };

@@ -1,5 +1,6 @@
 /** What Wakeline is about: devices, messages, and what links and hub say to each other. Imports base only. */
 export * from './call.js';
+export * from './call-view.js';
 export * from './control.js';
 export * from './device.js';
 export * from './endpoint.js';

@@ -13,6 +13,7 @@ import type { Limits } from '../base/limits.js';
 import { PagedTable } from '../base/paged-table.js';
 import type { InstantMs } from '../base/time.js';
 import { encodeUtf8 } from '../base/utf8.js';
+import type { SipUser } from '../domain/call.js';
 import type { ApiToken } from '../domain/control.js';
 import type { AccessRules, Refusal } from '../domain/device.js';
 import type { LinkEvent } from '../domain/link.js';
@@ -20,6 +21,7 @@ import type { Stage } from '../domain/message.js';
 import type { Random } from '../ports/random.js';
 import type { Store, StoreChange } from '../ports/store.js';
 import { Access } from './access.js';
+import { CallCounts } from './calls/call-counts.js';
 import { CommitQueue } from './commit-queue.js';
 import { Deliverer } from './deliverer.js';
 import { Device, FlowState } from './device-state.js';
@@ -47,12 +49,29 @@ export interface HubOptions {
   readonly defaultAccess: AccessRules;
   /** Longest session expiry granted, seconds; SESSION_NEVER_EXPIRES: no bound. */
   readonly sessionExpirySecondsMax: number;
+  /** Calls, where SIP is spoken; undefined: it is not. */
+  readonly calls?: CallOptions;
   /** Of the server, for `$SYS/broker/version`. */
   readonly version?: string;
   /** Bounds that differ from the defaults. */
   readonly limits?: Partial<Limits>;
   /** Told of every step of every message, in the turn in which it happens. Costs time: leave it out in production. */
   readonly onTimeline?: (event: TimelineEvent) => void;
+}
+
+/** What the hub is told of calls. */
+export interface CallOptions {
+  /** Users of the configuration; they win over those made by requests. */
+  readonly users: readonly SipUser[];
+  /** How long a call waits for a sleeping device when the caller does not say, ms; at most `limits.callMsMax`. */
+  readonly parkMs: number;
+  /**
+   * SHA-256 of the token (hex) of an endpoint of ours by its URL, which begins with the server's public URL; undefined: it
+   * is somebody else's. The hub has no hash of its own.
+   */
+  readonly ownEndpoint?: (url: string) => string | undefined;
+  /** The server's VAPID public key, as `normalizeVapidKey` has it: pushes to own endpoints count as signed with it. */
+  readonly vapidPublicKey?: string;
 }
 
 export class HubCore {
@@ -67,6 +86,7 @@ export class HubCore {
   readonly endpoints: Endpoints;
   readonly watchers: MessageWatchers;
   readonly lateFailures: LateFailures;
+  readonly callCounts = new CallCounts();
   readonly devices = new Map<string, Device>();
   readonly byNumber = new PagedTable<Device>();
   readonly byToken = new Map<string, Device>();

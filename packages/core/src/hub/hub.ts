@@ -80,6 +80,9 @@ export class Hub implements Machine<HubInput, HubOutput> {
         return this.#handleCommitted();
       case 'commit-failed':
         return this.#handleCommitFailed();
+      case 'calls':
+      case 'wake-result':
+        throw new TypeError('no calls are served');
       case 'disk':
         core.appendsAllowed = input.appendsAllowed;
         return;

@@ -99,6 +99,14 @@ export class Requests {
         return this.#deleteToken(ticket, request.tokenId);
       case 'list-tokens':
         return this.#reply({ kind: 'tokens', ticket, tokens: [...this.#core.apiTokens.values()] });
+      case 'list-calls':
+      case 'get-call':
+      case 'call-intent':
+      case 'list-users':
+      case 'put-user':
+      case 'delete-user':
+      case 'list-bindings':
+        return this.#refuse(ticket, 'calls-off');
       case 'get-statistics':
         return this.#reply({ kind: 'statistics', ticket, statistics: this.statistics() });
     }
@@ -314,6 +322,7 @@ export class Requests {
       wakesNatural: core.wakesNatural,
       commits: queue.commits,
       commitFailures: queue.failures,
+      ...core.callCounts.statistics(),
     };
   }
 

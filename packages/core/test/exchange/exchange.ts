@@ -282,7 +282,8 @@ export class TestServer {
         else if (output.kind === 'link') {
           const client = this.#clients.get(output.flow);
           client?.session.handleInput(this.now, { kind: 'events', events: output.events });
-        } else this.#replies.set(output.reply.ticket, output.reply);
+        } else if (output.kind === 'reply') this.#replies.set(output.reply.ticket, output.reply);
+        else throw new Error(`a hub without calls does not say ${output.kind}`);
       }
     } while (this.#hub.hasMore);
     return isBusy;

@@ -119,6 +119,8 @@ export class World {
   readonly replies = new Map<number, ControlReply>();
   #nextFlow = 1;
   #nextTicket = 1;
+  /** Takes what there is for the SIP stack. */
+  onCalls?: (output: HubOutput & { readonly kind: 'calls' | 'wake' }) => void;
 
   constructor(seed = 1, options: Partial<HubOptions> = {}) {
     this.prng = new Prng(seed);
@@ -169,6 +171,7 @@ export class World {
       // Bodies are views of this turn.
       for (const event of output.events) flow?.events.push(structuredClone(event));
     } else if (output.kind === 'reply') this.replies.set(output.reply.ticket, output.reply);
+    else if (output.kind === 'calls' || output.kind === 'wake') this.onCalls?.(output);
     else {
       assert.equal(this.changes, null, 'one commit at a time');
       this.changes = output.changes;

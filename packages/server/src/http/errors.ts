@@ -16,6 +16,7 @@ interface HttpErrorRow {
 
 export const httpErrors = {
   'access-invalid': { status: 400, meaning: 'an access rule is not a topic filter' },
+  'address-invalid': { status: 400, meaning: 'the address is not of the form user@domain' },
   'backup-no-room': {
     status: 507,
     meaning: 'a copy of the store would leave less free space than the floor; nothing was kept of it',
@@ -29,6 +30,12 @@ export const httpErrors = {
   },
   'body-invalid': { status: 400, meaning: 'the body is not JSON, or not of the form that the route takes' },
   'body-too-large': { status: 413, meaning: 'the request is larger than the route takes; it was not read' },
+  'call-ended': { status: 409, meaning: 'the call has ended already' },
+  'calls-off': {
+    status: 501,
+    meaning: 'the server speaks no SIP',
+    hint: 'add sip.domains and a SIP listener to the configuration',
+  },
   'device-id-taken': { status: 409, meaning: 'the device id belongs to a device with another credential' },
   'device-not-durable': {
     status: 409,
@@ -151,6 +158,11 @@ export const httpErrors = {
     meaning: 'a bearer token is needed, or the one presented is not known',
     hint: 'send Authorization: Bearer TOKEN; make one with: wakeline token create',
   },
+  'unknown-call': {
+    status: 404,
+    meaning: 'no such call, or it is no longer kept',
+    hint: 'check the id: wakeline calls shows those that are kept',
+  },
   'unknown-device': {
     status: 404,
     meaning: 'no such device',
@@ -171,9 +183,14 @@ export const httpErrors = {
     meaning: 'no such token',
     hint: 'take the id, not the token or its name, from: wakeline token list',
   },
+  'unknown-user': { status: 404, meaning: 'no such user' },
   'urgency-invalid': {
     status: 400,
     meaning: 'the Urgency is none of very-low, low, normal and high',
+  },
+  'user-configured': {
+    status: 409,
+    meaning: 'the user stands in the configuration, which is changed there',
   },
   'vapid-audience-wrong': {
     status: 403,

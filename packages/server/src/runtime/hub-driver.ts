@@ -167,6 +167,11 @@ export class HubDriver implements HubPort {
         return;
       case 'commit':
         void this.#commit(output.changes);
+        return;
+      case 'calls':
+      case 'wake':
+        // Only a hub that was given users says these.
+        throw new TypeError(`nobody takes ${output.kind}`);
     }
   }
 
