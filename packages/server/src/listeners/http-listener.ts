@@ -1,6 +1,6 @@
 /**
  * HTTP and HTTPS: hands requests to the API and makes WebSockets into flows: MQTT at `/mqtt`, Mozilla's push protocol
- * at `/`.
+ * at `/`, SIP at `/sip` (RFC 7118).
  *
  * The limits against slow peers are Node's own (headers, whole request, silence); what this adds is the gate, the
  * guard against foreign web pages, and the address behind a named proxy (X-Forwarded-For).
@@ -11,14 +11,14 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { Server as HttpsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { isIP, Socket } from 'node:net';
-import type { Link } from '@wakeline/core/domain';
 import { webPushFrameLimits } from '@wakeline/core/wire/webpush';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { ListenerConfig } from '../config/config.js';
+import type { FlowSocket, SocketLink } from '../runtime/flow-socket.js';
 import { formatAddress } from '../config/listener-url.js';
 import { plainAddress } from './addresses.js';
-import type { AddressList } from './addresses.js';
+import type { AddressList, Peer } from './addresses.js';
 import { isLocalRequest } from './browser-guard.js';
 import { connectionKey } from './connection-key.js';
 import { Admission, admissionOf } from './gate.js';
@@ -35,6 +35,8 @@ export interface HttpListenerOptions {
   readonly anonymousDevices: boolean;
   /** Largest MQTT packet. */
   readonly packetBytesMax: number;
+  /** Takes over a WebSocket that speaks SIP; undefined: there is no SIP. */
+  readonly attachSip?: ((socket: FlowSocket, peer: Peer) => void) | undefined;
 }
 
 /** Opens the listener; rejects with LISTENER_ADDRESS_IN_USE, LISTENER_FAILED or TLS_FILES_UNUSABLE. */
@@ -55,6 +57,7 @@ export async function openHttpListener(
   };
   return {
     protocol: config.protocol,
+    port,
     isProbing: false,
     url: listenerUrl(config, port),
     stopAccepting: () => {
@@ -76,7 +79,8 @@ class HttpFront {
   readonly #context: ListenerContext;
   readonly #isGuarded: boolean;
   readonly #isProxyRequired: boolean;
-  readonly #webSockets: Readonly<Record<Link, WebSocketServer>>;
+  readonly #attachSip: HttpListenerOptions['attachSip'];
+  readonly #webSockets: Readonly<Record<SocketLink, WebSocketServer>>;
   /** HTTPS connections by their ends: requests come on another socket object than the admitted one. */
   readonly #admissions: Map<string, Admission> | undefined;
 
@@ -85,9 +89,11 @@ class HttpFront {
     this.#context = context;
     this.#isGuarded = config.isLoopback && options.anonymousDevices;
     this.#isProxyRequired = isProxyRequired(config, context);
+    this.#attachSip = options.attachSip;
     this.#webSockets = {
       mqtt: webSocketServer('mqtt', options.packetBytesMax + limits.webSocketSlackBytes),
       webpush: webSocketServer('webpush', webPushFrameLimits.frameBytesMax),
+      sip: webSocketServer('sip', limits.sipWebSocketBytesMax),
     };
     const httpOptions = {
       noDelay: true,
@@ -172,7 +178,7 @@ class HttpFront {
   }
 
   #openWebSocket(
-    link: Link,
+    link: SocketLink,
     request: IncomingMessage,
     socket: Socket,
     head: Buffer,
@@ -181,16 +187,23 @@ class HttpFront {
   ): void {
     const { tcpKeepAliveMs, proxies } = this.#context;
     // A proxy answers for itself. Where there is none, the kernels keep the path, and no program is woken for it.
-    if (link === 'webpush' && tcpKeepAliveMs !== undefined && proxies.isEmpty) {
+    if (link !== 'mqtt' && tcpKeepAliveMs !== undefined && proxies.isEmpty) {
       socket.setKeepAlive(true, tcpKeepAliveMs);
     }
     this.#webSockets[link].handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       socket.off('error', ignoreError);
       const peer = formatAddress(address, socket.remotePort ?? 0);
       const { webSocketUnopenedBytesMax } = this.#context.limits;
-      this.#context.attach(
-        new WebSocketFlowSocket(link, webSocket, socket, admission, peer, webSocketUnopenedBytesMax),
+      const flowSocket = new WebSocketFlowSocket(
+        link,
+        webSocket,
+        socket,
+        admission,
+        peer,
+        webSocketUnopenedBytesMax,
       );
+      if (link === 'sip') this.#attachSip?.(flowSocket, { address, port: socket.remotePort ?? 0 });
+      else this.#context.attach(flowSocket);
     });
   }
 
@@ -199,9 +212,11 @@ class HttpFront {
   }
 
   /** What is to be spoken on the WebSocket, or the status line of the answer when the request may not become one. */
-  #linkOf(request: IncomingMessage): Link | { readonly refusal: string } {
+  #linkOf(request: IncomingMessage): SocketLink | { readonly refusal: string } {
     const link = links.get((request.url ?? '').split('?', 1)[0]!);
-    if (link === undefined) return { refusal: '404 Not Found' };
+    if (link === undefined || (link === 'sip' && this.#attachSip === undefined)) {
+      return { refusal: '404 Not Found' };
+    }
     if (this.#isGuarded && !isLocalRequest(request.headers)) return { refusal: '403 Forbidden' };
     const offered = request.headers['sec-websocket-protocol'];
     // KUnifiedPush offers no subprotocol.
@@ -212,15 +227,20 @@ class HttpFront {
   }
 }
 
-const links: ReadonlyMap<string, Link> = new Map([
+const links: ReadonlyMap<string, SocketLink> = new Map([
   ['/mqtt', 'mqtt'],
   ['/', 'webpush'],
+  ['/sip', 'sip'],
 ]);
 
-/** [MQTT-6.0.0-3], [MQTT-6.0.0-4] */
-const subprotocols: Readonly<Record<Link, string>> = { mqtt: 'mqtt', webpush: 'push-notification' };
+/** [MQTT-6.0.0-3], [MQTT-6.0.0-4], RFC 7118 §4.1 */
+const subprotocols: Readonly<Record<SocketLink, string>> = {
+  mqtt: 'mqtt',
+  webpush: 'push-notification',
+  sip: 'sip',
+};
 
-function webSocketServer(link: Link, maxPayload: number): WebSocketServer {
+function webSocketServer(link: SocketLink, maxPayload: number): WebSocketServer {
   const subprotocol = subprotocols[link];
   return new WebSocketServer({
     noServer: true,

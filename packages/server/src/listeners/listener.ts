@@ -14,7 +14,7 @@ import type { applyTcpKeepAlive } from './tcp-keep-alive.js';
 
 export interface ListenerContext {
   readonly gate: Gate;
-  /** Where connections wait that are to speak MQTT. */
+  /** Where connections wait that are to speak MQTT, Web Push or SIP. */
   readonly connects: ConnectQueue;
   readonly limits: RuntimeLimits;
   readonly log: Log;
@@ -23,19 +23,21 @@ export interface ListenerContext {
   readonly proxies: AddressList;
   /** Plain connections to a public address from others than the proxies are taken too. */
   readonly insecure: boolean;
-  /** Silence after which TCP keepalives are sent on plain and TLS connections of MQTT, ms; undefined: none are. */
+  /** Silence after which TCP keepalives are sent on plain and TLS connections of MQTT and SIP, ms; undefined: none are. */
   readonly tcpKeepAliveMs: number | undefined;
   /** Makes a server get connections, and resolves with its port; default: it listens. */
   readonly listen?: (server: Server, config: ListenerConfig) => Promise<number>;
   /** Puts keepalives on a server's connections; default: {@link applyTcpKeepAlive}, for a server of this process. */
   readonly applyTcpKeepAlive?: typeof applyTcpKeepAlive;
-  /** Takes over a connection of a device. */
+  /** Takes over a connection of a device that speaks MQTT or Web Push. */
   readonly attach: (socket: FlowSocket) => void;
 }
 
 /** A listener that accepts. */
 export interface Listener {
   readonly protocol: ListenerConfig['protocol'];
+  /** The port that was really taken. */
+  readonly port: number;
   /** TCP keepalives are sent on its connections. */
   readonly isProbing: boolean;
   /** With the port that was really taken. */

@@ -4,7 +4,7 @@
  * event, since a second one makes Node keep a list.
  */
 import type { Socket } from 'node:net';
-import type { FlowReceiver, FlowSocket } from '../runtime/flow-socket.js';
+import type { FlowReceiver, FlowSocket, SocketLink } from '../runtime/flow-socket.js';
 import type { Peer } from './addresses.js';
 import { formatAddress } from '../config/listener-url.js';
 import { Admission } from './gate.js';
@@ -17,7 +17,7 @@ interface OwnedSocket extends Socket {
 }
 
 export class TcpFlowSocket extends Admission implements FlowSocket {
-  readonly link = 'mqtt';
+  readonly link: SocketLink;
   peer = '';
   receiver: FlowReceiver | undefined = undefined;
   readonly isPathProbed: boolean;
@@ -25,8 +25,9 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
   #stream: Socket;
 
   /** Nothing is read before {@link open}. */
-  constructor(gate: Gate, socket: Socket, isPathProbed: boolean) {
+  constructor(gate: Gate, socket: Socket, isPathProbed: boolean, link: SocketLink = 'mqtt') {
     super(gate, socket);
+    this.link = link;
     this.isPathProbed = isPathProbed;
     this.#stream = socket;
     socket.on('error', ignoreError);

@@ -1,12 +1,14 @@
 /**
  * A WebSocket as a {@link FlowSocket}. With MQTT, binary messages are bytes of a stream [MQTT-6.0.0-2]. With Mozilla's push
- * protocol each text message is a chunk of its own, and what is written are texts with a line feed behind each.
+ * protocol each text message is a chunk of its own, and what is written are texts with a line feed behind each. With SIP
+ * each message of either kind is one SIP message, and so is each write (RFC 7118 §4.2).
  */
+import { isUtf8 } from 'node:buffer';
 import type { Socket } from 'node:net';
-import type { Farewell, Link } from '@wakeline/core/domain';
+import type { Farewell } from '@wakeline/core/domain';
 import { FRAME_END } from '@wakeline/core/wire/webpush';
 import type { WebSocket } from 'ws';
-import type { FlowReceiver, FlowSocket } from '../runtime/flow-socket.js';
+import type { FlowReceiver, FlowSocket, SocketLink } from '../runtime/flow-socket.js';
 import type { Admission } from './gate.js';
 import { progressOf } from './socket-progress.js';
 
@@ -25,7 +27,7 @@ const normalClosure = 1000;
 const unsupportedData = 1003;
 
 export class WebSocketFlowSocket implements FlowSocket {
-  readonly link: Link;
+  readonly link: SocketLink;
   readonly peer: string;
   readonly isPathProbed = false;
   /** `ws` ends such a connection itself. */
@@ -41,7 +43,7 @@ export class WebSocketFlowSocket implements FlowSocket {
    * message is kept by `ws`, where the session's own limit does not see it.
    */
   constructor(
-    link: Link,
+    link: SocketLink,
     webSocket: WebSocket,
     socket: Socket,
     admission: Admission,
@@ -80,6 +82,8 @@ export class WebSocketFlowSocket implements FlowSocket {
   write(bytes: Uint8Array): void {
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
     if (this.link === 'webpush') this.#sendTexts(bytes);
+    // Programs in browsers expect text wherever the message is one.
+    else if (this.link === 'sip' && isUtf8(bytes)) this.#webSocket.send(bytes, textOptions);
     else this.#webSocket.send(bytes, binaryOptions);
   }
 
@@ -137,7 +141,7 @@ export class WebSocketFlowSocket implements FlowSocket {
 function handleMessage(this: WebSocket & Owned, data: unknown, isBinary: boolean): void {
   const flowSocket = this[flowSocketKey];
   if (flowSocket === undefined) return;
-  if (isBinary !== (flowSocket.link === 'mqtt')) {
+  if (flowSocket.link !== 'sip' && isBinary !== (flowSocket.link === 'mqtt')) {
     // [MQTT-6.0.0-1]
     this.close(unsupportedData);
     return;

@@ -6,6 +6,9 @@
  */
 import type { Farewell, Link } from '@wakeline/core/domain';
 
+/** The pump's flows speak one of the links; SIP has connections that no single device owns. */
+export type SocketLink = Link | 'sip';
+
 /** The pump's side of a connection. Calls come one at a time, and none after `handleSocketClosed`. */
 export interface FlowReceiver {
   /** The chunk is the receiver's from here on. */
@@ -20,7 +23,7 @@ export interface FlowReceiver {
 
 export interface FlowSocket {
   /** What is to be spoken on it. */
-  readonly link: Link;
+  readonly link: SocketLink;
   /** Peer address and port for people, e.g. `192.0.2.1:51234` or `[2001:db8::1]:51234`. */
   readonly peer: string;
   /** Peer address alone, for limits. */

@@ -84,6 +84,30 @@ export const runtimeLimits = {
   restartDelayMsMax: 30_000,
   /** A process that lives so long after it was ready did not die at once, ms. */
   restartLivedMs: 2_000,
+  /** From asking a host for a connection of SIP to having it, TLS included, ms. */
+  sipConnectMs: 5_000,
+  /** One WebSocket message with SIP; a longer one is answered with close 1009. */
+  sipWebSocketBytesMax: 128 * 1024,
+  /** Connections of SIP that are being made at the same time; one beyond fails at once. */
+  sipConnectsMax: 256,
+  /** A name of a SIP server must be found by then, ms; then it is not found. */
+  sipResolveMs: 4_000,
+  /** Names of SIP servers that are looked for at the same time; one beyond is not found. */
+  sipResolvesMax: 64,
+  /** Places that one name stands for; further ones are not tried. */
+  sipResolvedTargetsMax: 16,
+  /** Names whose places are remembered; the oldest is forgotten first. */
+  sipResolvedNamesMax: 1_024,
+  /** Places of a name are remembered no longer than this, whatever DNS says, ms. */
+  sipResolvedMsMax: 300_000,
+  /** That a name was not found is remembered so long, ms. */
+  sipUnresolvedMs: 5_000,
+  /** Unsent bytes of one connection of SIP at which it is closed. */
+  sipUnsentBytesMax: 512 * 1024,
+  /** What the host may keep of datagrams that were not read yet, bytes. */
+  sipReceiveBufferBytes: 1024 * 1024,
+  /** When the server leaves, phones and trunks are answered 503 for so long before their connections close, ms. */
+  sipLeaveMs: 1_000,
   /** A flow whose peer takes none of its unsent bytes for this long is ended, ms. */
   stallMs: 30_000,
   /** A stop may take this long with stuck sockets, ms; then they are destroyed and the store is closed. */
@@ -106,6 +130,16 @@ export const runtimeLimits = {
   unsentBytesMax: 128 * 1024,
   /** Bytes added to a flow that is full already (answers, mostly) at which it is ended at once. */
   unsentBytesFatal: 16 * 1024 * 1024,
+  /** A push to a foreign endpoint must be answered by then, ms. */
+  wakePushMs: 5_000,
+  /** Pushes to one host of foreign endpoints at the same time; others wait. */
+  wakePushesPerHostMax: 8,
+  /** Pushes to all foreign endpoints at the same time; others wait. */
+  wakePushesMax: 64,
+  /** Pushes to foreign endpoints that wait; one beyond fails at once. */
+  wakePushesWaitingMax: 10_000,
+  /** Bytes of an answer to a push that are taken and thrown away; beyond, the connection is closed. */
+  wakePushReplyBytesMax: 16 * 1024,
   /** Bytes by which a WebSocket message may exceed the largest packet (it may carry several); beyond, close 1009. */
   webSocketSlackBytes: 64 * 1024,
   /** Bytes of a WebSocket before its device is let in: the largest CONNECT, and as much for frames and early packets. */

@@ -8,26 +8,32 @@ import type { MintEndpoint } from '@wakeline/core/domain';
 import { MqttSession } from '@wakeline/core/session/mqtt';
 import { AddressBudget, BroadcastTable, WebPushSession, webPushLimits } from '@wakeline/core/session/webpush';
 import type { WebPushSessionOptions } from '@wakeline/core/session/webpush';
-import type { ListenerProtocol, ServerConfig } from '../config/config.js';
+import type { ListenerConfig, ListenerProtocol, ServerConfig } from '../config/config.js';
 import { createHttpApi, mintEndpoint } from '../http/index.js';
 import type { HttpApi, HttpApiOptions } from '../http/index.js';
 import { AddressList } from '../listeners/addresses.js';
+import type { Peer } from '../listeners/addresses.js';
 import { ConnectQueue } from '../listeners/connect-queue.js';
 import { Gate } from '../listeners/gate.js';
 import { openHttpListener } from '../listeners/http-listener.js';
+import type { HttpListenerOptions } from '../listeners/http-listener.js';
 import type { Listener, ListenerContext } from '../listeners/listener.js';
-import { openMqttListener } from '../listeners/mqtt-listener.js';
+import { openStreamListener } from '../listeners/stream-listener.js';
+import { openUdpListener } from '../listeners/udp-listener.js';
 import { identifyAgent } from './agent-identity.js';
 import { Authenticator } from './authenticator.js';
 import { BroadcastFile } from './broadcast-file.js';
 import type { Clock } from './clock.js';
 import { Deadline } from './deadline.js';
 import { descriptorsMax } from './host-limits.js';
+import type { FlowSocket } from './flow-socket.js';
 import type { HubPort } from './hub-port.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
 import { Pump } from './pump.js';
 import { defaultPublicUrl } from './public-url.js';
+import { sipListenerOf } from './sip-listeners.js';
+import type { SipSide } from './sip-side.js';
 
 export interface LineSideOptions {
   readonly config: ServerConfig;
@@ -45,6 +51,8 @@ export interface LineSideOptions {
   readonly applyTcpKeepAlive?: ListenerContext['applyTcpKeepAlive'];
   /** The hub takes requests. */
   readonly isHubReady: () => boolean;
+  /** Who speaks SIP; undefined: nobody does. */
+  readonly sip?: SipSide | undefined;
 }
 
 export class LineSide {
@@ -279,13 +287,44 @@ export class LineSide {
       packetBytesMax: config.mqtt.packetBytesMax,
     };
     for (const listener of config.listeners) {
-      const isHttp = listener.protocol === 'http' || listener.protocol === 'https';
-      this.#listeners.push(
-        isHttp
-          ? await openHttpListener(listener, context, httpOptions)
-          : await openMqttListener(listener, context),
-      );
+      this.#listeners.push(await this.#openListener(listener, context, httpOptions));
       this.#publicUrl = config.publicUrl ?? defaultPublicUrl(this.addresses.map(({ url }) => url));
     }
+    this.#options.sip?.begin();
+  }
+
+  async #openListener(
+    config: ListenerConfig,
+    context: ListenerContext,
+    httpOptions: HttpListenerOptions,
+  ): Promise<Listener> {
+    const { sip } = this.#options;
+    const { protocol } = config;
+    if (protocol === 'mqtt' || protocol === 'mqtts') {
+      return openStreamListener(config, context, { link: 'mqtt', attach: context.attach });
+    }
+    const isHttp = protocol === 'http' || protocol === 'https';
+    if (sip === undefined) {
+      if (isHttp) return openHttpListener(config, context, httpOptions);
+      throw new Error(`a ${protocol} listener without anybody who speaks SIP`);
+    }
+    const index = sip.listenerCount;
+    if (protocol === 'sip+udp') {
+      const udp = await openUdpListener(config, context, {
+        handleDatagram: (remote, bytes) => sip.handleDatagram(index, remote, bytes),
+        handleSendError: (error) => sip.handleSendError(error),
+      });
+      sip.addListener(sipListenerOf(config, udp.port), (remote, bytes) => udp.send(remote, bytes));
+      return udp;
+    }
+    const transport = streamTransports[protocol];
+    const attach = (socket: FlowSocket, peer: Peer): void => sip.attach(socket, transport, index, peer);
+    const listener = isHttp
+      ? await openHttpListener(config, context, { ...httpOptions, attachSip: attach })
+      : await openStreamListener(config, context, { link: 'sip', attach });
+    sip.addListener(sipListenerOf(config, listener.port));
+    return listener;
   }
 }
+
+const streamTransports = { http: 'ws', https: 'wss', 'sip+tcp': 'tcp', sips: 'tls' } as const;

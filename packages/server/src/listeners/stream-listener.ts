@@ -1,12 +1,15 @@
 /**
- * MQTT over TCP and TLS: `mqtt://` and `mqtts://`, with the PROXY protocol in front where a proxy is named.
+ * MQTT and SIP over TCP and TLS: `mqtt://`, `mqtts://`, `sip+tcp://`, `sips://`, with the PROXY protocol in front where a
+ * proxy is named.
  *
  * A connection passes, in this order: the gate, the PROXY header, the limits of its own address, TLS, and then
- * belongs to the pump. Until its CONNECT is finished it counts as a handshake and may be closed for a newer one.
+ * belongs to the pump or to SIP. Until it has proved itself (a finished CONNECT, a SIP message that was answered) it
+ * counts as a handshake and may be closed for a newer one.
  */
 import { createServer as createTcpServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { ListenerConfig } from '../config/config.js';
+import type { FlowSocket, SocketLink } from '../runtime/flow-socket.js';
 import { peerOf } from './addresses.js';
 import type { Peer } from './addresses.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
@@ -19,9 +22,20 @@ import { readTlsFiles } from './tls-files.js';
 import { TlsHandshakes } from './tls-handshakes.js';
 import { TlsReloader } from './tls-reloader.js';
 
+/** Who speaks on the connections. */
+export interface StreamTaker {
+  readonly link: SocketLink;
+  /** Takes a connection over, and sets its receiver at once. */
+  readonly attach: (socket: FlowSocket, peer: Peer) => void;
+}
+
 /** Opens the listener; rejects with LISTENER_ADDRESS_IN_USE, LISTENER_FAILED or TLS_FILES_UNUSABLE. */
-export async function openMqttListener(config: ListenerConfig, context: ListenerContext): Promise<Listener> {
-  const acceptor = new MqttAcceptor(config, context);
+export async function openStreamListener(
+  config: ListenerConfig,
+  context: ListenerContext,
+  taker: StreamTaker,
+): Promise<Listener> {
+  const acceptor = new StreamAcceptor(config, context, taker);
   const server = createTcpServer({ noDelay: true, pauseOnConnect: true }, (socket) =>
     acceptor.accept(socket),
   );
@@ -37,6 +51,7 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
   };
   return {
     protocol: config.protocol,
+    port,
     isProbing: acceptor.isProbing,
     url: listenerUrl(config, port),
     stopAccepting: () => void stop(),
@@ -49,15 +64,17 @@ export async function openMqttListener(config: ListenerConfig, context: Listener
   };
 }
 
-class MqttAcceptor {
+class StreamAcceptor {
+  readonly #taker: StreamTaker;
   readonly #context: ListenerContext;
   readonly #isProxyRequired: boolean;
   readonly #tls: TlsHandshakes | undefined;
   readonly #reloader: TlsReloader | undefined;
   #keepAlive: TcpKeepAlive | undefined;
 
-  constructor(config: ListenerConfig, context: ListenerContext) {
+  constructor(config: ListenerConfig, context: ListenerContext, taker: StreamTaker) {
     this.#context = context;
+    this.#taker = taker;
     this.#isProxyRequired = isProxyRequired(config, context);
     if (config.tls === undefined) return;
     this.#tls = new TlsHandshakes(readTlsFiles(config.tls), context);
@@ -85,7 +102,7 @@ class MqttAcceptor {
 
   accept(socket: Socket): void {
     const { gate, proxies, limits } = this.#context;
-    const flowSocket = new TcpFlowSocket(gate, socket, this.isProbing);
+    const flowSocket = new TcpFlowSocket(gate, socket, this.isProbing, this.#taker.link);
     if (!gate.admit(flowSocket)) return;
     const { address, port } = peerOf(socket);
     if (address === '') {
@@ -128,7 +145,7 @@ class MqttAcceptor {
 
   #attach(flowSocket: TcpFlowSocket, stream: Socket, peer: Peer): void {
     flowSocket.open(stream, peer);
-    this.#context.attach(flowSocket);
+    this.#taker.attach(flowSocket, peer);
     stream.resume();
   }
 }
