@@ -8,11 +8,15 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Box } from './box.js';
 import type { BoxOptions } from './box.js';
+import type { CallVoice, Phone } from './phone.js';
 import { PATIENCE_MS, Program } from './program.js';
 import { freePort, until } from './support.js';
 
 /** Debian's place of them. */
 const MODULES = '/usr/lib/baresip/modules';
+
+/** Of a call that it does not take by itself, and of one that it does. */
+const INCOMING = /Incoming call from|answering call on line/;
 
 export interface BaresipOptions {
   /** Kept over restarts: the device's identity is in it. */
@@ -27,21 +31,15 @@ export interface BaresipOptions {
   /** How long it asks a registration to last, seconds. */
   readonly registrationSeconds?: number;
   /** Without it: alone and always awake. */
-  readonly box?: Pick<BoxOptions, 'name' | 'runtimeDirectory' | 'profile' | 'modes' | 'window'>;
+  readonly box?: Pick<BoxOptions, 'name' | 'runtimeDirectory' | 'profile' | 'modes' | 'window'> | undefined;
 }
 
-/** What baresip tells at the end of a call. */
-export interface CallSummary {
-  readonly sentPackets: number;
-  readonly receivedPackets: number;
-}
-
-export class Baresip {
+export class Baresip implements Phone {
   readonly address: string;
   /** Lines of its output so far, without colours. */
   readonly lines: string[] = [];
-  /** Of calls that were established and have ended, in their order. */
-  readonly summaries: CallSummary[] = [];
+  /** What it told at the end of calls. */
+  readonly #voices: (CallVoice & { readonly line: number })[] = [];
   readonly #controlPort: number;
   #box: Box | undefined;
   #program: Program | undefined;
@@ -78,6 +76,10 @@ export class Baresip {
     return this.#program?.pid ?? this.box.pid;
   }
 
+  get position(): number {
+    return this.lines.length;
+  }
+
   /** Lines that match, from line `from`. */
   count(pattern: RegExp, from = 0): number {
     return this.lines.slice(from).filter((line) => pattern.test(line)).length;
@@ -92,14 +94,31 @@ export class Baresip {
     );
   }
 
-  /** Resolves when the registrar has taken it in, for the first time or again. */
   async registered(from = 0, timeoutMs = PATIENCE_MS): Promise<void> {
     await this.line(/\{\d+\/TCP\/v4\} 200 /, from, timeoutMs);
   }
 
-  /** Resolves when a call comes in that it does not take by itself. */
-  async incoming(from = 0): Promise<void> {
-    await this.line(/Incoming call from/, from);
+  async incoming(from = 0, timeoutMs = PATIENCE_MS): Promise<void> {
+    await this.line(INCOMING, from, timeoutMs);
+  }
+
+  countIncoming(from = 0): number {
+    return this.count(INCOMING, from);
+  }
+
+  async answer(): Promise<void> {
+    await this.#box?.ctl('wake');
+    await this.command('accept');
+  }
+
+  async voice(from = 0): Promise<CallVoice> {
+    const find = (): CallVoice | undefined => this.#voices.find(({ line }) => line >= from);
+    await until(
+      () => find() !== undefined,
+      PATIENCE_MS,
+      () => `${this.address} tells of a call's end; ${this.tell()}`,
+    );
+    return find()!;
   }
 
   /** One command of baresip's menu, as `accept`, `hangup`, `dial`; resolves with its answer when it is done. */
@@ -121,7 +140,6 @@ export class Baresip {
     }
   }
 
-  /** SIGKILL to the process, as a crash; a box launches it again. */
   crash(): void {
     process.kill(this.pid, 'SIGKILL');
   }
@@ -142,7 +160,12 @@ export class Baresip {
     this.lines.push(line);
     const packets = /^packets:\s+(\d+)\s+(\d+)/.exec(line);
     if (packets === null) return;
-    this.summaries.push({ sentPackets: Number(packets[1]), receivedPackets: Number(packets[2]) });
+    const [, sent, received] = packets;
+    this.#voices.push({
+      line: this.lines.length - 1,
+      sentPackets: Number(sent),
+      receivedPackets: Number(received),
+    });
   }
 }
 

@@ -20,6 +20,8 @@ export interface BoxEvent {
     readonly wakes: Readonly<Record<string, number>>;
     readonly awakeMs: number;
     readonly audioMs: number;
+    readonly receivedBytes: number;
+    readonly sentBytes: number;
   };
 }
 

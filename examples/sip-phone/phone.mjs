@@ -48,7 +48,7 @@ const registrationCallId = token();
 
 /** Between a lost connection and the next attempt, ms. */
 const RECONNECT_MS_MIN = 50;
-const RECONNECT_MS_MAX = 5_000;
+const RECONNECT_MS_MAX = 2_000;
 
 let socket;
 let reconnectMs = RECONNECT_MS_MIN;

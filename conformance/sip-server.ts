@@ -1,0 +1,150 @@
+/** `wakeline up` as a registrar and proxy for SIP, on ports that stay, to be killed and started again. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { wakeline } from './program.js';
+import type { Program } from './program.js';
+import { freePort, until } from './support.js';
+
+/** The domain of every user in these tests. */
+export const DOMAIN = 'home.test';
+/** The password of every user. */
+export const PASSWORD = 'secret';
+
+export interface SipServerOptions {
+  /** Data and configuration; kept over restarts. */
+  readonly directory: string;
+  /** User parts. */
+  readonly users: readonly string[];
+  readonly trunks?: readonly SipTrunk[];
+  /** How long a call waits for a sleeping phone, as in the configuration. */
+  readonly park?: string;
+  readonly registrationMin?: string;
+  readonly flowTimer?: string;
+}
+
+export interface SipTrunk {
+  readonly name: string;
+  readonly uri: string;
+  readonly from?: readonly string[];
+  readonly numbers?: readonly string[];
+}
+
+/** A call as `/v1/calls` tells of it; what these tests read. */
+export interface CallRecord {
+  readonly id: string;
+  readonly sipCallId: string;
+  readonly state: string;
+  readonly [name: string]: unknown;
+}
+
+export class SipServer {
+  readonly tcpPort: number;
+  readonly udpPort: number;
+  /** UDP for trunks alone: what comes here from a trunk's address is not challenged. */
+  readonly trunkPort: number;
+  readonly httpPort: number;
+  readonly #options: SipServerOptions;
+  #program: Program | undefined;
+
+  private constructor(options: SipServerOptions, ports: readonly number[]) {
+    this.#options = options;
+    [this.tcpPort, this.udpPort, this.trunkPort, this.httpPort] = ports as [number, number, number, number];
+  }
+
+  /** Resolves when it accepts. */
+  static async start(options: SipServerOptions): Promise<SipServer> {
+    const ports = [await freePort(), await freePort(), await freePort(), await freePort()];
+    const server = new SipServer(options, ports);
+    await server.restart();
+    return server;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.httpPort}`;
+  }
+
+  get pid(): number {
+    return this.#program!.pid;
+  }
+
+  /** Starts it where it was, after `kill` or `stop`. */
+  async restart(): Promise<void> {
+    const { directory, users, trunks = [], park = '45s' } = this.#options;
+    const { registrationMin = '1m', flowTimer = '672s' } = this.#options;
+    mkdirSync(directory, { recursive: true });
+    const configuration = {
+      data: join(directory, 'data'),
+      listen: [
+        this.url,
+        `sip+tcp://127.0.0.1:${this.tcpPort}`,
+        `sip+udp://127.0.0.1:${this.udpPort}`,
+        { url: `sip+udp://127.0.0.1:${this.trunkPort}`, trunksOnly: true },
+      ],
+      sip: {
+        domains: [DOMAIN],
+        users: users.map((user) => ({ address: `${user}@${DOMAIN}`, password: passwordLine(user) })),
+        trunks,
+        park,
+        registrationMin,
+        flowTimer,
+      },
+    };
+    const file = join(directory, 'wakeline.yaml');
+    // JSON is YAML.
+    writeFileSync(file, JSON.stringify(configuration, null, 2));
+    this.#program = wakeline(['up', '--config', file]);
+    this.#program.endInput();
+    await this.#program.line(/^wakeline: ready /);
+  }
+
+  /** SIGKILL, as a power switch would. */
+  async kill(): Promise<void> {
+    await this.#program?.end('SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    await this.#program?.end('SIGTERM');
+  }
+
+  /** The newest first, or as the API orders them. */
+  async calls(): Promise<readonly CallRecord[]> {
+    const answer = (await this.get('/v1/calls')) as { readonly calls: readonly CallRecord[] };
+    return answer.calls;
+  }
+
+  async get(path: string): Promise<unknown> {
+    const response = await fetch(`${this.url}${path}`);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${text}`);
+    return JSON.parse(text);
+  }
+
+  /** Resolves when a call is in this state. */
+  async callIn(states: readonly string[], sipCallId?: string): Promise<CallRecord> {
+    let found: CallRecord | undefined;
+    let seen: readonly CallRecord[] = [];
+    await until(
+      async () => {
+        seen = await this.calls();
+        found = seen.find(
+          (call) => states.includes(call.state) && (sipCallId ?? call.sipCallId) === call.sipCallId,
+        );
+        return found !== undefined;
+      },
+      30_000,
+      () => `a call is ${states.join(' or ')}; there are: ${JSON.stringify(seen)} ${this.tell()}`,
+    );
+    return found!;
+  }
+
+  /** What it logged, for a failure's message. */
+  tell(): string {
+    return `${this.#program?.stderr.slice(-4_000) ?? ''}${this.#program?.stdout.slice(-1_000) ?? ''}`;
+  }
+}
+
+/** HA1 by both algorithms would be offered as two challenges, which baresip refuses: MD5 alone, as SIPp wants it too. */
+function passwordLine(user: string): string {
+  return `md5:${createHash('md5').update(`${user}:${DOMAIN}:${PASSWORD}`).digest('hex')}`;
+}
