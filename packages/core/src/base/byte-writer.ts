@@ -14,6 +14,8 @@ const KEPT_BYTES_MAX = 256 * 1024;
 export class ByteWriter {
   #bytes: Uint8Array;
   #length = 0;
+  /** The writer's memory while it has bytes in its place that are not its own. */
+  #spare: Uint8Array | null = null;
 
   /** @param initialBytes memory to begin with; doubled whenever it does not suffice. */
   constructor(initialBytes = 256) {
@@ -66,6 +68,14 @@ export class ByteWriter {
     this.#length = at + length;
   }
 
+  /** As {@link writeBytes}, for bytes that never change: while nothing is with them they are not copied, not even by {@link take}. */
+  writeShared(source: Uint8Array): void {
+    if (this.#length > 0 || source.length === 0) return this.writeBytes(source);
+    this.#spare ??= this.#bytes;
+    this.#bytes = source;
+    this.#length = source.length;
+  }
+
   /** The UTF-8 of `text`, without a length. */
   writeUtf8(text: string): void {
     this.ensure(utf8Bytes(text));
@@ -103,20 +113,28 @@ export class ByteWriter {
   ensure(more: number): void {
     const needed = this.#length + more;
     if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    const spare = this.#spare;
+    const isSpareEnough = spare !== null && spare.length >= needed;
+    const grown = isSpareEnough ? spare : new Uint8Array(Math.max(needed, this.#bytes.length * 2));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
+    this.#spare = null;
   }
 
   /** Forgets what was written behind `mark`, an earlier `length`. */
   truncate(mark: number): void {
     assert(mark >= 0 && mark <= this.#length, 'a writer is truncated to an earlier length');
+    // What is written next must not go into bytes that are not the writer's own.
+    if (this.#spare !== null && mark < this.#length) this.ensure(1);
     this.#length = mark;
   }
 
-  /** Everything written, in an array of exactly that size which belongs to the caller; the writer is empty again. */
+  /**
+   * Everything written, in an array of exactly that size; the writer is empty again. It belongs to the caller, unless it
+   * is what {@link writeShared} was given.
+   */
   take(): Uint8Array {
-    const taken = this.#bytes.slice(0, this.#length);
+    const taken = this.#spare === null ? this.#bytes.slice(0, this.#length) : this.#bytes;
     this.reset();
     return taken;
   }
@@ -128,6 +146,10 @@ export class ByteWriter {
 
   reset(): void {
     this.#length = 0;
+    if (this.#spare !== null) {
+      this.#bytes = this.#spare;
+      this.#spare = null;
+    }
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new Uint8Array(KEPT_BYTES_MAX / 4);
   }
 }

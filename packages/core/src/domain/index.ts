@@ -8,3 +8,4 @@ export * from './link.js';
 export * from './message.js';
 export * from './properties.js';
 export * from './session.js';
+export * from './shared-delivery.js';

@@ -5,7 +5,9 @@ import type { Flow } from './device-state.js';
 import type { HubOutput } from './machine.js';
 
 export class Outbox {
-  readonly #flows: Flow[] = [];
+  /** Those with events, in the order of their first; those before `#flowsStart` are polled. */
+  #flows: Flow[] = [];
+  #flowsStart = 0;
   readonly #others: HubOutput[] = [];
   /** Events collected and not polled. */
   count = 0;
@@ -40,8 +42,12 @@ export class Outbox {
   poll(): HubOutput | undefined {
     const other = this.#others.shift();
     if (other !== undefined) return other;
-    const flow = this.#flows.pop();
-    if (flow === undefined) return undefined;
+    if (this.#flowsStart === this.#flows.length) {
+      if (this.#flowsStart > 0) this.#flows = [];
+      this.#flowsStart = 0;
+      return undefined;
+    }
+    const flow = this.#flows[this.#flowsStart++];
     const { list, bodyBytes } = flow.events!;
     flow.events = null;
     this.count -= list.length;

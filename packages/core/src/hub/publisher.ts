@@ -3,7 +3,8 @@ import { encodeUtf8, utf8Bytes } from '../base/utf8.js';
 import type { Refusal } from '../domain/device.js';
 import type { LinkCommand } from '../domain/link.js';
 import { Urgency, noBytes } from '../domain/message.js';
-import type { Delivery, Publication, Qos } from '../domain/message.js';
+import type { Publication, Qos } from '../domain/message.js';
+import { SharedDelivery } from '../domain/shared-delivery.js';
 import type { Device, Flow } from './device-state.js';
 import { FlowState } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
@@ -41,6 +42,7 @@ const refused = (refusal: Refusal): Published => ({
 export class Publisher {
   readonly #core: HubCore;
   readonly #view = new RecordView();
+  readonly #shared = new SharedDelivery();
 
   constructor(core: HubCore) {
     this.#core = core;
@@ -428,7 +430,7 @@ export class Publisher {
       this.#core.deliverer.wake(device);
     }
     const { topic, properties, body } = content;
-    const delivery: Delivery = {
+    const delivery = this.#shared.of({
       sequence: 0,
       qos: 0,
       retain,
@@ -438,7 +440,7 @@ export class Publisher {
       body,
       expirySeconds,
       subscriptionIds,
-    };
+    });
     this.#core.qos0Sent++;
     this.#core.outbox.pushBody(flow, { kind: 'deliver', delivery }, body.length);
     return true;

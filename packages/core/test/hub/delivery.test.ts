@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { LinkEvent, Publication } from '../../src/domain/index.js';
 import { World, publication, text } from './world.js';
 
 describe('delivery', () => {
@@ -218,6 +219,38 @@ describe('delivery', () => {
     assert.equal(device.deliveries.length, 10);
     assert.equal(other.deliveries.length, 5);
     assert.equal((await world.statistics()).qos0Dropped, 45);
+  });
+
+  /** What the hub says at once when this is published: flows and their first event, in its order. */
+  function toldOf(world: World, from: number, sent: Publication): (readonly [number, LinkEvent])[] {
+    const command = { kind: 'publish', publication: sent, packetId: 0 } as const;
+    world.hub.handleInput(world.now, { kind: 'link', flow: from, commands: [command] });
+    const told: (readonly [number, LinkEvent])[] = [];
+    for (let output = world.hub.pollOutput(); output !== undefined; output = world.hub.pollOutput()) {
+      if (output.kind === 'link') told.push([output.flow, output.events[0]]);
+    }
+    return told;
+  }
+
+  test('[DE-26] QoS 0 to many is one delivery, in the order of the flows; who is told more has another', async () => {
+    const world = new World();
+    const ids: number[] = [];
+    for (let index = 0; index < 4; index++) ids.push((await world.subscriber(`d${index}`, 't', 0)).id);
+    const other = await world.connect('other');
+    other.subscribe('t', 0, { subscriptionId: 5 });
+    await world.sync();
+    const sender = await world.connect('s', { expirySeconds: 0, clean: true });
+    for (const expirySeconds of [undefined, 3]) {
+      const told = toldOf(world, sender.id, publication('t', 'x', { qos: 0, expirySeconds }));
+      assert.deepEqual(
+        told.map(([flow]) => flow),
+        [...ids, other.id],
+      );
+      const deliveries = told.map(([, event]) => (event.kind === 'deliver' ? event.delivery : undefined));
+      assert.equal(new Set(deliveries.slice(0, 4)).size, 1);
+      assert.equal(deliveries[0]?.expirySeconds, expirySeconds);
+      assert.deepEqual(deliveries[4], { ...deliveries[0], subscriptionIds: [5] });
+    }
   });
 
   test('[DE-11] a session that never acknowledges leaves the others their share of memory', async () => {

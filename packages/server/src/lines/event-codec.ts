@@ -6,7 +6,7 @@
 import { deserialize, serialize } from 'node:v8';
 import { ByteReader } from '@wakeline/core/base';
 import type { ByteWriter } from '@wakeline/core/base';
-import { noBytes } from '@wakeline/core/domain';
+import { noBytes, SharedDelivery } from '@wakeline/core/domain';
 import type { Delivery, FlowId, LinkEvent, Qos } from '@wakeline/core/domain';
 import { LinkError } from './link-frames.js';
 
@@ -157,6 +157,7 @@ interface Content {
 export class EventReader {
   #reader = new ByteReader(noBytes, 0, 0);
   #contents: Content[] = [];
+  readonly #shared = new SharedDelivery();
   /** Flow of the batch read last. */
   flow: FlowId = 0;
 
@@ -226,7 +227,7 @@ export class EventReader {
     const content = flags & KNOWN_CONTENT ? this.#contents[reader.readU32()] : this.#readContent();
     if (content === undefined) throw new LinkError('a content that is not in the frame');
     const { topic, properties, body } = content;
-    return {
+    return this.#shared.of({
       sequence,
       qos: (flags & QOS) as Qos,
       retain: (flags & RETAIN) !== 0,
@@ -236,7 +237,7 @@ export class EventReader {
       body,
       expirySeconds,
       subscriptionIds,
-    };
+    });
   }
 
   #readContent(): Content {

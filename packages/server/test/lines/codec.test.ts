@@ -234,6 +234,20 @@ describe('events on the link', () => {
     assert(size < 500 * 20 + 1_000, `${size} bytes`);
   });
 
+  test('[DE-26] a QoS 0 message to many flows is one delivery on the other side too', () => {
+    const event = (retain: boolean): LinkEvent => {
+      const one = delivery(record.subarray(20, 920), 0);
+      assert(one.kind === 'deliver');
+      return { kind: 'deliver', delivery: { ...one.delivery, qos: 0, retain } };
+    };
+    const all = [1, 2, 3, 4].map((flow) => [flow, event(flow === 4)] as const);
+    const { read } = roundTrip(all);
+    assert.deepEqual(plain(read), plain(all));
+    const deliveries = read.map(([, one]) => (one.kind === 'deliver' ? one.delivery : undefined));
+    assert.equal(new Set(deliveries.slice(0, 3)).size, 1);
+    assert.notEqual(deliveries[3], deliveries[0]);
+  });
+
   test('two messages by turns, and more of them than are remembered', () => {
     const big = new Uint8Array(100_000).map((_, index) => index % 251);
     const bodies = Array.from({ length: 900 }, (_, index) =>

@@ -9,6 +9,7 @@ import {
 } from '../../wire/mqtt/index.js';
 import { PACKET_BYTES_UNLIMITED } from './handshake.js';
 import { packetIdOf } from './packet-ids.js';
+import { sharedPacket } from './shared-packets.js';
 import type { TopicAliases } from './topic-aliases.js';
 
 /**
@@ -24,6 +25,13 @@ export function writeDelivery(
   aliases: TopicAliases | null,
 ): boolean {
   const { sequence, topic } = delivery;
+  // Behind other packets it would be copied twice.
+  if (delivery.qos === 0 && aliases === null && writer.length === 0) {
+    const packet = sharedPacket(version, delivery);
+    if (packet.length > packetBytesMax) return false;
+    writer.writeShared(packet);
+    return true;
+  }
   const packetId = sequence === 0 ? 0 : packetIdOf(sequence);
   const known = aliases === null ? 0 : aliases.find(topic);
   const offered = known !== 0 || aliases === null ? 0 : aliases.offer(topic);
