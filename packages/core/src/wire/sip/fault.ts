@@ -1,26 +1,6 @@
 /** What parser and framer return in place of a message when the bytes are not one. A value: bad input is no exception. */
+import type { SipFaultCode } from './fault-code.js';
 import type { SipRequest } from './message.js';
-
-/**
- * What is wrong:
- * `line-ending`: CR or LF alone, or no empty line behind the headers; `start-line`: neither a request nor a
- * response; `version`: another version of SIP; `header-line`: no name and colon; `header-missing`,
- * `header-repeated`, `header-malformed`: of those without which a message cannot be handled (Via, From, To, Call-ID,
- * CSeq, Max-Forwards, Content-Length); `body-truncated`: the body ends before its Content-Length;
- * `head-too-large`, `headers-too-many`, `body-too-large`: a limit of the same name.
- */
-export type SipFaultCode =
-  | 'line-ending'
-  | 'start-line'
-  | 'version'
-  | 'header-line'
-  | 'header-missing'
-  | 'header-repeated'
-  | 'header-malformed'
-  | 'body-truncated'
-  | 'head-too-large'
-  | 'headers-too-many'
-  | 'body-too-large';
 
 /** Bytes that are no message, with what is needed to answer them. */
 export interface SipFault {

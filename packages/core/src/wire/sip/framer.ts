@@ -6,6 +6,7 @@
  */
 import { assert } from '../../base/index.js';
 import { sipFault, type SipFault } from './fault.js';
+import type { SipFaultCode } from './fault-code.js';
 import { isTokenUnit } from './grammar.js';
 import { scanHead, type MessageHead } from './head.js';
 import { sipMessageLimits, type SipMessageLimits } from './limits.js';
@@ -131,7 +132,7 @@ export class SipFramer {
     if (headBytes > limits.headBytesMax) return this.#die(sipFault('head-too-large', 'Message too large'));
     if (headEnd < 0) return undefined;
     const head = scanHead(bytes, start, headEnd, limits);
-    if ('kind' in head) return this.#die(head);
+    if ('kind' in head) return this.#die(sipFault(head.code, head.message));
     const length = contentLength(head);
     // RFC 3261 §20.14: without it nobody knows where the next message begins.
     if (length === undefined) return this.#die(refuse(head, 'header-missing', 'Content-Length is missing'));
@@ -165,7 +166,8 @@ export class SipFramer {
     const end = this.#totalBytes;
     const head = scanHead(this.#partial!, 0, end, this.#limits);
     this.#dropPartial();
-    return 'kind' in head ? this.#die(head) : readMessage(head, end, true);
+    if ('kind' in head) return this.#die(sipFault(head.code, head.message));
+    return readMessage(head, end, true);
   }
 
   /** Moves `count` bytes of the chunk behind the partial message, doubling its memory when it does not suffice. */
@@ -208,7 +210,7 @@ interface MeasuredMessage {
 }
 
 /** A fault of a message whose body cannot be found, with its request if the head can be answered. */
-function refuse(head: MessageHead, code: SipFault['code'], text: string): SipFault {
+function refuse(head: MessageHead, code: SipFaultCode, text: string): SipFault {
   const message = readMessage(head, head.end, false);
   return message.kind === 'fault' ? sipFault(code, text, message.request) : faultOf(message, code, text);
 }

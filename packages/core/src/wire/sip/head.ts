@@ -4,7 +4,7 @@
  * CR and LF are taken only together: a line that one hop ends where another does not is how headers are smuggled.
  */
 import { decodeUtf8 } from '../../base/index.js';
-import { sipFault, type SipFault } from './fault.js';
+import { headFault, type HeadFault } from './fault-code.js';
 import { isTokenUnit } from './grammar.js';
 import { findKnownHeader, HeaderId, headerIdAt } from './header-names.js';
 import type { SipMessageLimits } from './limits.js';
@@ -107,16 +107,13 @@ export class MessageHead {
   }
 }
 
-/**
- * The lines of the message that begins at `start`; its empty line must end at or before `end`. The fault has no
- * request: there is no head that could be answered.
- */
+/** The lines of the message that begins at `start`; its empty line must end at or before `end`. */
 export function scanHead(
   bytes: Uint8Array,
   start: number,
   end: number,
   limits: SipMessageLimits,
-): MessageHead | SipFault {
+): MessageHead | HeadFault {
   const startLineEnd = lineEnd(bytes, start, end);
   if (startLineEnd < 0) return endFault(end - start, limits);
   const lines: number[] = [];
@@ -125,7 +122,7 @@ export function scanHead(
   let at = startLineEnd + 2;
   while (at + 1 < end && bytes[at] !== CR) {
     if (lines.length >= limits.headerLinesMax * STRIDE) {
-      return sipFault('headers-too-many', 'Too many header lines');
+      return headFault('headers-too-many', 'Too many header lines');
     }
     let colon = at;
     while (colon < end && isTokenUnit(bytes[colon]!)) colon += 1;
@@ -133,7 +130,7 @@ export function scanHead(
     const nameEnd = colon;
     while (colon < end && isSpace(bytes[colon]!)) colon += 1;
     if (nameEnd === at || colon >= end || bytes[colon] !== COLON) {
-      return sipFault('header-line', 'A header line has a name and a colon');
+      return headFault('header-line', 'A header line has a name and a colon');
     }
     let close = colon;
     // A line that begins with white space goes on with the one before.
@@ -171,16 +168,16 @@ function isSpace(byte: number): boolean {
   return byte === SPACE || byte === TAB;
 }
 
-function endFault(headBytes: number, limits: SipMessageLimits): SipFault {
+function endFault(headBytes: number, limits: SipMessageLimits): HeadFault {
   return headBytes > limits.headBytesMax ? headTooLarge() : lineEndingFault();
 }
 
-function lineEndingFault(): SipFault {
-  return sipFault('line-ending', 'Lines end with CRLF, headers with an empty line');
+function lineEndingFault(): HeadFault {
+  return headFault('line-ending', 'Lines end with CRLF, headers with an empty line');
 }
 
-function headTooLarge(): SipFault {
-  return sipFault('head-too-large', 'Message too large');
+function headTooLarge(): HeadFault {
+  return headFault('head-too-large', 'Message too large');
 }
 
 /** Text of a header: UTF-8, or if it is none, a character for each byte. */

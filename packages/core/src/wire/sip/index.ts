@@ -23,7 +23,8 @@ export {
 } from './digest.js';
 export { MessageEditor } from './editor.js';
 export { escapeUriPart, unescapeUriPart } from './escape.js';
-export type { SipFault, SipFaultCode } from './fault.js';
+export type { SipFault } from './fault.js';
+export type { SipFaultCode } from './fault-code.js';
 export { SipFramer, type SipPing } from './framer.js';
 export {
   formatParameters,

@@ -1,5 +1,6 @@
 /** From the bytes of one message to a message, or to what is wrong with them. */
-import { sipFault, type SipFault, type SipFaultCode } from './fault.js';
+import { sipFault, type SipFault } from './fault.js';
+import type { SipFaultCode } from './fault-code.js';
 import { isTokenUnit, parseDecimal } from './grammar.js';
 import { decodeText, scanHead, type MessageHead } from './head.js';
 import { HeaderId, knownHeader } from './header-names.js';
@@ -20,7 +21,7 @@ export function parseMessage(
   let start = 0;
   while (source[start] === 0x0d && source[start + 1] === 0x0a) start += 2;
   const head = scanHead(source, start, source.length, limits);
-  if ('kind' in head) return head;
+  if ('kind' in head) return sipFault(head.code, head.message);
   const length = contentLength(head);
   const held = source.length - head.end;
   const bodyBytes = length === undefined || length < 0 ? held : Math.min(length, held);
