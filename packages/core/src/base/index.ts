@@ -1,4 +1,5 @@
 /** Bytes, time, chance and assertions: what everything else stands on. Imports nothing. */
+export * from './addresses.js';
 export * from './assert.js';
 export * from './base64.js';
 export * from './byte-reader.js';

@@ -26,9 +26,3 @@ export class AddressRates {
     return true;
   }
 }
-
-/** `192.0.2.1:1234` is `192.0.2.1`, `[::1]:1234` is `[::1]`. */
-export function addressOf(peer: string): string {
-  const end = peer.lastIndexOf(':');
-  return end < 0 ? peer : peer.slice(0, end);
-}

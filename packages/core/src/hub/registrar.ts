@@ -1,8 +1,9 @@
 /** Channels that get an endpoint and lose it. */
+import { limitKeyOfPeer } from '../base/addresses.js';
 import { isChannel, normalizeVapidKey } from '../domain/endpoint.js';
 import type { Refusal } from '../domain/device.js';
 import type { LinkCommand, LinkEvent } from '../domain/link.js';
-import { AddressRates, addressOf } from './address-rates.js';
+import { AddressRates } from './address-rates.js';
 import type { Device, Flow } from './device-state.js';
 import { summaryOf } from './endpoints.js';
 import type { Endpoint } from './endpoints.js';
@@ -53,7 +54,7 @@ export class Registrar {
     if (isNew && (device.endpoints?.list.length ?? 0) >= core.limits.channelsPerDeviceMax)
       return 'channels-full';
     if (isNew && core.endpoints.count >= core.limits.endpointsMax) return 'quota-exceeded';
-    return this.#rates.take(core.now, addressOf(flow.peer)) ? undefined : 'quota-exceeded';
+    return this.#rates.take(core.now, limitKeyOfPeer(flow.peer)) ? undefined : 'quota-exceeded';
   }
 
   /** The first channel of a user agent: from now on it is a device that is kept. */

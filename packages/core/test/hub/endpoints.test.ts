@@ -327,6 +327,19 @@ describe('endpoints', () => {
     );
   });
 
+  test('[PU-9] the addresses of one /64 share what one address has', async () => {
+    const world = new World(1, { limits: { registersPerAddressMax: 2 } });
+    const reasonOf = async (number: string, peer: string): Promise<string | undefined> => {
+      const flow = await agent(world, number, undefined, peer);
+      await register(world, flow, 'x', number);
+      return registeredReasons(flow).at(-1);
+    };
+    assert.equal(await reasonOf('1', '[2001:db8::1]:1'), undefined);
+    assert.equal(await reasonOf('2', '[2001:db8:0:0:2::2]:1'), undefined);
+    assert.equal(await reasonOf('3', '[2001:db8:0:0:3::]:1'), 'quota-exceeded');
+    assert.equal(await reasonOf('4', '[2001:db8:0:1::1]:1'), undefined, 'another host');
+  });
+
   test('[PU-9] bounds: channels of a device, endpoints of all, registers of an address', async () => {
     const world = new World(1, {
       limits: { channelsPerDeviceMax: 2, endpointsMax: 3, registersPerAddressMax: 5 },

@@ -1,10 +1,11 @@
-/** Peer addresses as limits and proxies see them. */
-import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+/** Peer addresses as the host tells them and as proxies are named. */
+import { BlockList, isIP } from 'node:net';
 import type { Socket } from 'node:net';
+import { plainAddress } from '@wakeline/core/base';
 
 /** Who is at the other end of a connection. */
 export interface Peer {
-  /** As {@link plainAddress}; empty: the connection is gone. */
+  /** As `plainAddress` has it; empty: the connection is gone. */
   readonly address: string;
   readonly port: number;
 }
@@ -27,35 +28,6 @@ export function peerOf(socket: Socket): Peer {
   const peer = { address: plainAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 };
   forgetAddresses(socket);
   return peer;
-}
-
-/** An IPv4 address that came over an IPv6 socket, as IPv4; anything else unchanged, without a zone. */
-export function plainAddress(address: string): string {
-  if (address.startsWith('::ffff:') && isIPv4(address.slice(7))) return address.slice(7);
-  const zone = address.indexOf('%');
-  return zone === -1 ? address : address.slice(0, zone);
-}
-
-/**
- * What connections are counted by: the IPv4 address, or the /64 of an IPv6 address, since one host is usually
- * given that many.
- */
-export function limitKey(address: string): string {
-  const plain = plainAddress(address);
-  if (!isIPv6(plain)) return plain;
-  const [head = '', tail] = plain.split('::');
-  const front = head === '' ? [] : head.split(':');
-  const back = tail === undefined || tail === '' ? [] : tail.split(':');
-  const groups =
-    tail === undefined ? front : [...front, ...zeroGroups(8 - front.length - back.length), ...back];
-  return `${groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`;
-}
-
-function zeroGroups(count: number): string[] {
-  return Array.from({ length: Math.max(0, count) }, () => '0');
 }
 
 /** Addresses and networks: `192.0.2.1`, `2001:db8::/32`. */

@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../runtime/clock.js';
 import type { RuntimeLimits } from '../runtime/limits.js';
-import { limitKey } from './addresses.js';
+import { limitKey } from '@wakeline/core/base';
 import type { Admission } from './gate.js';
 
 export interface ConnectQueueOptions {

@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../runtime/clock.js';
 import type { RuntimeLimits } from '../runtime/limits.js';
-import { limitKey } from './addresses.js';
+import { limitKey } from '@wakeline/core/base';
 
 export interface GateOptions {
   readonly clock: Clock;

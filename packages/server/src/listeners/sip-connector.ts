@@ -11,7 +11,7 @@ import type { FlowReceiver, FlowSocket } from '../runtime/flow-socket.js';
 import type { RuntimeLimits } from '../runtime/limits.js';
 import type { Log } from '../runtime/log.js';
 import type { SipConnector } from '../runtime/sip-side.js';
-import { limitKey } from './addresses.js';
+import { limitKey } from '@wakeline/core/base';
 import { progressOf } from './socket-progress.js';
 
 export interface SocketConnectorOptions {

@@ -7,7 +7,7 @@ import type { Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { lookup } from 'node:dns/promises';
 import type { ListenerConfig } from '../config/config.js';
-import { plainAddress } from './addresses.js';
+import { plainAddress } from '@wakeline/core/base';
 import type { Peer } from './addresses.js';
 import { listenError, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
