@@ -79,6 +79,8 @@ export const limits = {
   logChunkBytes: 4 * 4096 - 24,
   /** Askers who wait for the stage of a message to change. */
   messageWatchersMax: 10_000,
+  /** Those of one address. */
+  messageWatchersPerAddressMax: 1_000,
   /** Body of one message, bytes. */
   messageBytesMax: 1024 * 1024,
   /** One MQTT packet, bytes, fixed header included. */

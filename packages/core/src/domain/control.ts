@@ -76,7 +76,7 @@ export type ControlRequest =
   | {
       /**
        * As `get-message`, and answered like it; but when the first recipient is still at the stage that the asker knows,
-       * not before that has changed or `waitMs` is over.
+       * not before that has changed or `waitMs` is over. Refused with `quota-exceeded` where too many wait, of one address or of all.
        */
       readonly kind: 'watch-message';
       readonly ticket: number;
@@ -84,6 +84,16 @@ export type ControlRequest =
       readonly knownStage: Stage;
       /** 1 … 60,000. */
       readonly waitMs: number;
+      /** Unpredictable, and used once: names the watch for `end-watch`. */
+      readonly watchId: string;
+      /** What the asker is counted by: `limitKey` of its address. */
+      readonly addressKey: string;
+    }
+  | {
+      /** The asker of a watch has left: the watch is answered at once. Answered by `done`, be there such a watch or not. */
+      readonly kind: 'end-watch';
+      readonly ticket: number;
+      readonly watchId: string;
     }
   | {
       /** 32 random bytes that seal what leaves the server and comes back; made once for each store. Answered by `seal-key`. */

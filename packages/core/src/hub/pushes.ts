@@ -132,7 +132,7 @@ export class Pushes {
 
   /** `status` reads what is to be answered, now or later; it is told when it is on disk. */
   watch(request: Watch, status: () => MessageStatus | undefined): void {
-    const { ticket, messageId, knownStage, waitMs } = request;
+    const { ticket, messageId, knownStage, waitMs, watchId, addressKey } = request;
     const core = this.#core;
     const answer = (): void => {
       const message = status();
@@ -141,8 +141,16 @@ export class Pushes {
     };
     const known = status()?.recipients.at(0)?.stage;
     if (known !== knownStage || core.isDraining) return answer();
-    if (core.watchers.isFull) return this.#answers.refuse(ticket, 'quota-exceeded');
     const dueMs = core.now.monotonic + Math.min(waitMs, WAIT_MS_MAX);
-    core.watchers.add({ messageId, answer }, dueMs);
+    const isWaiting =
+      core.watchers.hasRoom(addressKey) &&
+      core.watchers.add({ messageId, watchId, addressKey, dueMs, answer });
+    if (!isWaiting) this.#answers.refuse(ticket, 'quota-exceeded');
+  }
+
+  /** Whoever watched has left: the watch is answered at once, and its place is free. */
+  endWatch(ticket: number, watchId: string): void {
+    this.#core.watchers.end(watchId);
+    this.#answers.reply({ kind: 'done', ticket });
   }
 }

@@ -71,6 +71,8 @@ export class Requests {
         return this.#pushes.delete(ticket, request.place);
       case 'watch-message':
         return this.#pushes.watch(request, () => this.#messageStatus(request.messageId));
+      case 'end-watch':
+        return this.#pushes.endWatch(ticket, request.watchId);
       case 'get-seal-key':
         return this.#getSealKey(ticket);
       case 'list-endpoints':

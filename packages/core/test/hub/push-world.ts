@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { encodeUtf8 } from '../../src/base/index.js';
 import { Urgency, encodePushHeaders } from '../../src/domain/index.js';
-import type { ControlReply, LinkCommand, MessageStatus } from '../../src/domain/index.js';
+import type { ControlReply, ControlRequest, LinkCommand, MessageStatus } from '../../src/domain/index.js';
 import { text } from './world.js';
 import type { TestFlow, World } from './world.js';
 
@@ -83,3 +83,21 @@ export async function statusOf(world: World, messageId: string | undefined): Pro
 
 export const registeredReasons = (flow: TestFlow) => flow.all('registered').map(({ reason }) => reason);
 export const topics = (flow: TestFlow): string[] => flow.deliveries.map(({ topic }) => text(topic));
+
+let ids = 0;
+/** A name for a watch. */
+export const newId = (): string => `watch ${++ids}`;
+
+/** Waits for another stage of a message than `stored`. */
+export function watchOf(
+  messageId: string | undefined,
+  more: Partial<ControlRequest & { kind: 'watch-message' }> = {},
+) {
+  const defaults = {
+    knownStage: 'stored',
+    waitMs: 9_000,
+    watchId: newId(),
+    addressKey: '192.0.2.1',
+  } as const;
+  return { kind: 'watch-message', messageId: messageId!, ...defaults, ...more } as const;
+}

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Identity } from '../../src/domain/index.js';
-import { agent, hashOf, push, pushTo, refusalOf, register, statusOf } from './push-world.js';
+import { limits } from '../../src/base/index.js';
+import { MessageWatchers } from '../../src/hub/message-watchers.js';
+import { agent, hashOf, newId, push, pushTo, refusalOf, register, statusOf, watchOf } from './push-world.js';
 import { World } from './world.js';
 
 describe('pushes', () => {
@@ -148,7 +150,7 @@ describe('pushes', () => {
     flow.acknowledge(1);
     const tickets = [
       world.ask({ kind: 'get-message', messageId: messageId! }),
-      world.ask({ kind: 'watch-message', messageId: messageId!, knownStage: 'stored', waitMs: 1_000 }),
+      world.ask(watchOf(messageId, { waitMs: 1_000 })),
     ];
     const stages = (): unknown[] =>
       tickets.map((ticket) => {
@@ -166,7 +168,7 @@ describe('pushes', () => {
     const world = await offline();
     const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
     const watch = (knownStage: 'stored' | 'wake sent', waitMs = 20_000): number =>
-      world.ask({ kind: 'watch-message', messageId: messageId!, knownStage, waitMs });
+      world.ask(watchOf(messageId, { knownStage, waitMs }));
     const stageOf = (ticket: number): unknown => {
       const reply = world.replies.get(ticket);
       return reply?.kind === 'message' ? reply.message.recipients[0].stage : reply?.kind;
@@ -188,8 +190,7 @@ describe('pushes', () => {
   test('[PU-17] who waits in vain is told the stage as it is, at the end of the wait or when the server leaves', async () => {
     const world = await offline();
     const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
-    const watch = (waitMs: number): number =>
-      world.ask({ kind: 'watch-message', messageId: messageId!, knownStage: 'stored', waitMs });
+    const watch = (waitMs: number): number => world.ask(watchOf(messageId, { waitMs }));
     const short = watch(5_000);
     const long = watch(50_000);
     world.advance(6_000);
@@ -197,29 +198,57 @@ describe('pushes', () => {
     assert.equal(world.replies.get(long), undefined);
     world.input({ kind: 'drain' });
     assert.equal(world.replies.get(long)?.kind, 'message');
-    const unknown = await world.request({
-      kind: 'watch-message',
-      messageId: '0'.repeat(32),
-      knownStage: 'stored',
-      waitMs: 1_000,
-    });
+    const unknown = await world.request(watchOf('0'.repeat(32)));
     assert.equal(unknown.kind, 'refused');
   });
 
-  test('[PU-17] beyond their number, who would wait is refused', async () => {
-    const world = new World(1, { limits: { messageWatchersMax: 1 } });
+  test('[PU-17] beyond their number, of all and of one address, who would wait is refused', async () => {
+    const world = new World(1, { limits: { messageWatchersMax: 3, messageWatchersPerAddressMax: 2 } });
     const flow = await agent(world, '1');
     await register(world, flow, 'news', 'a');
     flow.close();
     const { messageId } = await push(world, 'a', 'x', { wantsReceipt: true });
-    const ask = {
-      kind: 'watch-message',
-      messageId: messageId!,
-      knownStage: 'stored',
-      waitMs: 9_000,
-    } as const;
-    world.ask(ask);
-    assert.deepEqual((await world.request(ask)).kind, 'refused');
+    const watch = (addressKey: string, watchId = newId()): { watchId: string; ticket: number } => ({
+      watchId,
+      ticket: world.ask(watchOf(messageId, { addressKey, watchId })),
+    });
+    const isRefused = ({ ticket }: { ticket: number }): boolean => {
+      const reply = world.replies.get(ticket);
+      return reply?.kind === 'refused' && reply.reason === 'quota-exceeded';
+    };
+    const [first, second, third] = [watch('a'), watch('a'), watch('a')];
+    assert.deepEqual([first, second, third].map(isRefused), [false, false, true]);
+    assert.deepEqual([watch('b'), watch('c')].map(isRefused), [false, true], 'and of all');
+    // Who leaves is answered, and makes room.
+    assert.equal((await world.request({ kind: 'end-watch', watchId: first.watchId })).kind, 'done');
+    assert.equal(world.replies.get(first.ticket)?.kind, 'message');
+    assert.equal((await world.request({ kind: 'end-watch', watchId: first.watchId })).kind, 'done');
+    assert.equal(isRefused(watch('a', second.watchId)), true, 'a name is used once');
+    assert.equal(isRefused(watch('a')), false);
+    assert.equal(isRefused(watch('c')), true);
+    world.advance(9_000);
+    await world.sync();
+    assert.equal(world.replies.get(second.ticket)?.kind, 'message');
+    assert.deepEqual([watch('a'), watch('a'), watch('a')].map(isRefused), [false, false, true]);
+  });
+
+  test('[PU-17] of those who come and leave nothing stays behind', () => {
+    const watchers = new MessageWatchers({ ...limits, messageWatchersPerAddressMax: 5_000 });
+    const ended: string[] = [];
+    const add = (watchId: string): void => {
+      const answer = (): void => void ended.push(watchId);
+      assert(watchers.add({ messageId: 'm', watchId, addressKey: 'a', dueMs: 1_000, answer }));
+    };
+    for (let index = 0; index < 3_000; index++) add(`stays ${index}`);
+    for (let index = 0; index < 20_000; index++) {
+      add(`leaves ${index}`);
+      watchers.end(`leaves ${index}`);
+    }
+    assert.equal(ended.length, 20_000);
+    assert(watchers.deadlineCount <= 2 * 3_000 + 1, `${watchers.deadlineCount} deadlines for 3,000`);
+    watchers.handleTimeout({ monotonic: 1_000, wall: 0 });
+    assert.equal(ended.length, 23_000);
+    assert.deepEqual([watchers.isEmpty, watchers.deadlineCount, watchers.nextMs], [true, 0, Infinity]);
   });
 
   test('[PU-18] one that the device can do nothing with has failed, and does not come again', async () => {

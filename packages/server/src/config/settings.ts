@@ -27,6 +27,7 @@ export const configurableLimits = [
   'inboxMessagesMax',
   'inflightMax',
   'messageBytesMax',
+  'messageWatchersPerAddressMax',
   'openBatchBytesMax',
   'registersPerAddressMax',
   'receiptMsMax',

@@ -4,6 +4,7 @@
  *
  * A URL of these is a capability and needs no other: whoever has it may use it. None is ever logged.
  */
+import { limitKey } from '@wakeline/core/base';
 import type { MessageStatus, Stage } from '@wakeline/core/domain';
 import type { FastifyInstance } from 'fastify';
 import { endpointHash, pushPaths, Seal } from './endpoint-urls.js';
@@ -147,7 +148,7 @@ export function addPushRoutes(app: FastifyInstance, options: HttpApiOptions): vo
         ]),
       },
     },
-    handler: async (request) => {
+    handler: async (request, reply) => {
       const messageId = (await seals.get()).openReceipt(request.params.id);
       if (messageId === undefined) throw new HttpError('unknown-message');
       const { known } = request.query;
@@ -155,11 +156,33 @@ export function addPushRoutes(app: FastifyInstance, options: HttpApiOptions): vo
         Number(preferences(request.headers).get('wait') ?? 0) || 0,
         pushLimits.receiptWaitSecondsMax,
       );
-      const question =
-        known === undefined || waitSeconds <= 0
-          ? ({ kind: 'get-message', messageId } as const)
-          : ({ kind: 'watch-message', messageId, knownStage: known, waitMs: waitSeconds * 1_000 } as const);
-      return receiptJson((await ask(options.request, question, 'message')).message);
+      if (known === undefined || waitSeconds <= 0)
+        return receiptJson(
+          (await ask(options.request, { kind: 'get-message', messageId }, 'message')).message,
+        );
+      const watchId = Buffer.from(options.random(16)).toString('hex');
+      const watch = {
+        kind: 'watch-message',
+        messageId,
+        knownStage: known,
+        waitMs: waitSeconds * 1_000,
+        watchId,
+        addressKey: limitKey(request.ip),
+      } as const;
+      // A client that has left takes up no place of those that wait.
+      const endWatch = (): void => {
+        options.request({ kind: 'end-watch', watchId }).catch((error: unknown) => {
+          options.log.error({ err: error }, 'a watch could not be ended');
+        });
+      };
+      const client = reply.raw;
+      if (client.destroyed) throw new HttpError('request-malformed', 'the client has left');
+      client.once('close', endWatch);
+      try {
+        return receiptJson((await ask(options.request, watch, 'message')).message);
+      } finally {
+        client.off('close', endWatch);
+      }
     },
   });
 }

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { decodePushHeaders, Urgency } from '@wakeline/core/domain';
@@ -515,16 +516,46 @@ describe('[PU-24] message and receipt URLs', () => {
     const receipt = await receiptPath();
     hub.reply = () => status('stored');
     await hub.call('GET', `${receipt}?known=stored`, { headers: { prefer: 'wait=9999' } });
-    assert.deepEqual(hub.requests.at(-1), {
+    const watch = hub.requests.at(-1)!;
+    assert(watch.kind === 'watch-message');
+    const { watchId, ...rest } = watch;
+    assert.match(watchId, /^[\da-f]{32}$/);
+    assert.deepEqual(rest, {
       kind: 'watch-message',
       messageId,
       knownStage: 'stored',
       waitMs: 25_000,
+      addressKey: '127.0.0.1',
     });
+    assert(!hub.requests.some(({ kind }) => kind === 'end-watch'), 'who was answered has not left');
     await hub.call('GET', `${receipt}?known=stored`);
     assert.equal(hub.requests.at(-1)!.kind, 'get-message');
     const unknown = await hub.call('GET', `${receipt}?known=lost`);
     assert.deepEqual([unknown.status, unknown.json.error.code], [400, 'query-invalid']);
+  });
+
+  test('[PU-17] a client that leaves gives its place up', async () => {
+    const receipt = await receiptPath();
+    const { port } = hub;
+    const ended = new Promise<string>((resolve) => {
+      let answer: ((reply: ScriptedReply) => void) | undefined;
+      hub.reply = (request) => {
+        if (request.kind === 'end-watch') {
+          answer?.(status('stored'));
+          resolve(request.watchId);
+          return { kind: 'done' };
+        }
+        // It is waiting: now its client leaves.
+        client.destroy();
+        return new Promise((settle) => (answer = settle));
+      };
+      const client = httpRequest({ port, path: `${receipt}?known=stored`, headers: { prefer: 'wait=25' } });
+      client.on('error', () => undefined);
+      client.end();
+    });
+    const watchId = await ended;
+    const watch = hub.requests.find(({ kind }) => kind === 'watch-message');
+    assert(watch?.kind === 'watch-message' && watch.watchId === watchId);
   });
 
   test('are those of every process of the server, and of the next one', async () => {
@@ -550,46 +581,6 @@ describe('[PU-24] message and receipt URLs', () => {
       assert.equal((await other.call('DELETE', '/message/x')).status, 404);
     } finally {
       await other.stop();
-    }
-  });
-});
-
-describe('[PU-25] for operators', () => {
-  test("a device's endpoints are listed without their secrets, and ended", async () => {
-    hub.reply = () => ({
-      kind: 'endpoints',
-      endpoints: [{ endpointId: 'ab', channel: 'news', vapidKey: undefined, createdMs: 0 }],
-    });
-    const list = await hub.call('GET', '/v1/devices/d/endpoints');
-    assert.deepEqual(list.json, {
-      endpoints: [{ id: 'ab', channel: 'news', vapidKey: null, createdAt: '1970-01-01T00:00:00.000Z' }],
-    });
-    hub.reply = () => ({ kind: 'done' });
-    assert.equal((await hub.call('DELETE', '/v1/devices/d/endpoints/ab')).status, 204);
-    assert.deepEqual(hub.requests.at(-1), { kind: 'end-endpoint', deviceId: 'd', endpointId: 'ab' });
-    hub.reply = () => ({ kind: 'refused', reason: 'unknown-endpoint' });
-    assert.equal((await hub.call('DELETE', '/v1/devices/d/endpoints/ab')).status, 404);
-  });
-
-  test('with the scopes that they need, where pushing needs none', async () => {
-    const closed = await FakeHub.start({ openApi: false });
-    try {
-      closed.addToken('sender', ['send']);
-      closed.addToken('reader', ['read']);
-      closed.reply = () => ({ kind: 'endpoints', endpoints: [] });
-      const ask = async (method: string, path: string, token?: string): Promise<number> =>
-        (await closed.call(method, path, token === undefined ? {} : { token })).status;
-      assert.equal(await ask('GET', '/v1/devices/d/endpoints'), 401);
-      assert.equal(await ask('GET', '/v1/devices/d/endpoints', 'sender'), 403);
-      assert.equal(await ask('GET', '/v1/devices/d/endpoints', 'reader'), 200);
-      assert.equal(await ask('DELETE', '/v1/devices/d/endpoints/ab', 'reader'), 403);
-      closed.reply = hub.reply;
-      pushed = { kind: 'pushed', place, messageId: undefined };
-      closed.reply = (request) =>
-        request.kind === 'push' ? pushed : { kind: 'seal-key', key: new Uint8Array(32) };
-      assert.equal((await closed.call('POST', path, { headers: fields })).status, 201);
-    } finally {
-      await closed.stop();
     }
   });
 });
