@@ -66,7 +66,8 @@ async function countOf(directory: string, appliedGeneration: number): Promise<nu
 }
 
 test('[ST-14] a bit that changes anywhere before the last batches is found, and refused with advice', async (t) => {
-  const { directory, path, bytes, ends } = await written(() => 1 + prng.nextInteger(0, 200));
+  const sizes = Array.from({ length: BATCHES + 1 }, () => 1 + prng.nextInteger(0, 200));
+  const { directory, path, bytes, ends } = await written((number) => sizes[number]!);
   // Where the damage hides how long a batch is, three behind it are needed to tell.
   const sureEnd = ends[BATCHES - 4]!;
   for (let round = 0; round < 400; round++) {
