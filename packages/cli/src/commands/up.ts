@@ -59,7 +59,7 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     const failure = await Promise.race([signals.first, server.failed]);
     if (failure instanceof Error) {
       await stopInTime(server);
-      if ((failure as { code?: unknown }).code !== 'HUB_FAILED') throw failure;
+      if (!ownFaults.has((failure as { code?: unknown }).code)) throw failure;
       io.stderr.write(`wakeline: the server stopped itself: ${failure.message}\n`);
       return exitCodes.hubFailed.code;
     }
@@ -133,6 +133,9 @@ class SignalWatch {
     process.off('SIGINT', this.#handle);
   }
 }
+
+/** After these the process ends with the code that says: start it anew. */
+const ownFaults: ReadonlySet<unknown> = new Set(['HUB_FAILED', 'SIP_STACK_FAILED']);
 
 const hints: Readonly<Record<string, string>> = {
   LISTENER_ADDRESS_IN_USE: 'end the other program, or choose other ports with --listen URL',

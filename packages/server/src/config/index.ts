@@ -6,5 +6,6 @@ export * from './load-config.js';
 export * from './nearest-name.js';
 export * from './password.js';
 export * from './settings.js';
+export { defaultDevices } from './sip-schema.js';
 export * from './sip-password.js';
 export * from './units.js';

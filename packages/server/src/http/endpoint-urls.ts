@@ -22,6 +22,13 @@ export function mintEndpoint(publicUrl: string): MintedEndpoint {
   return { url: publicUrl + pushPaths.endpoint + token, tokenSha256: hashOf(token) };
 }
 
+/** As {@link endpointHash}, of a whole URL; undefined: it is not below `publicUrl`, which has no slash at its end. */
+export function ownEndpointHash(publicUrl: string | undefined, url: string): string | undefined {
+  const beginning = publicUrl === undefined ? undefined : publicUrl + pushPaths.endpoint;
+  if (beginning === undefined || !url.startsWith(beginning)) return undefined;
+  return endpointHash(url.slice(beginning.length));
+}
+
 /** SHA-256 of an endpoint's token, hex; undefined: the text cannot be one. */
 export function endpointHash(token: string): string | undefined {
   return tokenPattern.test(token) ? hashOf(token) : undefined;

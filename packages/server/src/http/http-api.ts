@@ -11,6 +11,7 @@ import { fastify } from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addAdminRoutes } from './admin-routes.js';
 import { authorize } from './authorization.js';
+import { addCallRoutes } from './call-routes.js';
 import { HttpError } from './errors.js';
 import { parseJsonBody } from './json-body.js';
 import { addMessageRoutes } from './message-routes.js';
@@ -18,6 +19,7 @@ import { addOperationRoutes } from './operation-routes.js';
 import { withinTime } from './hub-requests.js';
 import type { HttpApiOptions } from './options.js';
 import { addPushRoutes } from './push-routes.js';
+import { addUserRoutes } from './user-routes.js';
 
 /** JSON of one message beside its body: options and properties. */
 const ENVELOPE_BYTES_MAX = 128 * 1024;
@@ -73,6 +75,8 @@ export async function createHttpApi(given: HttpApiOptions): Promise<HttpApi> {
   addMessageRoutes(app, options, bytesMax);
   addAdminRoutes(app, options);
   addPushRoutes(app, options);
+  addCallRoutes(app, options);
+  addUserRoutes(app, options);
   addOperationRoutes(app, options);
   await app.ready();
   return {
@@ -222,7 +226,7 @@ function openApiHead(isOpen: boolean) {
       version: '1',
       description: 'Reaches an application while its device is asleep. Errors are explained in docs/http.md.',
     },
-    tags: ['messages', 'push', 'devices', 'tokens', 'operation'].map((name) => ({ name })),
+    tags: ['messages', 'push', 'devices', 'tokens', 'calls', 'users', 'operation'].map((name) => ({ name })),
     components: { securitySchemes: { token: { type: 'http' as const, scheme: 'bearer' } } },
     // An empty requirement: the token may be left out.
     security: (isOpen ? [{ token: [] }, {}] : [{ token: [] }]) as Record<string, string[]>[],

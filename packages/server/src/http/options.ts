@@ -37,6 +37,8 @@ export interface HttpApiOptions {
   isReady(): boolean;
   /** How the server is reached from outside, without a slash at its end; undefined: by HTTP it is not. */
   publicUrl(): string | undefined;
+  /** Domains whose users are served; empty: SIP is not spoken. */
+  readonly sipDomains: readonly string[];
   /** The Prometheus text for /metrics. */
   metricsText(): Promise<string>;
   /**

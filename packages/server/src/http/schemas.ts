@@ -3,6 +3,7 @@ import { activities, scopes, stages, urgencyNames } from '@wakeline/core/domain'
 import { durationPattern } from '../config/index.js';
 import { httpErrors } from './errors.js';
 import type { HttpErrorCode } from './errors.js';
+import { closed, count, nullable, text, time } from './schema-parts.js';
 
 /** Messages of one batch request. */
 export const BATCH_MESSAGES_MAX = 1_000;
@@ -12,21 +13,6 @@ export const PAGE_DEVICES_MAX = 1_000;
 
 /** As `IdempotencyKey` and the hub's replace keys. */
 const REPLACE_CHARACTERS_MAX = 256;
-
-const text = (description: string, more: object = {}) => ({ type: 'string', description, ...more });
-const count = (description: string) => ({ type: 'integer', minimum: 0, description });
-const time = (description: string) => ({ type: 'string', format: 'date-time', description });
-const nullable = <Type extends string>(schema: { readonly type: Type }) => ({
-  ...schema,
-  type: [schema.type, 'null'],
-});
-
-const closed = (properties: object, required: readonly string[] = []) => ({
-  type: 'object',
-  additionalProperties: false,
-  properties,
-  ...(required.length === 0 ? {} : { required }),
-});
 
 const replace = text('a newer message with the same key replaces the undelivered older one', {
   minLength: 1,

@@ -3,18 +3,19 @@
  *
  * Commands and requests reach the hub at once. What it answers is collected once per turn of the event loop; only
  * when that grows too much it is let out at once. Decides nothing about messages, and knows neither flows nor
- * sessions: whoever holds them is the {@link HubClient}.
+ * sessions: whoever holds them is the {@link HubClient}, and the {@link CallClient} for calls.
  *
  * Faults: a hub that throws ends the driver (`onFailed`), because its state may be wrong and the store is right; a
  * commit that fails is told to the hub, and the server goes on.
  */
 import type { InstantMs, Machine } from '@wakeline/core/base';
-import type { ControlRequest, FlowId, LinkCommand } from '@wakeline/core/domain';
+import type { CallCommand, ControlRequest, FlowId, LinkCommand, WakeOutcome } from '@wakeline/core/domain';
 import type { HubInput, HubOutput } from '@wakeline/core/hub';
 import type { Store, StoreChange } from '@wakeline/core/ports';
 import type { Clock } from './clock.js';
 import type { HubClient, HubPort } from './hub-port.js';
 import type { Log } from './log.js';
+import type { CallClient, CallHub } from './sip-side.js';
 
 /** The hub as it is driven. */
 export interface DrivenHub extends Machine<HubInput, HubOutput> {
@@ -46,12 +47,13 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
-export class HubDriver implements HubPort {
+export class HubDriver implements HubPort, CallHub {
   /** Commits that the store could not make; only grows. */
   commitFailures = 0;
   readonly #options: HubDriverOptions;
   readonly #hub: DrivenHub;
   #client: HubClient | undefined;
+  #callClient: CallClient | undefined;
   #commitsUnderWay = 0;
   #turn: NodeJS.Immediate | undefined;
   #hubTimer: NodeJS.Timeout | undefined;
@@ -65,8 +67,9 @@ export class HubDriver implements HubPort {
   }
 
   /** Begins to run turns. Call once, after the hub has recovered and before anything else. */
-  start(client: HubClient): void {
+  start(client: HubClient, callClient?: CallClient): void {
     this.#client = client;
+    this.#callClient = callClient;
     this.scheduleTurn();
   }
 
@@ -90,6 +93,14 @@ export class HubDriver implements HubPort {
 
   giveRequest(now: InstantMs, request: ControlRequest): void {
     this.#giveHub(now, { kind: 'request', request });
+  }
+
+  giveCalls(now: InstantMs, commands: readonly CallCommand[]): void {
+    this.#giveHub(now, { kind: 'calls', commands });
+  }
+
+  giveWakeResult(now: InstantMs, ticket: number, outcome: WakeOutcome): void {
+    this.#giveHub(now, { kind: 'wake-result', ticket, outcome });
   }
 
   /** Hands the hub something that is no flow's: the disk's state, the wish to drain. */
@@ -129,6 +140,7 @@ export class HubDriver implements HubPort {
     if (this.#isStopped) return;
     const now = this.#options.clock();
     this.#client?.beginTurn(now);
+    this.#callClient?.beginTurn(now);
     const hub = this.#hub;
     try {
       if (hub.nextTimeoutMs() <= now.monotonic) hub.handleTimeout(now);
@@ -155,6 +167,7 @@ export class HubDriver implements HubPort {
       return;
     }
     this.#client?.endEvents(now);
+    this.#callClient?.endEvents(now);
   }
 
   #handleHubOutput(now: InstantMs, output: HubOutput): void {
@@ -165,13 +178,14 @@ export class HubDriver implements HubPort {
       case 'reply':
         this.#client?.handleReply(output.reply);
         return;
+      case 'calls':
+        this.#callClient?.handleCalls(output.events);
+        return;
+      case 'wake':
+        this.#callClient?.handleWake(output.wake);
+        return;
       case 'commit':
         void this.#commit(output.changes);
-        return;
-      case 'calls':
-      case 'wake':
-        // Only a hub that was given users says these.
-        throw new TypeError(`nobody takes ${output.kind}`);
     }
   }
 

@@ -256,6 +256,7 @@ export class LineSide {
       openApi: config.openApi,
       isReady: () => this.#isReady && isHubReady(),
       publicUrl: () => this.#publicUrl,
+      sipDomains: config.sip.domains,
       metricsText,
       backup,
       random: (bytes) => randomBytes(bytes),

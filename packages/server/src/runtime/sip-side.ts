@@ -246,7 +246,10 @@ export class SipSide implements CallClient, SipConnectionOwner {
     this.#give({ kind: 'drain' });
   }
 
-  /** Closes every connection once what was written to it is sent; resolves when none is left. */
+  /**
+   * Closes every connection once what was written to it is sent; resolves when none is left. The stack hears nothing more:
+   * to the hub it is as if the process had ended, so that nobody is woken because we leave.
+   */
   leave(): Promise<void> {
     this.#isLeaving = true;
     for (const connection of this.#connections.values()) this.#end(connection);
@@ -273,7 +276,7 @@ export class SipSide implements CallClient, SipConnectionOwner {
 
   #give(input: SipInput): void {
     const stack = this.#stack;
-    if (stack === undefined || this.#isStopped) return;
+    if (stack === undefined || this.#isStopped || this.#isLeaving) return;
     const now = this.#options.clock();
     try {
       stack.handleInput(now, input);
@@ -285,7 +288,7 @@ export class SipSide implements CallClient, SipConnectionOwner {
 
   #handleTimer(): void {
     const stack = this.#stack;
-    if (stack === undefined || this.#isStopped) return;
+    if (stack === undefined || this.#isStopped || this.#isLeaving) return;
     const now = this.#options.clock();
     try {
       if (stack.nextTimeoutMs() <= now.monotonic) stack.handleTimeout(now);

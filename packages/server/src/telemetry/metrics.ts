@@ -31,6 +31,30 @@ export interface ProcessFigures {
   readonly flowsResumed: () => number;
   /** Connections ended because their devices waited for a hub that went, in all. */
   readonly flowsEndedByLoss: () => number;
+  /** Live connections of SIP, those to trunks among them. */
+  readonly sipConnections: () => number;
+  /** Connections of SIP that could not be made. */
+  readonly sipConnectsFailed: () => number;
+  /** Connections of SIP closed because their peer took nothing. */
+  readonly sipConnectionsStalled: () => number;
+  /** Datagrams of SIP received. */
+  readonly sipDatagramsReceived: () => number;
+  /** Datagrams of SIP handed to the host. */
+  readonly sipDatagramsSent: () => number;
+  /** Datagrams of SIP that the host did not take. */
+  readonly sipDatagramsFailed: () => number;
+  /** Datagrams of SIP lost while the disk did not keep up. */
+  readonly sipDatagramsDropped: () => number;
+  /** Requests of SIP refused before anybody was asked; the log at debug has each by name. */
+  readonly sipRefused: () => number;
+  /** Wakes that foreign push services took. */
+  readonly pushesAccepted: () => number;
+  /** Wakes by foreign endpoints that are no more. */
+  readonly pushesGone: () => number;
+  /** Wakes that foreign push services refused, or that are not made to such an address. */
+  readonly pushesRefused: () => number;
+  /** Wakes that did not reach a foreign push service. */
+  readonly pushesFailed: () => number;
 }
 
 function counter(field: keyof Statistics, help: string): MetricRow {
@@ -75,7 +99,7 @@ export const metricNames = {
   wakeline_commit_failures_total: counter('commitFailures', 'commits that the store could not make'),
   wakeline_tcp_keep_alive_listeners: {
     type: 'gauge',
-    help: 'MQTT listeners that send TCP keepalives',
+    help: 'MQTT and SIP listeners that send TCP keepalives',
     figure: 'probingListeners',
     aggregator: 'max',
   },
@@ -99,6 +123,82 @@ export const metricNames = {
     type: 'counter',
     help: 'connections ended because their device waited for an answer of a hub that went',
     figure: 'flowsEndedByLoss',
+  },
+  wakeline_sip_users: gauge('users', 'users of SIP: those of the configuration and others'),
+  wakeline_sip_bindings: gauge('bindings', 'registered phones'),
+  wakeline_sip_bindings_live: gauge('bindingsLive', 'registered phones with a live connection'),
+  wakeline_calls_active: gauge('callsActive', 'calls that wait for a phone or ring'),
+  wakeline_calls_accepted_total: counter('callsAccepted', 'calls accepted from callers'),
+  wakeline_calls_answered_total: counter('callsAnswered', 'calls answered'),
+  wakeline_calls_rejected_total: counter(
+    'callsRejected',
+    'calls that phones declined, or that a limit refused',
+  ),
+  wakeline_calls_cancelled_total: counter('callsCancelled', 'calls that their callers gave up'),
+  wakeline_calls_expired_total: counter('callsExpired', 'calls that nobody answered in time'),
+  wakeline_calls_missed_total: counter('callsMissed', 'calls that nobody answered or declined'),
+  wakeline_call_offers_total: counter('callOffers', 'times that a call was handed to a phone'),
+  wakeline_call_wakes_total: counter('callWakes', 'wakes sent because of calls'),
+  wakeline_sip_messages_waiting: gauge('sipMessagesWaiting', 'SIP messages that wait for a phone'),
+  wakeline_sip_connections: {
+    type: 'gauge',
+    help: 'live connections of SIP, those to trunks among them',
+    figure: 'sipConnections',
+  },
+  wakeline_sip_connects_failed_total: {
+    type: 'counter',
+    help: 'connections of SIP that could not be made',
+    figure: 'sipConnectsFailed',
+  },
+  wakeline_sip_connections_stalled_total: {
+    type: 'counter',
+    help: 'connections of SIP closed because their peer took nothing',
+    figure: 'sipConnectionsStalled',
+  },
+  wakeline_sip_datagrams_received_total: {
+    type: 'counter',
+    help: 'datagrams of SIP received',
+    figure: 'sipDatagramsReceived',
+  },
+  wakeline_sip_datagrams_sent_total: {
+    type: 'counter',
+    help: 'datagrams of SIP handed to the host',
+    figure: 'sipDatagramsSent',
+  },
+  wakeline_sip_datagrams_failed_total: {
+    type: 'counter',
+    help: 'datagrams of SIP that the host did not take',
+    figure: 'sipDatagramsFailed',
+  },
+  wakeline_sip_datagrams_dropped_total: {
+    type: 'counter',
+    help: 'datagrams of SIP lost while the disk did not keep up',
+    figure: 'sipDatagramsDropped',
+  },
+  wakeline_sip_refused_total: {
+    type: 'counter',
+    help: 'requests of SIP refused before anybody was asked; the log at debug has each by name',
+    figure: 'sipRefused',
+  },
+  wakeline_foreign_pushes_accepted_total: {
+    type: 'counter',
+    help: 'wakes that foreign push services took',
+    figure: 'pushesAccepted',
+  },
+  wakeline_foreign_pushes_gone_total: {
+    type: 'counter',
+    help: 'wakes by foreign endpoints that are no more',
+    figure: 'pushesGone',
+  },
+  wakeline_foreign_pushes_refused_total: {
+    type: 'counter',
+    help: 'wakes that foreign push services refused, or that are not made to such an address',
+    figure: 'pushesRefused',
+  },
+  wakeline_foreign_pushes_failed_total: {
+    type: 'counter',
+    help: 'wakes that did not reach a foreign push service',
+    figure: 'pushesFailed',
   },
   wakeline_commit_duration_seconds: { type: 'histogram', help: 'duration of a commit, disk sync included' },
 } as const satisfies Record<string, MetricRow>;

@@ -62,6 +62,7 @@ export class FakeHub {
       findApiToken: (sha256) => hub.tokens.get(sha256),
       openApi: true,
       publicUrl: () => 'https://push.example.org',
+      sipDomains: ['example.org'],
       isReady: () => hub.isReady,
       metricsText: () => Promise.resolve('wakeline_up 1\n'),
       random: (bytes) => new Uint8Array(bytes).fill((randomCalls += 1)),
