@@ -22,6 +22,10 @@ export const sipLimits = {
   heldRequestsMax: 1_000,
   /** How long one of them waits, ms: less than Timer F, so that its sender hears of it. */
   heldMsMax: 20_000,
+  /** How long a nonce that was given out is good, ms; whoever answers later is asked again. */
+  nonceMsMax: 5 * 60_000,
+  /** Nonces whose use is remembered; the one used first is forgotten, and older ones are stale from then on. */
+  noncesMax: 100_000,
   /** Registrations shorter than this are refused with 423, seconds. */
   registrationSecondsMin: 3_600,
   /** Registrations are cut to this, seconds. */

@@ -1,0 +1,160 @@
+/**
+ * The server's side of Digest for our own users (RFC 7616, RFC 8760): makes challenges and judges what is answered.
+ *
+ * Of a password it knows HA1 alone. Whoever asks cannot tell a user that does not exist from a wrong password, neither
+ * by the answer nor by the work: an unknown one is compared with an HA1 that nothing has. It does not compare the
+ * parameter `uri` with the Request-URI: proxies on the way may change that (RFC 3261 §22.4), and a count is good once.
+ */
+import { encodeUtf8, toHex, type InstantMs } from '../../../base/index.js';
+import type { Aor, SipUser } from '../../../domain/index.js';
+import { formatChallenge, type DigestFields } from '../../../wire/sip/index.js';
+import type { SipCrypto } from '../machine.js';
+import {
+  algorithmTokens,
+  digestResponse,
+  isSameText,
+  parseAlgorithm,
+  type DigestAlgorithm,
+} from './digest-response.js';
+import { FailedLogins, type FailedLoginOptions } from './failed-logins.js';
+import { Nonces } from './nonces.js';
+
+export interface DigestVerifierOptions {
+  readonly crypto: SipCrypto;
+  /** 32 bytes that outlive the process. */
+  readonly key: Uint8Array;
+  findUser(aor: Aor): SipUser | undefined;
+  /** A nonce is good for so long, ms. */
+  readonly nonceMsMax: number;
+  /** Nonces whose counts are remembered. */
+  readonly noncesMax: number;
+  readonly failedLogins: FailedLoginOptions;
+}
+
+export interface DigestAttempt {
+  readonly method: string;
+  /** Authorization or Proxy-Authorization. */
+  readonly credentials: readonly DigestFields[];
+  /** The domain of the user who is asked for. */
+  readonly realm: string;
+  /** IP address of the sender, for the limit of failures. */
+  readonly address: string;
+}
+
+export type DigestVerdict =
+  | { readonly kind: 'proved'; readonly user: SipUser }
+  /** Ask (again), with `challenge`. `stale`: the password was right, the nonce is too old or was used. */
+  | { readonly kind: 'challenge'; readonly stale: boolean; readonly isFailure: boolean }
+  /** 400: the credentials are not as RFC 7616 wants them. */
+  | { readonly kind: 'malformed' }
+  /** 403: too many failures; right or wrong was not looked at. */
+  | { readonly kind: 'blocked' };
+
+interface Credentials {
+  readonly username: string;
+  readonly nonce: string;
+  readonly uri: string;
+  readonly response: string;
+  readonly nc: string;
+  readonly cnonce: string;
+  readonly algorithm: DigestAlgorithm | undefined;
+}
+
+export class DigestVerifier {
+  readonly #options: DigestVerifierOptions;
+  readonly #nonces: Nonces;
+  readonly #failures: FailedLogins;
+
+  constructor(options: DigestVerifierOptions) {
+    this.#options = options;
+    this.#nonces = new Nonces(options);
+    this.#failures = new FailedLogins(options.failedLogins);
+  }
+
+  /**
+   * The value of WWW-Authenticate or Proxy-Authenticate. One alone: phones that know MD5 only refuse a set that names
+   * anything else, so a user who has an HA1 of MD5 is asked for MD5.
+   *
+   * @param user who is asked for, as far as the request says; undefined: unknown.
+   */
+  challenge(now: InstantMs, realm: string, user: SipUser | undefined, stale: boolean): string {
+    const algorithm: DigestAlgorithm = user?.ha1.md5 === undefined ? 'sha-256' : 'md5';
+    const nonce = this.#nonces.make(now, realm);
+    const fields = new Map([
+      ['realm', realm],
+      ['nonce', nonce],
+      ['algorithm', algorithmTokens[algorithm]],
+      ['qop', 'auth'],
+    ]);
+    if (stale) fields.set('stale', 'true');
+    return formatChallenge({ scheme: 'digest', fields });
+  }
+
+  verify(now: InstantMs, attempt: DigestAttempt): DigestVerdict {
+    const { realm, address } = attempt;
+    const parameters = findCredentials(attempt.credentials, realm);
+    if (parameters === undefined) return { kind: 'challenge', stale: false, isFailure: false };
+    const credentials = readCredentials(parameters);
+    if (credentials === undefined) return { kind: 'malformed' };
+    if (this.#failures.isBlocked(now, address)) return { kind: 'blocked' };
+
+    const user = this.#options.findUser(`${credentials.username}@${realm}`);
+    if (!this.#isRight(credentials, attempt, user) || user === undefined) {
+      this.#failures.add(now, address);
+      return { kind: 'challenge', stale: false, isFailure: true };
+    }
+    const { nonce, nc } = credentials;
+    const isFresh =
+      this.#nonces.check(now, nonce, realm) === 'fresh' &&
+      this.#nonces.take(now, nonce, realm, Number.parseInt(nc, 16));
+    return isFresh ? { kind: 'proved', user } : { kind: 'challenge', stale: true, isFailure: false };
+  }
+
+  #isRight(credentials: Credentials, attempt: DigestAttempt, user: SipUser | undefined): boolean {
+    const algorithm = credentials.algorithm ?? 'sha-256';
+    const kept = credentials.algorithm === undefined ? undefined : user?.ha1[algorithm];
+    const expected = digestResponse(this.#options.crypto, {
+      algorithm,
+      // Both are made, so that the work is the same.
+      ha1: kept?.toLowerCase() ?? this.#noHa1(credentials.username, algorithm),
+      nonce: credentials.nonce,
+      method: attempt.method,
+      uri: credentials.uri,
+      protection: credentials,
+    });
+    return isSameText(expected, credentials.response.toLowerCase()) && kept !== undefined;
+  }
+
+  /** Looks like an HA1 and is of no password. */
+  #noHa1(username: string, algorithm: DigestAlgorithm): string {
+    const mac = this.#options.crypto.hmacSha256(this.#options.key, encodeUtf8(`ha1\0${username}`));
+    return toHex(algorithm === 'md5' ? mac.subarray(0, 16) : mac);
+  }
+}
+
+/** Those for our realm; credentials for other realms are for others (RFC 3261 §22.3). */
+function findCredentials(
+  credentials: readonly DigestFields[],
+  realm: string,
+): ReadonlyMap<string, string> | undefined {
+  return credentials.find(
+    ({ scheme, fields }) => scheme === 'digest' && fields.get('realm')?.toLowerCase() === realm,
+  )?.fields;
+}
+
+function readCredentials(parameters: ReadonlyMap<string, string>): Credentials | undefined {
+  const username = parameters.get('username');
+  const nonce = parameters.get('nonce');
+  const uri = parameters.get('uri');
+  const response = parameters.get('response');
+  const nc = parameters.get('nc');
+  const cnonce = parameters.get('cnonce');
+  if (username === undefined || nonce === undefined || uri === undefined || response === undefined) {
+    return undefined;
+  }
+  // RFC 7616 §3.4: with `qop`, which every challenge of ours has, both must be there.
+  if (nc === undefined || cnonce === undefined || !/^[0-9a-f]{8}$/i.test(nc)) return undefined;
+  if (parameters.get('qop')?.toLowerCase() !== 'auth') return undefined;
+  const algorithm = parseAlgorithm(parameters.get('algorithm'));
+  return { username, nonce, uri, response, nc, cnonce, algorithm };
+}

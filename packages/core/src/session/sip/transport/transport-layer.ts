@@ -1,0 +1,502 @@
+/**
+ * The transport layer (RFC 3261 §18): from bytes to messages with where they came from, and from messages to bytes on a
+ * flow. It frames streams, answers pings (RFC 5626 §4.4.1, §8), notes where requests came from, finds the way of
+ * responses, and connects to other servers when it is asked to.
+ *
+ * It knows no transaction, and it decides about nobody's right to be here. It never sends a ping: a CRLF that nobody
+ * asked for breaks peers that do not expect one.
+ */
+import { assert, DeadlineHeap, NEVER, type InstantMs } from '../../../base/index.js';
+import type { SipFlow } from '../../../domain/index.js';
+import {
+  encodeStunAnswer,
+  isStun,
+  parseMessage,
+  parseStunBindingRequest,
+  SipFramer,
+  type SipFault,
+  type SipMessage,
+} from '../../../wire/sip/index.js';
+import type { FlowInfo, Origin, RouteTarget, SentBy, TransactionKey } from '../edge-types.js';
+import type { ResolvedTarget, SipAddress, SipInput, SipListener, SipOutput } from '../machine.js';
+import { FlowTable, formatPlace, parsePlace, type Flow, type StreamFlow } from './flow-table.js';
+import type { ResponseRoute } from './response-route.js';
+import { Router, type Attempt } from './router.js';
+import type { sipTransportLimits } from './transport-limits.js';
+import { markSource } from './via-marks.js';
+
+export type TransportLimits = { readonly [Name in keyof typeof sipTransportLimits]: number };
+
+export type TransportInput = Exclude<SipInput, { readonly kind: 'events' | 'drain' }>;
+
+export type TransportEvent =
+  /** A request has `received` and `rport` already. Its bytes stay as they are. */
+  | { readonly kind: 'message'; readonly message: SipMessage; readonly origin: Origin }
+  /** If it has a request, it is to be answered; the connection ends by itself if nothing more can be read. */
+  | { readonly kind: 'fault'; readonly fault: SipFault; readonly origin: Origin }
+  | { readonly kind: 'flow-lost'; readonly flow: SipFlow }
+  | { readonly kind: 'routed'; readonly ticket: number; readonly flow: SipFlow | undefined }
+  | { readonly kind: 'unsent'; readonly transaction: TransactionKey };
+
+export interface TransportLayerOptions {
+  readonly listeners: readonly SipListener[];
+  readonly limits: TransportLimits;
+}
+
+/** Who waits for a way: the core, or responses. */
+type Waiter =
+  | { readonly kind: 'ticket'; readonly ticket: number }
+  | { readonly kind: 'responses'; readonly route: ResponseRoute };
+
+interface WaitingResponses {
+  readonly messages: { readonly bytes: Uint8Array; readonly transaction: TransactionKey }[];
+  readonly tickets: number[];
+  /** The sent-by is what is left to be tried. */
+  triedAddress: boolean;
+}
+
+const lineEnd = Uint8Array.of(0x0d, 0x0a);
+
+export class TransportLayer {
+  readonly #listeners: readonly SipListener[];
+  readonly #limits: TransportLimits;
+  readonly #flows: FlowTable;
+  readonly #router: Router<Waiter>;
+  readonly #outputs: SipOutput[] = [];
+  readonly #events: TransportEvent[] = [];
+  readonly #deadlines = new DeadlineHeap<StreamFlow>();
+  readonly #waiting = new Map<ResponseRoute, WaitingResponses>();
+  /** Own connections by transport and remote. */
+  readonly #outgoing = new Map<string, StreamFlow>();
+  #nextConnection = -1;
+
+  constructor(options: TransportLayerOptions) {
+    this.#listeners = options.listeners;
+    this.#limits = options.limits;
+    this.#flows = new FlowTable(options.limits.datagramFlowsMax);
+    this.#router = new Router(
+      {
+        connectMsMax: options.limits.connectMsMax,
+        datagramRequestBytesMax: options.limits.datagramRequestBytesMax,
+        searchesMax: options.limits.routesWaitingMax,
+        hasDatagrams: options.listeners.some(({ transport }) => transport === 'udp'),
+      },
+      {
+        tryTarget: (now, target, serverName) => this.#tryTarget(now, target, serverName),
+        resolve: (ticket, target) => {
+          const { host, port, transport, isSecure } = target;
+          this.#outputs.push({ kind: 'resolve', ticket, host, port, transport, isSecure });
+        },
+        giveUp: (now, connection) => {
+          const flow = this.#flows.stream(connection);
+          if (flow !== undefined) this.#close(now, flow, 'connect-timeout');
+        },
+      },
+    );
+  }
+
+  pollOutput(): SipOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  pollEvent(): TransportEvent | undefined {
+    return this.#events.shift();
+  }
+
+  nextTimeoutMs(): number {
+    return Math.min(this.#deadlines.nextMs, this.#router.nextTimeoutMs, NEVER);
+  }
+
+  handleInput(now: InstantMs, input: TransportInput): void {
+    switch (input.kind) {
+      case 'connection-opened':
+        this.#handleOpened(now, input);
+        break;
+      case 'bytes':
+        this.#handleBytes(now, input.connection, input.chunk);
+        break;
+      case 'connection-closed': {
+        const flow = this.#flows.stream(input.connection);
+        if (flow !== undefined) this.#forget(now, flow);
+        break;
+      }
+      case 'datagram':
+        this.#handleDatagram(input.listener, input.remote, input.bytes.slice());
+        break;
+      case 'resolved':
+        this.#router.handleResolved(now, input.ticket, input.targets);
+        break;
+    }
+    this.#settle(now);
+  }
+
+  handleTimeout(now: InstantMs): void {
+    const { monotonic } = now;
+    for (let flow = this.#deadlines.takeDue(monotonic); flow !== undefined;) {
+      // Not one that was armed again, for earlier.
+      const isDue = flow.armedMs <= monotonic;
+      if (isDue && flow.isOpen) this.#watch(now, flow);
+      flow = this.#deadlines.takeDue(monotonic);
+    }
+    this.#router.handleTimeout(now);
+    this.#settle(now);
+  }
+
+  // ---- flows ----
+
+  flowInfo(id: SipFlow): FlowInfo | undefined {
+    const flow = this.#flows.get(id);
+    if (flow === undefined || (flow.kind === 'stream' && !flow.isOpen)) return undefined;
+    const { listener, transport, remote } = flow;
+    return { flow: id, listener, transport, remote, isReliable: transport !== 'udp' };
+  }
+
+  sentBy(id: SipFlow): SentBy {
+    const flow = this.#flows.get(id);
+    assert(flow !== undefined, 'only of a flow that is there the own address is asked');
+    const { host, port } = this.#listeners[flow.listener]!.advertised;
+    return {
+      transport: flow.transport,
+      host: host.includes(':') && !host.startsWith('[') ? `[${host}]` : host,
+      port,
+    };
+  }
+
+  openUdpFlow(listener: number, remote: SipAddress): SipFlow {
+    assert(this.#listeners[listener]?.transport === 'udp', 'a flow of UDP is of a listener of UDP');
+    const [flow, ended] = this.#flows.openDatagram(listener, remote);
+    if (ended !== undefined) this.#events.push({ kind: 'flow-lost', flow: ended.id });
+    return flow.id;
+  }
+
+  placeOf(id: SipFlow): string | undefined {
+    const flow = this.#flows.get(id);
+    return flow?.kind === 'datagram' ? formatPlace(flow) : undefined;
+  }
+
+  openPlace(text: string): SipFlow | undefined {
+    const place = parsePlace(text);
+    if (place === undefined || this.#listeners[place.listener]?.transport !== 'udp') return undefined;
+    return this.openUdpFlow(place.listener, place.remote);
+  }
+
+  closeFlow(now: InstantMs, id: SipFlow, reason: string): void {
+    const flow = this.#flows.get(id);
+    if (flow === undefined) return;
+    if (flow.kind === 'stream') this.#close(now, flow, reason);
+    else {
+      this.#flows.removeDatagram(flow);
+      this.#events.push({ kind: 'flow-lost', flow: id });
+    }
+    this.#settle(now);
+  }
+
+  /** False: there is no such flow (any more). */
+  send(now: InstantMs, id: SipFlow, bytes: Uint8Array): boolean {
+    const flow = this.#flows.get(id);
+    if (flow === undefined) return false;
+    if (flow.kind === 'datagram') {
+      this.#outputs.push({ kind: 'send', listener: flow.listener, remote: flow.remote, bytes });
+      return true;
+    }
+    if (!flow.isOpen) return false;
+    flow.usedMs = now.monotonic;
+    this.#outputs.push({ kind: 'write', connection: flow.connection, bytes });
+    return true;
+  }
+
+  /** Finds or makes a flow to somewhere else; `routed` says which. */
+  route(now: InstantMs, target: RouteTarget, ticket: number): void {
+    this.#router.search(now, target, { kind: 'ticket', ticket });
+    this.#settle(now);
+  }
+
+  // ---- responses ----
+
+  /** Whether what is sent on this way arrives without being repeated. */
+  isReliable(route: ResponseRoute): boolean {
+    return (this.flowInfo(route.flow)?.transport ?? route.transport) !== 'udp';
+  }
+
+  /** RFC 3261 §18.2.2. If there is no way, `unsent` says so. */
+  respond(now: InstantMs, route: ResponseRoute, bytes: Uint8Array, transaction: TransactionKey): void {
+    if (this.send(now, route.flow, bytes)) return;
+    if (route.transport === 'udp') {
+      this.#outputs.push({ kind: 'send', listener: route.listener, remote: route.address, bytes });
+      return;
+    }
+    const waiting = this.#startWaiting(now, route);
+    // What was said last counts: a provisional response gives way.
+    if (waiting.messages.length >= this.#limits.responsesWaitingMax) waiting.messages.shift();
+    waiting.messages.push({ bytes, transaction });
+    this.#settle(now);
+  }
+
+  /** Whether a response reaches; `routed` says it, with the flow that it would take (0 for UDP without one). */
+  probe(now: InstantMs, route: ResponseRoute, ticket: number): void {
+    if (this.flowInfo(route.flow) !== undefined || route.transport === 'udp') {
+      this.#events.push({ kind: 'routed', ticket, flow: route.flow });
+      return;
+    }
+    this.#startWaiting(now, route).tickets.push(ticket);
+    this.#settle(now);
+  }
+
+  #startWaiting(now: InstantMs, route: ResponseRoute): WaitingResponses {
+    const known = this.#waiting.get(route);
+    if (known !== undefined) return known;
+    const waiting: WaitingResponses = { messages: [], tickets: [], triedAddress: false };
+    this.#waiting.set(route, waiting);
+    const { address, port } = route.address;
+    this.#searchFor(now, route, address, port);
+    return waiting;
+  }
+
+  #searchFor(now: InstantMs, route: ResponseRoute, host: string, port: number | undefined): void {
+    const { transport } = route;
+    const target = { host, port, transport, isSecure: transport === 'tls', requestBytes: 0 };
+    this.#router.search(now, target, { kind: 'responses', route });
+  }
+
+  /** Brings what the router found to who waits for it. */
+  #settle(now: InstantMs): void {
+    for (let found = this.#router.takeFound(); found.length > 0; found = this.#router.takeFound()) {
+      for (const { waiter, flow } of found) {
+        if (waiter.kind === 'ticket') this.#events.push({ kind: 'routed', ticket: waiter.ticket, flow });
+        else this.#settleResponses(now, waiter.route, flow);
+      }
+    }
+  }
+
+  #settleResponses(now: InstantMs, route: ResponseRoute, flow: SipFlow | undefined): void {
+    const waiting = this.#waiting.get(route);
+    if (waiting === undefined) return;
+    if (flow === undefined && !waiting.triedAddress && route.sentBy !== undefined) {
+      // RFC 3263 §5
+      waiting.triedAddress = true;
+      this.#searchFor(now, route, route.sentBy.host, route.sentBy.port);
+      return;
+    }
+    this.#waiting.delete(route);
+    if (flow !== undefined) route.flow = flow;
+    for (const { bytes, transaction } of waiting.messages) {
+      if (!this.send(now, route.flow, bytes)) this.#events.push({ kind: 'unsent', transaction });
+    }
+    for (const ticket of waiting.tickets) this.#events.push({ kind: 'routed', ticket, flow });
+  }
+
+  // ---- connections ----
+
+  #handleOpened(now: InstantMs, input: Extract<SipInput, { readonly kind: 'connection-opened' }>): void {
+    const own = this.#flows.stream(input.connection);
+    if (own !== undefined) {
+      own.isOpen = true;
+      own.usedMs = now.monotonic;
+      this.#arm(own, now.monotonic + this.#limits.outgoingIdleMsMax);
+      this.#router.handleOpened(own.connection, own.id);
+      return;
+    }
+    // One that was given up before it was made.
+    if (input.connection < 0) {
+      this.#outputs.push({ kind: 'close', connection: input.connection, reason: 'not-wanted' });
+      return;
+    }
+    const { connection, listener, transport, remote } = input;
+    const isFramed = transport === 'tcp' || transport === 'tls';
+    const flow = this.#flows.addStream({
+      transport,
+      listener,
+      remote,
+      connection,
+      framer: isFramed ? new SipFramer() : undefined,
+      isOpen: true,
+      hasSpoken: false,
+      partialSinceMs: undefined,
+      openedMs: now.monotonic,
+      usedMs: now.monotonic,
+      armedMs: Infinity,
+    });
+    this.#arm(flow, now.monotonic + this.#limits.firstMessageMsMax);
+  }
+
+  #handleBytes(now: InstantMs, connection: number, chunk: Uint8Array): void {
+    const flow = this.#flows.stream(connection);
+    if (flow === undefined || !flow.isOpen) return;
+    flow.usedMs = now.monotonic;
+    // Messages are kept as long as their transactions; the chunk is the host's.
+    const bytes = chunk.slice();
+    if (flow.framer === undefined) this.#handleFrame(now, flow, bytes);
+    else this.#handleChunk(now, flow, flow.framer, bytes);
+  }
+
+  #handleChunk(now: InstantMs, flow: StreamFlow, framer: SipFramer, bytes: Uint8Array): void {
+    framer.push(bytes);
+    for (let next = framer.next(); next !== undefined; next = framer.next()) {
+      if (next.kind === 'ping') {
+        flow.hasSpoken = true;
+        // RFC 5626 §4.4.1: at once, with a single CRLF.
+        this.send(now, flow.id, lineEnd);
+      } else if (next.kind === 'fault') {
+        this.#handleFault(now, flow, next);
+        if (!next.canContinue) return;
+      } else this.#handleMessage(flow, next);
+    }
+    if (framer.partialBytes === 0) flow.partialSinceMs = undefined;
+    else if (flow.partialSinceMs === undefined) {
+      flow.partialSinceMs = now.monotonic;
+      this.#arm(flow, now.monotonic + this.#limits.messageMsMax);
+    }
+  }
+
+  /** RFC 7118 §5: a frame is one message. */
+  #handleFrame(now: InstantMs, flow: StreamFlow, bytes: Uint8Array): void {
+    if (isLineEnds(bytes)) {
+      flow.hasSpoken = true;
+      if (bytes.length === 4) this.send(now, flow.id, lineEnd);
+      return;
+    }
+    const message = parseMessage(bytes);
+    if (message.kind === 'fault') this.#handleFault(now, flow, { ...message, canContinue: true });
+    else this.#handleMessage(flow, message);
+  }
+
+  #handleFault(now: InstantMs, flow: StreamFlow, fault: SipFault): void {
+    this.#events.push({ kind: 'fault', fault, origin: originOf(flow) });
+    if (fault.canContinue) return;
+    // After the answer.
+    flow.partialSinceMs = -Infinity;
+    this.#arm(flow, now.monotonic);
+  }
+
+  #handleMessage(flow: StreamFlow, message: SipMessage): void {
+    flow.hasSpoken = true;
+    this.#pushMessage(message, originOf(flow));
+  }
+
+  #handleDatagram(listener: number, remote: SipAddress, bytes: Uint8Array): void {
+    if (isStun(bytes)) {
+      const request = parseStunBindingRequest(bytes);
+      const answer = request && encodeStunAnswer(request, remote.address, remote.port);
+      if (answer !== undefined) this.#outputs.push({ kind: 'send', listener, remote, bytes: answer });
+      return;
+    }
+    // Keeps a NAT open; on UDP nothing is answered to it.
+    if (isLineEnds(bytes)) return;
+    const flow = this.#flows.datagramFrom(listener, remote)?.id ?? 0;
+    const origin: Origin = { flow, listener, transport: 'udp', remote };
+    const message = parseMessage(bytes);
+    if (message.kind === 'fault') this.#events.push({ kind: 'fault', fault: message, origin });
+    else this.#pushMessage(message, origin);
+  }
+
+  #pushMessage(message: SipMessage, origin: Origin): void {
+    const marked = message.kind === 'request' ? markSource(message, origin.remote) : message;
+    this.#events.push({ kind: 'message', message: marked, origin });
+  }
+
+  #arm(flow: StreamFlow, dueMs: number): void {
+    if (flow.armedMs <= dueMs) return;
+    flow.armedMs = dueMs;
+    this.#deadlines.add(dueMs, flow);
+  }
+
+  /** Looks at a connection whose deadline has come: it ends, or is looked at again. */
+  #watch(now: InstantMs, flow: StreamFlow): void {
+    const { monotonic } = now;
+    flow.armedMs = Infinity;
+    const { partialSinceMs } = flow;
+    if (partialSinceMs === -Infinity) return this.#close(now, flow, 'unreadable');
+    if (partialSinceMs !== undefined) {
+      const dueMs = partialSinceMs + this.#limits.messageMsMax;
+      if (dueMs <= monotonic) return this.#close(now, flow, 'message-timeout');
+      this.#arm(flow, dueMs);
+    }
+    if (flow.connection < 0) {
+      const dueMs = flow.usedMs + this.#limits.outgoingIdleMsMax;
+      if (dueMs <= monotonic) return this.#close(now, flow, 'idle');
+      this.#arm(flow, dueMs);
+    } else if (!flow.hasSpoken) {
+      const dueMs = flow.openedMs + this.#limits.firstMessageMsMax;
+      if (dueMs <= monotonic) return this.#close(now, flow, 'first-message-timeout');
+      this.#arm(flow, dueMs);
+    }
+  }
+
+  #close(now: InstantMs, flow: StreamFlow, reason: string): void {
+    this.#outputs.push({ kind: 'close', connection: flow.connection, reason });
+    this.#forget(now, flow);
+  }
+
+  #forget(now: InstantMs, flow: StreamFlow): void {
+    const wasOpen = flow.isOpen;
+    flow.isOpen = false;
+    flow.framer?.stop();
+    this.#flows.removeStream(flow);
+    if (flow.connection < 0) {
+      this.#outgoing.delete(outgoingKey(flow));
+      this.#router.handleClosed(now, flow.connection);
+    }
+    if (wasOpen) this.#events.push({ kind: 'flow-lost', flow: flow.id });
+  }
+
+  #tryTarget(now: InstantMs, target: ResolvedTarget, serverName: string | undefined): Attempt {
+    const { transport, remote } = target;
+    const listener = this.#listenerFor(transport);
+    if (transport === 'udp') {
+      if (this.#listeners[listener]?.transport !== 'udp') return 'impossible';
+      return { flow: this.#flows.datagramFrom(listener, remote)?.id ?? this.openUdpFlow(listener, remote) };
+    }
+    // RFC 7118: nobody can be reached by a new WebSocket.
+    if (transport !== 'tcp' && transport !== 'tls') return 'impossible';
+    const known = this.#outgoing.get(outgoingKey({ transport, remote }));
+    if (known !== undefined) return known.isOpen ? { flow: known.id } : { connection: known.connection };
+    if (this.#outgoing.size >= this.#limits.outgoingConnectionsMax) return 'impossible';
+    const connection = this.#nextConnection--;
+    const flow = this.#flows.addStream({
+      transport,
+      listener,
+      remote,
+      connection,
+      framer: new SipFramer(),
+      isOpen: false,
+      hasSpoken: false,
+      partialSinceMs: undefined,
+      openedMs: now.monotonic,
+      usedMs: now.monotonic,
+      armedMs: Infinity,
+    });
+    this.#outgoing.set(outgoingKey(flow), flow);
+    this.#outputs.push({
+      kind: 'connect',
+      connection,
+      transport,
+      remote,
+      serverName: transport === 'tls' ? serverName : undefined,
+    });
+    return { connection };
+  }
+
+  /** Whose address we give: a listener of the same transport, rather one for trunks; else the first of all. */
+  #listenerFor(transport: ResolvedTarget['transport']): number {
+    const forTrunks = this.#listeners.findIndex((one) => one.transport === transport && one.trunksOnly);
+    if (forTrunks >= 0) return forTrunks;
+    return Math.max(
+      0,
+      this.#listeners.findIndex((one) => one.transport === transport),
+    );
+  }
+}
+
+function originOf(flow: Flow): Origin {
+  return { flow: flow.id, listener: flow.listener, transport: flow.transport, remote: flow.remote };
+}
+
+function outgoingKey(flow: Pick<StreamFlow, 'transport' | 'remote'>): string {
+  return `${flow.transport} ${flow.remote.port} ${flow.remote.address}`;
+}
+
+/** CRLF or CRLFCRLF. */
+function isLineEnds(bytes: Uint8Array): boolean {
+  if (bytes.length !== 2 && bytes.length !== 4) return false;
+  return bytes.every((byte, index) => byte === (index % 2 === 0 ? 0x0d : 0x0a));
+}
