@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Box } from './box.js';
 import type { BoxOptions } from './box.js';
+import { codeOf } from './guide.js';
 import type { CallVoice, Phone } from './phone.js';
 import { PATIENCE_MS, Program } from './program.js';
 import { freePort, until } from './support.js';
@@ -205,17 +206,14 @@ function prepare(options: BaresipOptions, controlPort: number): void {
     `ctrl_tcp_listen 127.0.0.1:${controlPort}`,
   ];
   writeFileSync(join(directory, 'config'), `${settings.join('\n')}\n`);
-  const account = [
-    `<sip:${address}>`,
-    `auth_user=${address.split('@')[0]}`,
-    `auth_pass=${password}`,
-    `regint=${registrationSeconds}`,
-    'sipnat=outbound',
-    `outbound="sip:127.0.0.1:${port};transport=tcp"`,
-    `answermode=${answers}`,
-    'audio_codecs=pcmu',
-  ];
-  writeFileSync(join(directory, 'accounts'), `${account.join(';')}\n`);
+  const account = codeOf('sip-phones.md', 'accounts', {
+    'bob@home.test': address,
+    'auth_user=bob': `auth_user=${address.split('@')[0]}`,
+    'auth_pass=secret': `auth_pass=${password}`,
+    'regint=3600': `regint=${registrationSeconds}`,
+    '127.0.0.1:5060': `127.0.0.1:${port}`,
+  });
+  writeFileSync(join(directory, 'accounts'), `${account};answermode=${answers};audio_codecs=pcmu\n`);
   writeFileSync(join(directory, 'contacts'), '');
 }
 

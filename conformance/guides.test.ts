@@ -5,7 +5,11 @@ import { test } from 'node:test';
 import { codeOf } from './guide.js';
 
 const repository = new URL('../../', import.meta.url);
-const source = readFileSync(new URL('conformance/webpush-guides.e2e.test.ts', repository), 'utf8');
+const folder = new URL('conformance/', repository);
+const source = readdirSync(folder)
+  .filter((name) => name.endsWith('.ts') && name !== 'guides.test.ts')
+  .map((name) => readFileSync(new URL(name, folder), 'utf8'))
+  .join('\n');
 const pages = readdirSync(new URL('docs/guides', repository));
 
 test('every block of the guides that is marked as tested is run by a test, and no other is asked for', () => {

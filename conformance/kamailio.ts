@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createSocket } from 'node:dgram';
 import { join } from 'node:path';
+import { codeOf } from './guide.js';
 import { Program } from './program.js';
 import { until } from './support.js';
 
@@ -101,7 +102,6 @@ function configurationOf(options: KamailioOptions): string {
     `listen=tcp:${address}:${port}`,
     'tcp_connection_lifetime=3600',
     'tcp_max_connections=20000',
-    `tcp_source_ipv4=${address}`,
     ...modules.map((name) => `loadmodule "${name}.so"`),
     'modparam("rr", "enable_double_rr", 1)',
     ...(options.role === 'registrar' ? registrar(options) : pbx(options)),
@@ -154,6 +154,7 @@ function pbx({ trunk, pings = [], address = '127.0.0.1', port }: PbxOptions): re
     ].join('\n'),
   );
   return [
+    codeOf('beside-a-pbx.md', 'kamailio source', { '192.0.2.10': address }),
     `modparam("uac", "restore_mode", "none")`,
     ...(pings.length === 0
       ? []
@@ -169,8 +170,10 @@ function pbx({ trunk, pings = [], address = '127.0.0.1', port }: PbxOptions): re
   if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
   if (is_method("REGISTER")) { sl_send_reply("403", "Forbidden"); exit; }
   record_route();
-  if ($rd == "${trunk.domain}") $du = "${next}";
-  t_relay();
+  ${codeOf('beside-a-pbx.md', 'kamailio', {
+    'home.test': trunk.domain,
+    'sip:192.0.2.1:5080;transport=tcp': next,
+  })}
 }`,
   ];
 }
