@@ -79,7 +79,7 @@ export class SipStage {
     return phone;
   }
 
-  /** The phone of examples/sip-phone as `user`, registered. */
+  /** The phone of packages/cli/examples/sip-phone as `user`, registered. */
   async smallPhone(
     user: string,
     options: StagedPhone & Pick<SmallPhoneOptions, 'answerAfter' | 'call'> = {},

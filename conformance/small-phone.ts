@@ -1,4 +1,4 @@
-/** The phone of `examples/sip-phone`, alone or in a sleepbox: one that connects again at once when its flow is cut. */
+/** The phone of `packages/cli/examples/sip-phone`, alone or in a sleepbox: one that connects again at once when its flow is cut. */
 import { fileURLToPath } from 'node:url';
 import { Box } from './box.js';
 import type { BoxOptions } from './box.js';
@@ -6,7 +6,7 @@ import type { CallVoice, Phone } from './phone.js';
 import { PATIENCE_MS, Program } from './program.js';
 import { until } from './support.js';
 
-const PHONE = fileURLToPath(new URL('../../examples/sip-phone/phone.mjs', import.meta.url));
+const PHONE = fileURLToPath(new URL('../../packages/cli/examples/sip-phone/phone.mjs', import.meta.url));
 
 export interface SmallPhoneOptions {
   /** `user@domain`. */
