@@ -75,23 +75,11 @@ export function createProgram(
   addRestart(program, io, setExitCode);
   addSend(program, io, setExitCode);
   addDevices(program, io, setExitCode);
+  addCalls(program, io, setExitCode);
+  addUsers(program, io, setExitCode);
   addTokens(program, io, setExitCode);
-
   addBackups(program, io, setExitCode);
-
-  const password = program
-    .command('password')
-    .description('passwords of the users in the configuration file');
-  password
-    .command('hash')
-    .description(
-      'print the line for the configuration file; the password is asked for, or read from standard input',
-    )
-    .option(...json)
-    .addHelpText('after', examples('wakeline password hash', 'wakeline password hash < password.txt'))
-    .action(async (options) =>
-      setExitCode(await (await import('./commands/password.js')).hashPasswordCommand(options, io)),
-    );
+  addPasswords(program, io, setExitCode);
 
   // main.ts hands everything behind `sleepbox` over untouched; this is for the list of commands.
   program
@@ -354,6 +342,113 @@ function addTokens(program: Command, io: CliIo, setExitCode: (code: number) => v
     .option('--yes', 'also the one in admin.token, whose id is admin')
     .addHelpText('after', examples('wakeline token revoke 4fT0aQbG2kZx'))
     .action(async (id, options) => setExitCode(await (await load()).revokeToken(id, options, io)));
+}
+
+function addPasswords(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  const load = () => import('./commands/password.js');
+  const password = program
+    .command('password')
+    .description('passwords of the users in the configuration file');
+  password
+    .command('hash')
+    .description(
+      'print the line for the configuration file; the password is asked for, or read from standard input',
+    )
+    .option(...json)
+    .addHelpText('after', examples('wakeline password hash', 'wakeline password hash < password.txt'))
+    .action(async (options) => setExitCode(await (await load()).hashPasswordCommand(options, io)));
+  password
+    .command('sip')
+    .description('print the line for a user of SIP; the password is asked for, or read from standard input')
+    .argument('<address>', 'the user, like alice@example.org')
+    .option('--md5', 'for phones that know nothing better than MD5')
+    .option(...json)
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline password sip alice@example.org',
+        'wakeline password sip alice@example.org --md5 < password.txt',
+      ),
+    )
+    .action(async (address, options) =>
+      setExitCode(await (await load()).sipPasswordCommand(address, options, io)),
+    );
+}
+
+function addCalls(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  const load = () => import('./commands/calls.js');
+  const calls = program
+    .command('calls')
+    .description('list calls, or show what became of one')
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline calls --missed',
+        'wakeline calls --address bob@example.org',
+        'wakeline calls show 3f2a91c04b7d',
+      ),
+    );
+  withClientOptions(calls.command('list', { isDefault: true }))
+    .description('list the newest calls')
+    .option('--missed', 'only those that nobody answered or declined')
+    .option('--address <address>', 'only those to this user')
+    .option('--count <count>', 'so many at most (default 50)')
+    .addHelpText('after', examples('wakeline calls', 'wakeline calls list --missed --count 200 --json'))
+    .action(async (options) => setExitCode(await (await load()).listCalls(options, io)));
+  withClientOptions(calls.command('show'))
+    .description('show a call as a ladder: who said what to whom, when, and why it was missed')
+    .argument('<id>', 'as calls prints it; its first digits are enough')
+    .addHelpText(
+      'after',
+      examples('wakeline calls show 3f2a91c04b7d', 'wakeline calls show 3f2a91c04b7d --json'),
+    )
+    .action(async (id, options) => setExitCode(await (await load()).showCall(id, options, io)));
+}
+
+function addUsers(program: Command, io: CliIo, setExitCode: (code: number) => void): void {
+  const load = () => import('./commands/users.js');
+  const users = program
+    .command('users')
+    .description('users of SIP: list them, or one of the commands below')
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline users',
+        'wakeline users add bob@example.org',
+        'wakeline users bindings bob@example.org',
+      ),
+    );
+  withClientOptions(users.command('list', { isDefault: true }))
+    .description('list all users')
+    .addHelpText('after', examples('wakeline users', 'wakeline users list --json'))
+    .action(async (options) => setExitCode(await (await load()).listUsers(options, io)));
+  withClientOptions(users.command('add'))
+    .description('make a user, or give one another password; prints the password this once')
+    .argument('<address>', 'user@domain, with a domain of sip.domains')
+    .option('--md5', 'for phones that know nothing better than MD5')
+    .option(
+      '--device <id>',
+      'a device that is told of calls, repeatable; default: one named like the address',
+      collect,
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'wakeline users add bob@example.org',
+        'wakeline users add bob@example.org --md5 --device bob-phone --device bob-desk',
+      ),
+    )
+    .action(async (address, options) => setExitCode(await (await load()).addUser(address, options, io)));
+  withClientOptions(users.command('remove'))
+    .description('end a user with its bindings; its calls go on to their end')
+    .argument('<address>')
+    .addHelpText('after', examples('wakeline users remove bob@example.org'))
+    .action(async (address, options) => setExitCode(await (await load()).removeUser(address, options, io)));
+  withClientOptions(users.command('bindings'))
+    .description('where the phones of a user are, and whether they are connected')
+    .argument('<address>')
+    .addHelpText('after', examples('wakeline users bindings bob@example.org'))
+    .action(async (address, options) => setExitCode(await (await load()).showBindings(address, options, io)));
 }
 
 function addBackups(program: Command, io: CliIo, setExitCode: (code: number) => void): void {

@@ -46,7 +46,16 @@ describe('help', () => {
     ['token', 'revoke'],
     ['backup'],
     ['restore'],
+    ['calls'],
+    ['calls', 'list'],
+    ['calls', 'show'],
+    ['users'],
+    ['users', 'list'],
+    ['users', 'add'],
+    ['users', 'remove'],
+    ['users', 'bindings'],
     ['password', 'hash'],
+    ['password', 'sip'],
     ['demo'],
   ];
   for (const command of commands) {

@@ -1,20 +1,45 @@
-/** `wakeline password hash`: the line for a user in the configuration file. */
+/** `wakeline password …`: the lines for users in the configuration file. */
 import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
 import { readAll } from './send.js';
 
 export async function hashPasswordCommand(options: { readonly json?: boolean }, io: CliIo): Promise<number> {
+  const password = await readPassword(io);
+  const { hashPassword } = await import('@wakeline/server/config');
+  const line = await hashPassword(password);
+  io.stdout.write(`${options.json === true ? JSON.stringify({ password: line }) : line}\n`);
+  return exitCodes.ok.code;
+}
+
+/** For `sip.users`. MD5 takes the place of SHA-256: phones that need it refuse to be offered both. */
+export async function sipPasswordCommand(
+  address: string,
+  options: { readonly json?: boolean; readonly md5?: boolean },
+  io: CliIo,
+): Promise<number> {
+  const { hashSipPassword, readSipAddress, sipPasswordLine } = await import('@wakeline/server/config');
+  const read = readSipAddress(address);
+  if (read === undefined) {
+    throw new CliError('usage', `"${address}" is no address of a user`, {
+      hint: 'write it like alice@example.org',
+    });
+  }
+  const password = await readPassword(io);
+  const line = sipPasswordLine(hashSipPassword(read, password, [options.md5 === true ? 'md5' : 'sha-256']));
+  io.stdout.write(`${options.json === true ? JSON.stringify({ address: read, password: line }) : line}\n`);
+  return exitCodes.ok.code;
+}
+
+/** Asked for twice, or read from standard input. @throws CliError when it is none */
+async function readPassword(io: CliIo): Promise<string> {
   const password =
     io.stdin.isTTY === true
       ? await askTwice(io)
       : (await readAll(io.stdin)).toString('utf8').replace(/\r?\n$/, '');
   if (password === '') throw new CliError('usage', 'the password is empty');
   if (/[\r\n]/.test(password)) throw new CliError('usage', 'the password has more than one line');
-  const { hashPassword } = await import('@wakeline/server/config');
-  const line = await hashPassword(password);
-  io.stdout.write(`${options.json === true ? JSON.stringify({ password: line }) : line}\n`);
-  return exitCodes.ok.code;
+  return password;
 }
 
 async function askTwice(io: CliIo): Promise<string> {
