@@ -429,7 +429,7 @@ describe('backup and restore', () => {
     for (const [source, data, message] of [
       [join(folder, 'nowhere'), target, /is not a complete backup[\s\S]*wakeline backup/],
       [none, target, /is not a complete backup \(no FORMAT file\)/],
-      [newer, target, /has format 99; this version reads 2/],
+      [newer, target, /has format 99; this version reads 3/],
       [join(used, 'x'), target, /x is not a directory/],
       [none, used, /used is not empty[\s\S]*new or empty/],
       [none, join(used, 'x'), /x is not a directory/],
