@@ -68,6 +68,13 @@ export type ControlRequest =
       readonly wantsReceipt: boolean;
     }
   | {
+      /** Whether pushes to this endpoint have an addressee. Answered by `done`, `unknown-endpoint` or `endpoint-ended`. */
+      readonly kind: 'find-endpoint';
+      readonly ticket: number;
+      /** SHA-256 of the endpoint's token, hex. */
+      readonly tokenSha256: string;
+    }
+  | {
       /** The sender takes a push back that is not acknowledged yet. Answered by `done` or `unknown-message`. */
       readonly kind: 'delete-push';
       readonly ticket: number;

@@ -49,11 +49,9 @@ export class Pushes {
     const { ticket, message } = request;
     const core = this.#core;
     const endpoint = core.endpoints.find(request.tokenSha256);
+    if (endpoint === undefined) return this.find(ticket, request.tokenSha256);
     const refusal = this.#refusalOf(request, endpoint);
-    // A sender forgets an endpoint that has ended: so that must be on disk.
-    if (refusal === 'endpoint-ended') return this.#refuseWhenSynced(ticket, refusal);
-    if (refusal !== undefined || endpoint === undefined)
-      return this.#answers.refuse(ticket, refusal ?? 'unknown-endpoint');
+    if (refusal !== undefined) return this.#answers.refuse(ticket, refusal);
     const { device, channel } = endpoint;
     const publication: Publication = { ...message, topic: inboxTopic(channel), retain: false };
     const id = request.wantsReceipt ? core.receipts.newMessageId(core.now) : null;
@@ -71,12 +69,20 @@ export class Pushes {
     else this.#answers.reply(reply);
   }
 
-  #refusalOf(request: Push, endpoint: Endpoint | undefined): Refusal | RequestRefusal | undefined {
+  /** Says whether there is an endpoint, and nothing else about it. */
+  find(ticket: number, tokenSha256: string): void {
+    const { endpoints, isDraining } = this.#core;
+    if (isDraining) this.#answers.refuse(ticket, 'draining');
+    else if (endpoints.find(tokenSha256) !== undefined) this.#answers.reply({ kind: 'done', ticket });
+    // A sender forgets an endpoint that has ended: so that must be on disk.
+    else if (endpoints.hasEnded(tokenSha256)) this.#refuseWhenSynced(ticket, 'endpoint-ended');
+    else this.#answers.refuse(ticket, 'unknown-endpoint');
+  }
+
+  #refusalOf(request: Push, endpoint: Endpoint): Refusal | RequestRefusal | undefined {
     const core = this.#core;
-    const { tokenSha256, vapidKey, message } = request;
+    const { vapidKey, message } = request;
     if (core.isDraining) return 'draining';
-    if (endpoint === undefined)
-      return core.endpoints.hasEnded(tokenSha256) ? 'endpoint-ended' : 'unknown-endpoint';
     // RFC 8292 §4.2
     if (endpoint.vapidKey !== undefined && endpoint.vapidKey !== vapidKey)
       return vapidKey === undefined ? 'vapid-required' : 'vapid-key-wrong';

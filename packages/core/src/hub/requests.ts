@@ -67,6 +67,8 @@ export class Requests {
         return this.#send(request);
       case 'push':
         return this.#pushes.push(request);
+      case 'find-endpoint':
+        return this.#pushes.find(ticket, request.tokenSha256);
       case 'delete-push':
         return this.#pushes.delete(ticket, request.place);
       case 'watch-message':

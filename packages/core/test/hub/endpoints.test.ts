@@ -327,6 +327,25 @@ describe('endpoints', () => {
     );
   });
 
+  test('[PU-28] whether there is an endpoint is told by its token alone, and an end when it is on disk', async () => {
+    const world = new World();
+    const flow = await agent(world, '1');
+    await register(world, flow, 'news', 'a', { vapidKey: KEY });
+    const find = (token: string): number => world.ask({ kind: 'find-endpoint', tokenSha256: hashOf(token) });
+    const answerOf = (ticket: number): string | undefined => {
+      const reply = world.replies.get(ticket);
+      return reply?.kind === 'refused' ? reply.reason : reply?.kind;
+    };
+    assert.deepEqual([answerOf(find('a')), answerOf(find('b'))], ['done', 'unknown-endpoint']);
+    flow.send({ kind: 'unregister', ticket: 2, channel: 'news', qos: 0, packetId: 0 });
+    const early = find('a');
+    assert.equal(answerOf(early), undefined);
+    await world.sync();
+    assert.equal(answerOf(early), 'endpoint-ended');
+    world.input({ kind: 'drain' });
+    assert.equal(answerOf(find('a')), 'draining');
+  });
+
   test('[PU-9] the addresses of one /64 share what one address has', async () => {
     const world = new World(1, { limits: { registersPerAddressMax: 2 } });
     const reasonOf = async (number: string, peer: string): Promise<string | undefined> => {

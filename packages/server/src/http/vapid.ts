@@ -18,6 +18,13 @@ export interface VapidHeaders {
   readonly cryptoKey: string | undefined;
 }
 
+export interface VapidCredentials {
+  /** A JWT by its form. */
+  readonly token: string;
+  /** As `normalizeVapidKey` has it. */
+  readonly key: string;
+}
+
 export interface VapidOptions {
   /** What the token's `aud` must be: scheme, host and port of the endpoint. */
   origin(): string;
@@ -44,24 +51,20 @@ export class VapidVerifier {
     this.#options = options;
   }
 
-  /**
-   * The key that signed, as `normalizeVapidKey` has it; undefined: the push is not signed.
-   * @throws HttpError vapid-malformed, vapid-scheme-unknown, vapid-key-malformed; or rejects with it, and with
-   *   vapid-signature-wrong, vapid-audience-wrong, vapid-expired, vapid-lifetime-too-long, vapid-claims-invalid
-   */
-  verify(headers: VapidHeaders): Promise<string> | string | undefined {
-    const credentials = readCredentials(headers);
-    if (credentials === undefined) return undefined;
-    const { token, key } = credentials;
-    const known = `${key} ${token}`;
-    const endSeconds = this.#tokens.get(known);
-    if (endSeconds === undefined) return this.#verifyNow(token, key, known);
-    if (endSeconds + CLOCK_SKEW_SECONDS > this.#options.now() / 1_000) return key;
-    this.#tokens.delete(known);
-    throw new HttpError('vapid-expired');
+  /** Whether {@link verify} would answer at once, and with yes. */
+  isVerified(credentials: VapidCredentials): boolean {
+    const endSeconds = this.#tokens.get(nameOf(credentials));
+    return endSeconds !== undefined && endSeconds + CLOCK_SKEW_SECONDS > this.#options.now() / 1_000;
   }
 
-  async #verifyNow(token: string, key: string, known: string): Promise<string> {
+  /**
+   * Resolves if the token is signed with the key, for this server and for now.
+   * @throws HttpError vapid-malformed, vapid-key-malformed, vapid-signature-wrong, vapid-audience-wrong, vapid-expired,
+   *   vapid-lifetime-too-long, vapid-claims-invalid
+   */
+  async verify(credentials: VapidCredentials): Promise<void> {
+    if (this.isVerified(credentials)) return;
+    const { token, key } = credentials;
     const nowMs = this.#options.now();
     let payload: JWTPayload;
     try {
@@ -78,8 +81,7 @@ export class VapidVerifier {
     const endSeconds = payload.exp!;
     if (endSeconds > nowMs / 1_000 + pushLimits.vapidLifetimeSecondsMax + CLOCK_SKEW_SECONDS)
       throw new HttpError('vapid-lifetime-too-long');
-    this.#tokens.set(known, endSeconds);
-    return key;
+    this.#tokens.set(nameOf(credentials), endSeconds);
   }
 
   async #import(key: string): Promise<CryptoKey> {
@@ -99,11 +101,15 @@ export class VapidVerifier {
   }
 }
 
-/** @throws HttpError vapid-malformed, vapid-scheme-unknown, vapid-key-malformed */
-function readCredentials({
-  authorization,
-  cryptoKey,
-}: VapidHeaders): { readonly token: string; readonly key: string } | undefined {
+function nameOf({ token, key }: VapidCredentials): string {
+  return `${key} ${token}`;
+}
+
+/**
+ * What a push says about who signed it; undefined: nothing. Nothing of it is verified.
+ * @throws HttpError vapid-malformed, vapid-scheme-unknown, vapid-key-malformed
+ */
+export function readVapid({ authorization, cryptoKey }: VapidHeaders): VapidCredentials | undefined {
   if (authorization === undefined) return undefined;
   if (authorization.length > pushLimits.vapidCharactersMax) {
     throw new HttpError('vapid-malformed', 'the Authorization header is too long');
