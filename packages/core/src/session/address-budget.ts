@@ -50,14 +50,6 @@ export class AddressBudget {
     return true;
   }
 
-  /** Whether {@link take} would be refused. Takes nothing, and remembers nobody. */
-  isSpent(now: InstantMs, address: string): boolean {
-    const credit = this.#addresses.get(address);
-    if (credit !== undefined) renew(credit, now.monotonic, this.#perAddressMax);
-    renew(this.#total, now.monotonic, this.#totalMax);
-    return (credit !== undefined && credit.left < 1) || this.#total.left < 1;
-  }
-
   #forget(atMs: number): void {
     for (const [address, credit] of this.#addresses) {
       const isWhole = atMs - credit.atMs >= MINUTE_MS;

@@ -167,6 +167,10 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
     return this.#transport.sentBy(flow);
   }
 
+  udpFlow(listener: number, remote: SipAddress): SipFlow {
+    return this.#transport.udpFlow(listener, remote);
+  }
+
   openUdpFlow(listener: number, remote: SipAddress): SipFlow {
     return this.#transport.openUdpFlow(listener, remote);
   }

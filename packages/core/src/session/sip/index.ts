@@ -6,3 +6,4 @@ export * from './limits.js';
 export type * from './machine.js';
 export type * from './options.js';
 export * from './screening/refusals.js';
+export { SipStack } from './stack.js';

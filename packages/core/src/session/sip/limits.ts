@@ -8,6 +8,8 @@ export const sipLimits = {
   flowTimerSeconds: 672,
   /** Wrong passwords from one address each minute; so many may come at once. */
   failedLoginsPerAddressMax: 20,
+  /** The same over all addresses. */
+  failedLoginsMax: 60_000,
   /** New INVITEs to one user each minute. */
   invitesPerUserMax: 60,
   /** New INVITEs over all users each minute. */

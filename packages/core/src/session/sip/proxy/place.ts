@@ -7,14 +7,21 @@
  * anybody is there.
  */
 import { assert, decodeUtf8, encodeUtf8, fromBase64Url, toBase64Url } from '../../../base/index.js';
-import type { Aor } from '../../../domain/index.js';
+import type { Aor, CallId } from '../../../domain/index.js';
 import type { SipCrypto } from '../machine.js';
 
 export type Place =
   /** An instance of a user of ours: on its live flow, whichever that is. */
   | { readonly kind: 'instance'; readonly aor: Aor; readonly instance: string }
-  /** A trunk, at a next hop (a SIP URI) of its own; on the connection it has to us, if that is there. */
-  | { readonly kind: 'trunk'; readonly name: string; readonly hop: string }
+  /** A trunk, on the stream that it came on while that lives, else at a next hop (a SIP URI) of its own. */
+  | {
+      readonly kind: 'trunk';
+      readonly name: string;
+      readonly hop: string;
+      /** 0: none. */
+      readonly flow: number;
+      readonly life: string;
+    }
   /** Somebody without a registration on UDP, at the address that the request came from. */
   | {
       readonly kind: 'datagram';
@@ -24,6 +31,12 @@ export type Place =
     }
   /** Somebody without a registration on a stream: reached as long as it lives. `life` names our process. */
   | { readonly kind: 'stream'; readonly flow: number; readonly life: string };
+
+/** What a token says. */
+export interface SignedPlace {
+  readonly place: Place;
+  readonly call: CallId | undefined;
+}
 
 /** Bytes of the HMAC that a token carries. */
 const MAC_BYTES = 16;
@@ -35,7 +48,7 @@ export function formatPlace(place: Place): string {
     case 'instance':
       return ['i', place.aor, place.instance].join(SEPARATOR);
     case 'trunk':
-      return ['t', place.name, place.hop].join(SEPARATOR);
+      return ['t', place.name, place.hop, place.flow, place.life].join(SEPARATOR);
     case 'datagram':
       return ['u', place.listener, place.address, place.port].join(SEPARATOR);
     case 'stream':
@@ -45,12 +58,12 @@ export function formatPlace(place: Place): string {
 
 /** undefined: no place of this version. */
 export function parsePlace(text: string): Place | undefined {
-  const [kind, first = '', second = '', third = ''] = text.split(SEPARATOR);
+  const [kind, first = '', second = '', third = '', fourth = ''] = text.split(SEPARATOR);
   switch (kind) {
     case 'i':
       return { kind: 'instance', aor: first, instance: second };
     case 't':
-      return { kind: 'trunk', name: first, hop: second };
+      return { kind: 'trunk', name: first, hop: second, flow: Number(third), life: fourth };
     case 'u':
       return { kind: 'datagram', listener: Number(first), address: second, port: Number(third) };
     case 's':
@@ -72,9 +85,13 @@ export class PlaceTokens {
     this.#key = key;
   }
 
-  /** Letters, digits, `-` and `_`: fit for the user part of a URI. */
-  sign(place: Place): string {
-    const payload = encodeUtf8(formatPlace(place));
+  /**
+   * Letters, digits, `-` and `_`: fit for the user part of a URI.
+   *
+   * @param call the call that the dialog began with, for its trace; undefined: it was none.
+   */
+  sign(place: Place, call?: CallId): string {
+    const payload = encodeUtf8(`${call ?? ''}${SEPARATOR}${formatPlace(place)}`);
     const token = new Uint8Array(payload.length + MAC_BYTES);
     token.set(payload);
     token.set(this.#macOf(payload), payload.length);
@@ -82,7 +99,7 @@ export class PlaceTokens {
   }
 
   /** undefined: we did not sign it. */
-  read(token: string): Place | undefined {
+  read(token: string): SignedPlace | undefined {
     const bytes = fromBase64Url(token);
     if (bytes === undefined || bytes.length <= MAC_BYTES) return undefined;
     const payload = bytes.subarray(0, bytes.length - MAC_BYTES);
@@ -94,7 +111,9 @@ export class PlaceTokens {
     }
     if (difference !== 0) return undefined;
     const text = decodeUtf8(payload, 0, payload.length);
-    return text === undefined ? undefined : parsePlace(text);
+    const end = text?.indexOf(SEPARATOR) ?? -1;
+    const place = end < 0 ? undefined : parsePlace(text!.slice(end + 1));
+    return place === undefined ? undefined : { place, call: text!.slice(0, end) || undefined };
   }
 
   #macOf(payload: Uint8Array): Uint8Array {

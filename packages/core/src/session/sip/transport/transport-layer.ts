@@ -162,6 +162,11 @@ export class TransportLayer {
     };
   }
 
+  /** The newest flow of a UDP remote, or its first one. */
+  udpFlow(listener: number, remote: SipAddress): SipFlow {
+    return this.#flows.datagramFrom(listener, remote)?.id ?? this.openUdpFlow(listener, remote);
+  }
+
   openUdpFlow(listener: number, remote: SipAddress): SipFlow {
     assert(this.#listeners[listener]?.transport === 'udp', 'a flow of UDP is of a listener of UDP');
     const [flow, ended] = this.#flows.openDatagram(listener, remote);
@@ -444,7 +449,7 @@ export class TransportLayer {
     const listener = this.#listenerFor(transport);
     if (transport === 'udp') {
       if (this.#listeners[listener]?.transport !== 'udp') return 'impossible';
-      return { flow: this.#flows.datagramFrom(listener, remote)?.id ?? this.openUdpFlow(listener, remote) };
+      return { flow: this.udpFlow(listener, remote) };
     }
     // RFC 7118: nobody can be reached by a new WebSocket.
     if (transport !== 'tcp' && transport !== 'tls') return 'impossible';
