@@ -10,8 +10,8 @@ import { CALLERS_ADDRESS, DOMAIN, PASSWORD, USERS, userName } from './servers.mj
 
 const scenarioFile = (name) => fileURLToPath(new URL(`${name}.xml`, import.meta.url));
 
-/** Users that can be called: all of them are at the one callee. */
-const CALLED_USERS = 100;
+/** Users that can be called, all of them at the one callee. Wakeline bounds the calls of one user in a minute. */
+const CALLED_USERS = 1_000;
 
 /** The first 5 % of a case are not measured. */
 const WARM_UP_SHARE = 0.05;
