@@ -17,7 +17,12 @@ import {
   type SipTransport,
   type SipTrunk,
 } from '../../../src/session/sip/index.js';
-import { parseMessage, type SipMessage, type SipRequest, type SipResponse } from '../../../src/wire/sip/index.js';
+import {
+  parseMessage,
+  type SipMessage,
+  type SipRequest,
+  type SipResponse,
+} from '../../../src/wire/sip/index.js';
 import { FakeHub } from './fake-hub.js';
 
 export const DOMAIN = 'home.test';

@@ -26,6 +26,8 @@ export class Calls {
   readonly #calls = new Map<CallId, Call>();
   /** Instances that callers are, to their calls: what responses take when the instance has another flow. */
   readonly #byCaller = new Map<string, Set<Call>>();
+  /** Users to the calls to them. */
+  readonly #byCallee = new Map<Aor, Set<Call>>();
   /** Restored calls whose caller is not back yet. */
   readonly #awaitingCaller = new Set<CallId>();
 
@@ -88,7 +90,7 @@ export class Calls {
         call.redirect(target.flow);
         this.#callerIsBack(call.parts.id, true);
       }
-      for (const call of this.#calls.values()) if (call.parts.aor === aor) call.attach(now, target);
+      for (const call of this.#byCallee.get(aor) ?? []) call.attach(now, target);
     }
   }
 
@@ -150,22 +152,17 @@ export class Calls {
     const onEnd = (ended: Call) => this.#forget(ended);
     const call = new Call(this.#context, { id, aor, invite, listener, place, isFromTrunk, onEnd }, server);
     this.#calls.set(id, call);
-    if (place.kind === 'instance') {
-      const key = instanceKey(place.aor, place.instance);
-      const calls = this.#byCaller.get(key) ?? new Set();
-      this.#byCaller.set(key, calls.add(call));
-    }
+    put(this.#byCallee, aor, call);
+    if (place.kind === 'instance') put(this.#byCaller, instanceKey(place.aor, place.instance), call);
     return call;
   }
 
   #forget(call: Call): void {
-    const { id, place } = call.parts;
+    const { id, aor, place } = call.parts;
     this.#calls.delete(id);
     this.#awaitingCaller.delete(id);
-    if (place.kind !== 'instance') return;
-    const key = instanceKey(place.aor, place.instance);
-    const calls = this.#byCaller.get(key);
-    if (calls?.delete(call) === true && calls.size === 0) this.#byCaller.delete(key);
+    remove(this.#byCallee, aor, call);
+    if (place.kind === 'instance') remove(this.#byCaller, instanceKey(place.aor, place.instance), call);
   }
 
   #callerIsBack(id: CallId, isReachable: boolean): void {
@@ -175,6 +172,17 @@ export class Calls {
   #tellCaller(call: CallId, isReachable: boolean): void {
     this.#context.putCommand({ kind: 'caller', call, isReachable });
   }
+}
+
+function put(sets: Map<string, Set<Call>>, key: string, call: Call): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([call]));
+  else set.add(call);
+}
+
+function remove(sets: Map<string, Set<Call>>, key: string, call: Call): void {
+  const set = sets.get(key);
+  if (set?.delete(call) === true && set.size === 0) sets.delete(key);
 }
 
 /** Where the sender of a request is, for what is to reach it later. */
