@@ -43,7 +43,7 @@ export function buildResponse(
         parts.push(raw);
         break;
       case HeaderId.to:
-        if (options.toTag === undefined || status === 100 || request.readTo()?.tag !== undefined)
+        if (options.toTag === undefined || status === 100 || request.readTo()?.params.has('tag') === true)
           parts.push(raw);
         else parts.push(raw.subarray(0, raw.length - 2), lineBytes(`;tag=${options.toTag}`));
         break;

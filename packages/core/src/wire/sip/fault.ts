@@ -11,8 +11,8 @@ export interface SipFault {
   /** Reason phrase of that status, for people: which rule was broken. ASCII; may change. */
   readonly message: string;
   /**
-   * There if the fault can be answered: a request, not an ACK, whose top Via, From, To, Call-ID and CSeq lines are
-   * there. Only for `buildResponse` and its `topVia`; its other typed getters may fail.
+   * There if the fault can be answered: a request, not an ACK, with a readable top Via. Only for `buildResponse` and
+   * its `topVia`; its other typed getters may fail.
    */
   readonly request: SipRequest | undefined;
   /** On a stream: whether where the next message begins is still known. If not, the framer reads no more. */

@@ -47,10 +47,10 @@ function ipv6Bytes(text: string): Uint8Array | undefined {
   // RFC 5118 §4.10: an erroneous grammar made three colons of two where an IPv4 address follows.
   const halves = text.replace(':::', '::').split('::');
   if (halves.length > 2) return undefined;
-  const head = groupBytes(halves[0]!);
+  const head = groupBytes(halves[0]!, halves.length === 1);
   if (head === undefined) return undefined;
   if (halves.length === 1) return head.length === 16 ? Uint8Array.from(head) : undefined;
-  const tail = groupBytes(halves[1]!);
+  const tail = groupBytes(halves[1]!, true);
   if (tail === undefined || head.length + tail.length > 14) return undefined;
   const bytes = new Uint8Array(16);
   bytes.set(head, 0);
@@ -58,13 +58,14 @@ function ipv6Bytes(text: string): Uint8Array | undefined {
   return bytes;
 }
 
-function groupBytes(text: string): number[] | undefined {
+/** `isEnd`: the address ends with these groups, and so may end as IPv4. */
+function groupBytes(text: string, isEnd: boolean): number[] | undefined {
   const bytes: number[] = [];
   if (text === '') return bytes;
   const groups = text.split(':');
   for (const [index, group] of groups.entries()) {
     if (group.includes('.')) {
-      const ipv4 = index === groups.length - 1 ? ipv4Bytes(group) : undefined;
+      const ipv4 = isEnd && index === groups.length - 1 ? ipv4Bytes(group) : undefined;
       if (ipv4 === undefined) return undefined;
       bytes.push(...ipv4);
     } else {

@@ -166,7 +166,7 @@ abstract class Message {
     if (this.#topVia !== undefined) return this.#topVia;
     const text = this.#text(HeaderId.via);
     const via = parseVia(text.includes(',') ? (splitList(text)[0] ?? '') : text);
-    return via?.protocol === 'SIP/2.0' ? (this.#topVia = via) : undefined;
+    return via === undefined ? undefined : (this.#topVia = via);
   }
 
   readFrom(): NameAddr | undefined {

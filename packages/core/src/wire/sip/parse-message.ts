@@ -77,11 +77,9 @@ export function faultOf(
   text: string,
   canContinue = false,
 ): SipFault {
+  // RFC 4475 §3.3.1: even without From, To and Call-ID there is an answer, as long as it finds its way.
   const canAnswer =
-    message.kind === 'request' &&
-    message.method !== 'ACK' &&
-    (message.head.present & mandatory) === mandatory &&
-    message.readTopVia() !== undefined;
+    message.kind === 'request' && message.method !== 'ACK' && message.readTopVia() !== undefined;
   return sipFault(code, text, canAnswer ? message : undefined, canContinue);
 }
 
