@@ -185,7 +185,7 @@ export class HubDriver implements HubPort, CallHub {
         this.#callClient?.handleWake(output.wake);
         return;
       case 'commit':
-        void this.#commit(output.changes);
+        this.#commit(output.changes);
     }
   }
 
@@ -205,18 +205,24 @@ export class HubDriver implements HubPort, CallHub {
     this.#options.onFailed(error);
   }
 
-  async #commit(changes: readonly StoreChange[]): Promise<void> {
+  #commit(changes: readonly StoreChange[]): void {
+    const { store, clock, log, onCommitted } = this.#options;
     this.#commitsUnderWay += 1;
-    let outcome: HubInput = committedInput;
-    const sinceMs = this.#options.clock().monotonic;
-    try {
-      await this.#options.store.commit(changes);
-      this.#options.onCommitted?.(this.#options.clock().monotonic - sinceMs);
-    } catch (error) {
-      outcome = commitFailedInput;
-      this.commitFailures += 1;
-      this.#options.log.error({ err: error, changes: changes.length }, 'commit failed');
-    }
+    const sinceMs = clock().monotonic;
+    store.commit(changes).then(
+      () => {
+        onCommitted?.(clock().monotonic - sinceMs);
+        this.#endCommit(committedInput);
+      },
+      (error: unknown) => {
+        this.commitFailures += 1;
+        log.error({ err: error, changes: changes.length }, 'commit failed');
+        this.#endCommit(commitFailedInput);
+      },
+    );
+  }
+
+  #endCommit(outcome: HubInput): void {
     this.#commitsUnderWay -= 1;
     this.#giveHub(this.#options.clock(), outcome);
     this.scheduleTurn();

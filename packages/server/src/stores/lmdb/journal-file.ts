@@ -170,7 +170,7 @@ export class JournalFile {
     const startBytes = this.#endBytes;
     const batchBytes = startBytes === 0 ? HEADER_BYTES : startBytes;
     const endBytes = batchBytes + encodedBytes(changes);
-    if (!(await this.#makeRoom(endBytes))) return false;
+    if (endBytes > this.#fileBytes && !(await this.#grow(endBytes))) return false;
     const seed = startBytes === 0 ? this.#writeHeader() : this.#checksum;
     const checksum = this.#encode(changes, batchBytes, endBytes, seed);
     try {
@@ -196,8 +196,7 @@ export class JournalFile {
   }
 
   /** False: the file is at its limit, or the disk is full. */
-  async #makeRoom(endBytes: number): Promise<boolean> {
-    if (endBytes <= this.#fileBytes) return true;
+  async #grow(endBytes: number): Promise<boolean> {
     if (endBytes > this.#memory.length) return false;
     let fileBytes = Math.max(this.#fileBytes, INITIAL_BYTES);
     while (fileBytes < endBytes) fileBytes *= 2;
@@ -303,14 +302,16 @@ function isOutOfSpace(error: unknown): boolean {
 }
 
 /** All of it: a system call may do less. */
-async function writeWhole(descriptor: number, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += await new Promise<number>((resolve, reject) => {
+function writeWhole(descriptor: number, bytes: Uint8Array, position: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const writeFrom = (done: number): void => {
+      if (done === bytes.length) return resolve();
       write(descriptor, bytes, done, bytes.length - done, position + done, (error, count) =>
-        error === null ? resolve(count) : reject(error),
+        error === null ? writeFrom(done + count) : reject(error),
       );
-    });
-  }
+    };
+    writeFrom(0);
+  });
 }
 
 /** Resolves with how much there was. */

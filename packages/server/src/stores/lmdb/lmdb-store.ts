@@ -76,6 +76,13 @@ export interface BackupOptions {
   readonly isCompact?: boolean;
 }
 
+/** What a commit takes of the data file. */
+interface Space {
+  /** It adds bodies. */
+  readonly isGrowing: boolean;
+  readonly roomBytes: number;
+}
+
 interface WaitingCommit {
   readonly changes: readonly StoreChange[];
   readonly resolve: () => void;
@@ -184,18 +191,18 @@ export class LmdbStore implements Store {
     return this.#parts.journal.scan(table, range, (stored) => this.#environment.scan(table, stored));
   }
 
-  async commit(changes: readonly StoreChange[]): Promise<void> {
-    if (this.#closing !== undefined) throw closedError();
-    for (const { key } of changes) {
-      assert(
-        key.length >= 1 && key.length <= limits.storeKeyBytesMax,
-        'a store key has 1 … storeKeyBytesMax bytes',
-      );
-    }
-    // The caller may reuse its keys at once.
-    const kept = withOwnKeys(changes);
+  /** The way of every message: here and in what it calls, a promise is made only where there is something to wait for. */
+  commit(changes: readonly StoreChange[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ changes: kept, resolve, reject });
+      if (this.#closing !== undefined) throw closedError();
+      for (const { key } of changes) {
+        assert(
+          key.length >= 1 && key.length <= limits.storeKeyBytesMax,
+          'a store key has 1 … storeKeyBytesMax bytes',
+        );
+      }
+      // The caller may reuse its keys at once.
+      this.#waiting.push({ changes: withOwnKeys(changes), resolve, reject });
       this.#running ??= this.#run();
     });
   }
@@ -294,20 +301,21 @@ export class LmdbStore implements Store {
 
   async #commitOne(changes: readonly StoreChange[]): Promise<void> {
     if (changes.length === 0) return;
-    const refusal = await this.#prepareSpace(changes);
+    const space = spaceOf(changes);
+    const refusal = this.#hasSpace(space) ? undefined : await this.#prepareSpace(space);
     if (refusal !== undefined) throw refusal;
     try {
-      await this.#makeDurable(changes);
+      if (!(await this.#parts.journal.append(changes))) await this.#turnJournal(changes);
     } catch (error) {
       throw commitError('the store could not write to its data directory', error);
     }
     this.#armCheckpoint();
   }
 
-  async #makeDurable(changes: readonly StoreChange[]): Promise<void> {
+  /** What the journal's file has no room for. */
+  async #turnJournal(changes: readonly StoreChange[]): Promise<void> {
     const { journal } = this.#parts;
-    if (await journal.append(changes)) return;
-    // The file is full. The other one is free as soon as LMDB has what was in it.
+    // The other one is free as soon as LMDB has what was in it.
     if (journal.isSealed) await this.#checkpoint();
     const checkpointing = this.#checkpoint();
     // Its failure is told, and met again by whoever needs the file next.
@@ -378,15 +386,22 @@ export class LmdbStore implements Store {
     return new Promise((resolve, reject) => this.#between.push(() => void begin().then(resolve, reject)));
   }
 
+  #neededBytes({ roomBytes }: Space): number {
+    return this.#parts.reserveBytes + COMMIT_EXTRA_BYTES + this.#parts.journal.roomBytes + roomBytes;
+  }
+
+  /** The reserve is known to be whole after that commit and everything that LMDB does not have yet. */
+  #hasSpace(space: Space): boolean {
+    return this.#neededBytes(space) <= this.#roomBytes;
+  }
+
   /**
-   * Sees to it that the reserve is still whole after a commit and everything that LMDB does not have yet. Resolves with the refusal of what would
-   * enlarge the log when it would not be; what only acknowledges and deletes may use the reserve.
+   * Sees to it that {@link #hasSpace}. Resolves with the refusal of what would enlarge the log when that cannot be; what only acknowledges and
+   * deletes may use the reserve.
    */
-  async #prepareSpace(changes: readonly StoreChange[]): Promise<WakelineError | undefined> {
-    const { headroom, journal, reserveBytes, mapBytesMax } = this.#parts;
-    const { isGrowing, roomBytes } = spaceOf(changes);
-    const neededBytes = reserveBytes + COMMIT_EXTRA_BYTES + journal.roomBytes + roomBytes;
-    if (neededBytes <= this.#roomBytes) return undefined;
+  async #prepareSpace(space: Space): Promise<WakelineError | undefined> {
+    const { headroom, journal, mapBytesMax } = this.#parts;
+    const neededBytes = this.#neededBytes(space);
     const usedBytes = this.#environment.usedBytes();
     const isMapFull = usedBytes + neededBytes > mapBytesMax;
     const failure = isMapFull ? undefined : await headroom.ensure(usedBytes, neededBytes);
@@ -394,7 +409,7 @@ export class LmdbStore implements Store {
       this.#roomBytes = Math.min(headroom.fileBytes(), mapBytesMax) - usedBytes;
       return undefined;
     }
-    if (!isGrowing) return undefined;
+    if (!space.isGrowing) return undefined;
     // No room behind the last page in use; deleted messages may have left enough before it.
     const end = isMapFull ? mapBytesMax : headroom.fileBytes();
     if (end - usedBytes + this.#environment.reusableBytes() >= neededBytes) return undefined;
@@ -402,7 +417,7 @@ export class LmdbStore implements Store {
       // Their deletions may be in the journal.
       await this.#checkpoint();
       await this.#checkpoint();
-      return this.#prepareSpace(changes);
+      return this.#hasSpace(space) ? undefined : this.#prepareSpace(space);
     }
     return isMapFull
       ? commitError(`the data file has reached its limit of ${mapBytesMax} bytes (mapBytesMax)`, undefined)
@@ -470,7 +485,7 @@ function withOwnKeys(changes: readonly StoreChange[]): StoreChange[] {
  * Room that a commit may take in the data file, and whether it adds bodies. Replacing and moving
  * (as many deleted as written) is not adding: compaction must go on when the disk is full.
  */
-function spaceOf(changes: readonly StoreChange[]): { isGrowing: boolean; roomBytes: number } {
+function spaceOf(changes: readonly StoreChange[]): Space {
   let balance = 0;
   let roomBytes = 0;
   for (const { table, key, value } of changes) {
