@@ -8,9 +8,11 @@
 import type { Machine } from '../base/machine.js';
 import type { InstantMs } from '../base/time.js';
 import { MINUTE_MS, SECOND_MS } from '../base/time.js';
-import { unreachable } from '../base/assert.js';
+import { assert, unreachable } from '../base/assert.js';
+import type { Aor, SipUser } from '../domain/call.js';
 import type { ApiToken, Statistics } from '../domain/control.js';
 import type { LinkCommand } from '../domain/link.js';
+import { CallSide } from './calls/call-side.js';
 import type { Device, Flow } from './device-state.js';
 import { FlowState } from './device-state.js';
 import { EntryFlag } from './entry-table.js';
@@ -38,6 +40,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
   readonly #requests: Requests;
   readonly #system: SystemTopics;
   readonly #retained: RetainedSender;
+  readonly #calls: CallSide | undefined;
   #sweepDueMs = Infinity;
 
   constructor(options: HubOptions) {
@@ -58,6 +61,9 @@ export class Hub implements Machine<HubInput, HubOutput> {
       this.#publisher.sendRetained(...retained),
     );
     this.#sessions.retainedSender = this.#retained;
+    const { calls } = options;
+    this.#calls = calls && new CallSide(this.#core, this.#publisher, calls);
+    this.#requests.calls = this.#calls;
   }
 
   /** Reads the store. Called once, before any input. Throws STORE_CORRUPT when it cannot be read. */
@@ -66,6 +72,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
     this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
     this.#system.begin(now);
     recover(this.#core, this.#sessions);
+    this.#calls?.recover();
   }
 
   handleInput(now: InstantMs, input: HubInput): void {
@@ -77,12 +84,14 @@ export class Hub implements Machine<HubInput, HubOutput> {
       case 'request':
         return this.#requests.handle(input.request);
       case 'committed':
-        return this.#handleCommitted();
+        this.#handleCommitted();
+        return this.#calls?.handleSettled();
       case 'commit-failed':
         return this.#handleCommitFailed();
       case 'calls':
+        return this.#callSide().handleCommands(input.commands);
       case 'wake-result':
-        throw new TypeError('no calls are served');
+        return this.#callSide().handleWakeResult(input.ticket, input.outcome);
       case 'disk':
         core.appendsAllowed = input.appendsAllowed;
         return;
@@ -116,8 +125,10 @@ export class Hub implements Machine<HubInput, HubOutput> {
       this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
       core.receipts.sweep(now);
       core.endpoints.sweep(now);
+      this.#calls?.sweep();
     }
     core.watchers.handleTimeout(now);
+    this.#calls?.handleTimeout();
     this.#system.handleTimeout(now);
   }
 
@@ -154,6 +165,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       this.#sweepDueMs,
       core.watchers.nextMs,
       this.#system.dueMs,
+      this.#calls?.nextTimeoutMs() ?? Infinity,
       wallDueMs === Infinity ? Infinity : now.monotonic + wallWaitMs,
     );
   }
@@ -163,6 +175,11 @@ export class Hub implements Machine<HubInput, HubOutput> {
   /** The API token with this SHA-256 (hex); undefined: there is none, or it was revoked. */
   findApiToken(sha256: string): ApiToken | undefined {
     return this.#core.apiTokens.get(sha256);
+  }
+
+  /** The user of SIP with this address; undefined: there is none, or no SIP is spoken. */
+  findUser(aor: Aor): SipUser | undefined {
+    return this.#calls?.findUser(aor);
   }
 
   statistics(): Statistics {
@@ -198,6 +215,11 @@ export class Hub implements Machine<HubInput, HubOutput> {
   }
 
   // ---- links -----------------------------------------------------------------------------------------------
+
+  #callSide(): CallSide {
+    assert(this.#calls !== undefined, 'calls are given only to a hub that was told of users');
+    return this.#calls;
+  }
 
   #advance(now: InstantMs): void {
     this.#core.now = now;

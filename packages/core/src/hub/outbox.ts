@@ -1,4 +1,5 @@
 /** What the hub has to say in this turn: events by flow, replies to requests. */
+import type { CallEvent, WakeRequest } from '../domain/call.js';
 import type { ControlReply } from '../domain/control.js';
 import type { LinkEvent } from '../domain/link.js';
 import type { Flow } from './device-state.js';
@@ -9,6 +10,7 @@ export class Outbox {
   #flows: Flow[] = [];
   #flowsStart = 0;
   readonly #others: HubOutput[] = [];
+  #callEvents: CallEvent[] = [];
   /** Events collected and not polled. */
   count = 0;
   /** Bytes of QoS 0 bodies among them. */
@@ -39,9 +41,30 @@ export class Outbox {
     this.#others.push({ kind: 'reply', reply });
   }
 
+  /** Said to the SIP stack, in order. */
+  call(event: CallEvent): void {
+    this.#callEvents.push(event);
+  }
+
+  /** What was said to the SIP stack until now leaves as an output of its own. */
+  closeCallEvents(): void {
+    if (this.#callEvents.length === 0) return;
+    this.#others.push({ kind: 'calls', events: this.#callEvents });
+    this.#callEvents = [];
+  }
+
+  wake(wake: WakeRequest): void {
+    this.#others.push({ kind: 'wake', wake });
+  }
+
   poll(): HubOutput | undefined {
     const other = this.#others.shift();
     if (other !== undefined) return other;
+    if (this.#callEvents.length > 0) {
+      const events = this.#callEvents;
+      this.#callEvents = [];
+      return { kind: 'calls', events };
+    }
     if (this.#flowsStart === this.#flows.length) {
       if (this.#flowsStart > 0) this.#flows = [];
       this.#flowsStart = 0;

@@ -14,6 +14,7 @@ import type {
 } from '../domain/control.js';
 import type { Refusal } from '../domain/device.js';
 import type { Publication } from '../domain/message.js';
+import type { CallSide } from './calls/call-side.js';
 import type { Device } from './device-state.js';
 import { summaryOf } from './endpoints.js';
 import { EntryFlag } from './entry-table.js';
@@ -43,6 +44,8 @@ export class Requests {
   readonly #sessions: Sessions;
   readonly #registrar: Registrar;
   readonly #pushes: Pushes;
+  /** Takes the requests about calls; undefined: no SIP is spoken. */
+  calls: CallSide | undefined = undefined;
   /** While it is on its way to the disk. */
   #sealKey: Uint8Array | undefined;
 
@@ -110,7 +113,8 @@ export class Requests {
       case 'put-user':
       case 'delete-user':
       case 'list-bindings':
-        return this.#refuse(ticket, 'calls-off');
+        if (this.calls === undefined) return this.#refuse(ticket, 'calls-off');
+        return this.calls.handleRequest(request);
       case 'get-statistics':
         return this.#reply({ kind: 'statistics', ticket, statistics: this.statistics() });
     }

@@ -24,6 +24,10 @@ export const tables = [
   'idempotency',
   'token',
   'endpoint',
+  'user',
+  'binding',
+  'call',
+  'sipMessage',
 ] as const;
 export type Table = (typeof tables)[number];
 
