@@ -276,10 +276,10 @@ export class TransportLayer {
   #settleResponses(now: InstantMs, route: ResponseRoute, flow: SipFlow | undefined): void {
     const waiting = this.#waiting.get(route);
     if (waiting === undefined) return;
-    if (flow === undefined && !waiting.triedAddress && route.sentBy !== undefined) {
+    if (flow === undefined && !waiting.triedAddress && canBeAsked(route)) {
       // RFC 3263 §5
       waiting.triedAddress = true;
-      this.#searchFor(now, route, route.sentBy.host, route.sentBy.port);
+      this.#searchFor(now, route, route.sentBy!.host, route.sentBy!.port);
       return;
     }
     this.#waiting.delete(route);
@@ -498,6 +498,12 @@ function originOf(flow: Flow): Origin {
 
 function outgoingKey(flow: Pick<StreamFlow, 'transport' | 'remote'>): string {
   return `${flow.transport} ${flow.remote.port} ${flow.remote.address}`;
+}
+
+/** Whether the sent-by may be another way. RFC 7118 §5.2: that of a WebSocket's client names nothing. */
+function canBeAsked({ sentBy, transport }: ResponseRoute): boolean {
+  if (sentBy === undefined || transport === 'ws' || transport === 'wss') return false;
+  return !sentBy.host.toLowerCase().endsWith('.invalid');
 }
 
 /** CRLF or CRLFCRLF. */
