@@ -92,6 +92,7 @@ class HubProcess {
       log: this.#log,
       limits: runtimeLimits,
       onTimeline: undefined,
+      publicUrl: () => this.#config.publicUrl,
       figures: { lines: () => this.#links?.lineCount ?? 0 },
       onFailed: () => void this.#fail(),
     });

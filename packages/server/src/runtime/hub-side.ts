@@ -7,11 +7,12 @@ import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { limits as coreLimits } from '@wakeline/core/base';
 import { openAccess } from '@wakeline/core/domain';
-import type { AccessRules, ApiToken, ControlReply } from '@wakeline/core/domain';
+import type { AccessRules, ApiToken, ControlReply, SipUser } from '@wakeline/core/domain';
 import { Hub } from '@wakeline/core/hub';
 import type { TimelineEvent } from '@wakeline/core/hub';
 import type { Random, Store } from '@wakeline/core/ports';
 import type { ServerConfig } from '../config/config.js';
+import { ownEndpointHash } from '../http/endpoint-urls.js';
 import type { HttpApiOptions, HubRequest } from '../http/options.js';
 import { LmdbStore } from '../stores/lmdb/index.js';
 import type { Metrics, ProcessFigures } from '../telemetry/index.js';
@@ -24,6 +25,7 @@ import { HubDriver } from './hub-driver.js';
 import type { HubClient } from './hub-port.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
+import type { CallClient } from './sip-side.js';
 import { programVersion } from './program-version.js';
 
 /** Who may connect to a server that only this machine reaches may see its figures, too. */
@@ -41,6 +43,8 @@ export interface HubSideOptions {
   readonly log: Log;
   readonly limits: RuntimeLimits;
   readonly onTimeline: ((event: TimelineEvent) => void) | undefined;
+  /** How the HTTP listeners are reached from outside; undefined: they are not. */
+  readonly publicUrl: () => string | undefined;
   /** What the figures show beside the hub's own. */
   readonly figures: Partial<ProcessFigures>;
   /** Called once, when the hub threw. Nothing reaches it any more. */
@@ -69,6 +73,13 @@ export class HubSide {
       version: programVersion(),
       sessionExpirySecondsMax: config.mqtt.sessionExpirySecondsMax,
       limits: config.limits,
+      ...(config.sip.domains.length > 0 && {
+        calls: {
+          users: config.sip.users,
+          parkMs: config.sip.parkMs,
+          ownEndpoint: (url) => ownEndpointHash(options.publicUrl(), url),
+        },
+      }),
       ...(onTimeline === undefined ? {} : { onTimeline }),
     });
     this.metrics = createMetrics({
@@ -87,11 +98,15 @@ export class HubSide {
     this.backup = this.#makeBackup();
   }
 
-  /** Recovers, and begins to serve `client`; resolves when there is an admin token. `request` asks the hub. */
-  async start(client: HubClient, request: (request: HubRequest) => Promise<ControlReply>): Promise<void> {
+  /** Recovers, and begins to serve the clients; resolves when there is an admin token. `request` asks the hub. */
+  async start(
+    client: HubClient,
+    request: (request: HubRequest) => Promise<ControlReply>,
+    callClient?: CallClient,
+  ): Promise<void> {
     const { clock, config, log } = this.#options;
     this.#hub.recover(clock());
-    this.driver.start(client);
+    this.driver.start(client, callClient);
     await this.#disk?.start();
     await ensureAdminToken(config.dataDirectory, clock().wall, request, log);
   }
@@ -99,6 +114,11 @@ export class HubSide {
   /** The token with this hash; undefined: there is none, or it was revoked. */
   findApiToken(sha256: string): ApiToken | undefined {
     return this.#hub.findApiToken(sha256);
+  }
+
+  /** The user of SIP with this address; undefined: there is none. */
+  findUser(aor: string): SipUser | undefined {
+    return this.#options.config.sip.users.find((user) => user.aor === aor);
   }
 
   /** Lets go of every timer; what was committed is safe. Idempotent. */

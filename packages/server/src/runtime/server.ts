@@ -6,11 +6,15 @@
  * accept nothing new, finish what was promised, tell the devices, close the store; within `stopMs` whatever the
  * peers do. A process that is killed instead loses nothing that was acknowledged.
  */
+import type { ControlReply } from '@wakeline/core/domain';
 import type { TimelineEvent } from '@wakeline/core/hub';
 import type { Random, Store } from '@wakeline/core/ports';
 import type { ListenerProtocol, ServerConfig } from '../config/config.js';
+import type { HubRequest } from '../http/options.js';
 import { createLogger } from '../telemetry/index.js';
 import { hostClock } from './clock.js';
+import { CallHost, callFigures } from './call-host.js';
+import type { CreateSipStack } from './call-host.js';
 import type { Clock } from './clock.js';
 import { Deadline } from './deadline.js';
 import { RuntimeError } from './errors.js';
@@ -30,6 +34,10 @@ export interface ServerDependencies {
   /** Default: standard error, at the configured level. */
   readonly log?: Log;
   readonly limits?: Partial<RuntimeLimits>;
+  /** Makes the machine that speaks SIP. */
+  readonly createSipStack?: CreateSipStack;
+  /** Authorities whose certificates are believed of foreign push services and trunks, PEM; default: the host's. */
+  readonly authorities?: string;
   /** Told of every step of every message. Costs time: not for production. */
   readonly onTimeline?: (event: TimelineEvent) => void;
 }
@@ -40,7 +48,7 @@ export interface RunningServer {
   /** Leaves in good order; resolves when the store is closed, at most about `stopMs` later. Idempotent. */
   stop(): Promise<void>;
   /**
-   * Resolves when the server cannot go on (HUB_FAILED); it has stopped by then. The process is to end with
+   * Resolves when the server cannot go on (HUB_FAILED, SIP_STACK_FAILED); it has stopped by then. The process is to end with
    * `hubFailureExitCode` and be started anew: the state on disk is right, the one in memory may not be.
    */
   readonly failed: Promise<Error>;
@@ -74,6 +82,7 @@ class Server implements RunningServer {
   readonly #limits: RuntimeLimits;
   readonly #hubSide: HubSide;
   readonly #lineSide: LineSide;
+  readonly #calls: CallHost | undefined;
   #hasFailed = false;
   #stopped: Promise<void> | undefined;
   readonly #fail: (error: Error) => void;
@@ -95,7 +104,9 @@ class Server implements RunningServer {
       log,
       limits,
       onTimeline: dependencies.onTimeline,
+      publicUrl: () => this.#lineSide.publicUrl,
       figures: {
+        ...callFigures(() => this.#calls),
         probingListeners: () => this.#lineSide.probingListeners,
         connectsWaiting: () => this.#lineSide.connectsWaiting,
         connectsRefused: () => this.#lineSide.connectsRefused,
@@ -105,10 +116,24 @@ class Server implements RunningServer {
       },
       onFailed: (error) => {
         this.#lineSide.pump.stop();
-        this.#handleHubFailure(error);
+        this.#calls?.stop();
+        this.#handleFailure('HUB_FAILED', 'the hub failed', error);
       },
     });
     this.#hubSide = hubSide;
+    if (config.sip.domains.length > 0) {
+      this.#calls = new CallHost({
+        config: config.sip,
+        hub: hubSide.driver,
+        clock,
+        limits,
+        log,
+        findUser: (aor) => hubSide.findUser(aor),
+        createStack: dependencies.createSipStack ?? withoutStack,
+        authorities: dependencies.authorities,
+        onFailed: (error) => this.#handleFailure('SIP_STACK_FAILED', 'the SIP stack failed', error),
+      });
+    }
     this.#lineSide = new LineSide({
       config,
       hub: hubSide.driver,
@@ -120,6 +145,7 @@ class Server implements RunningServer {
       metricsText: () => hubSide.metrics.text(),
       backup: hubSide.backup,
       isHubReady: () => true,
+      sip: this.#calls?.side,
     });
   }
 
@@ -129,7 +155,9 @@ class Server implements RunningServer {
 
   async start(): Promise<void> {
     const { pump } = this.#lineSide;
-    await this.#hubSide.start(pump, (request) => pump.request(request));
+    const request = (asked: HubRequest): Promise<ControlReply> => pump.request(asked);
+    await this.#hubSide.start(pump, request, this.#calls?.side);
+    await this.#calls?.takeKey(request);
     await this.#lineSide.start();
     // Without TLS, too: the signal's default would end the process.
     process.on('SIGHUP', this.#handleHangUp);
@@ -144,10 +172,10 @@ class Server implements RunningServer {
     this.#lineSide.reload();
   }
 
-  #handleHubFailure(cause: unknown): void {
+  #handleFailure(code: 'HUB_FAILED' | 'SIP_STACK_FAILED', who: string, cause: unknown): void {
     this.#hasFailed = true;
     const what = cause instanceof Error ? cause.message : String(cause);
-    const error = new RuntimeError('HUB_FAILED', `the hub failed: ${what}`, cause);
+    const error = new RuntimeError(code, `${who}: ${what}`, cause);
     void this.stop().finally(() => this.#fail(error));
   }
 
@@ -160,12 +188,20 @@ class Server implements RunningServer {
     const deadline = new Deadline(this.#limits.stopMs);
     if (wasReady && !this.#hasFailed) {
       driver.tell({ kind: 'drain' });
+      const callsLeft = this.#calls?.takeLeave() ?? Promise.resolve();
       await lineSide.takeLeave(deadline, () => driver.whenIdle());
+      await deadline.over(callsLeft);
+      await deadline.over(driver.whenIdle());
     }
     lineSide.pump.stop();
+    this.#calls?.stop();
     this.#hubSide.stop();
     await lineSide.stop(deadline);
     deadline.cancel();
     await this.#store.close();
   }
+}
+
+function withoutStack(): never {
+  throw new Error('this build has no SIP stack');
 }

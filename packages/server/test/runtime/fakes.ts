@@ -168,10 +168,17 @@ export class FakeStore {
 
 export class FakeLog implements Log {
   readonly errors: { fields: object; message: string }[] = [];
+  /** Everything but what is for debugging. */
+  readonly entries: { fields: object; message: string }[] = [];
   debug(): void {}
-  info(): void {}
-  warn(): void {}
+  info(fields: object, message: string): void {
+    this.entries.push({ fields, message });
+  }
+  warn(fields: object, message: string): void {
+    this.entries.push({ fields, message });
+  }
   error(fields: object, message: string): void {
+    this.entries.push({ fields, message });
     this.errors.push({ fields, message });
   }
 }
