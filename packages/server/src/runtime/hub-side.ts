@@ -118,7 +118,7 @@ export class HubSide {
 
   /** The user of SIP with this address; undefined: there is none. */
   findUser(aor: string): SipUser | undefined {
-    return this.#options.config.sip.users.find((user) => user.aor === aor);
+    return this.#hub.findUser(aor);
   }
 
   /** Lets go of every timer; what was committed is safe. Idempotent. */

@@ -9,6 +9,7 @@
 import type { ControlReply } from '@wakeline/core/domain';
 import type { TimelineEvent } from '@wakeline/core/hub';
 import type { Random, Store } from '@wakeline/core/ports';
+import { SipStack } from '@wakeline/core/session/sip';
 import type { ListenerProtocol, ServerConfig } from '../config/config.js';
 import type { HubRequest } from '../http/options.js';
 import { createLogger } from '../telemetry/index.js';
@@ -34,7 +35,7 @@ export interface ServerDependencies {
   /** Default: standard error, at the configured level. */
   readonly log?: Log;
   readonly limits?: Partial<RuntimeLimits>;
-  /** Makes the machine that speaks SIP. */
+  /** Default: a `SipStack`. */
   readonly createSipStack?: CreateSipStack;
   /** Authorities whose certificates are believed of foreign push services and trunks, PEM; default: the host's. */
   readonly authorities?: string;
@@ -129,7 +130,7 @@ class Server implements RunningServer {
         limits,
         log,
         findUser: (aor) => hubSide.findUser(aor),
-        createStack: dependencies.createSipStack ?? withoutStack,
+        createStack: dependencies.createSipStack ?? ((options) => new SipStack(options)),
         authorities: dependencies.authorities,
         onFailed: (error) => this.#handleFailure('SIP_STACK_FAILED', 'the SIP stack failed', error),
       });
@@ -200,8 +201,4 @@ class Server implements RunningServer {
     deadline.cancel();
     await this.#store.close();
   }
-}
-
-function withoutStack(): never {
-  throw new Error('this build has no SIP stack');
 }

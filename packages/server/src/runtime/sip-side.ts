@@ -154,6 +154,8 @@ export class SipSide implements CallClient, SipConnectionOwner {
       this.#fail(error);
       return;
     }
+    // What it begins by itself: registrations at trunks.
+    this.#handleTimer();
     const now = this.#options.clock();
     this.endEvents(now);
     this.beginTurn(now);
