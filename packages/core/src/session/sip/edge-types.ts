@@ -58,6 +58,11 @@ export interface ClientRequest {
   readonly flow: SipFlow;
   /** The loss of the flow does not end it: it waits to be attached to another. */
   readonly outlivesFlow: boolean;
+  /**
+   * How long the first response to an INVITE on a stream may take, ms: whoever sleeps reads it late. At most 10 minutes;
+   * default and least: 64·T1 (Timer B).
+   */
+  readonly answerMsMax?: number;
 }
 
 /** `Request` and `Response` are the messages of `wire/sip`. */
@@ -140,9 +145,14 @@ export interface Edge<Request, Response> {
   /** After a restart: an INVITE that was sent before, without a flow until `attach` or until something comes for it. */
   restoreClient(
     now: InstantMs,
-    request: Omit<ClientRequest, 'flow' | 'outlivesFlow'>,
+    request: Pick<ClientRequest, 'method' | 'branch' | 'bytes'>,
     state: 'calling' | 'proceeding' | 'accepted',
   ): TransactionKey | undefined;
+  /**
+   * The request of a restored transaction as it was sent, now that it is known on which listener's flow: its ACK and
+   * CANCEL must have the same topmost Via. The branch is the same.
+   */
+  amend(transaction: TransactionKey, bytes: Uint8Array): void;
   /** Ends a client transaction without a word; what comes for it is stray. */
   abandon(now: InstantMs, transaction: TransactionKey): void;
   /** Writes a request that has no transaction, an ACK for a 2xx. False: the flow is gone. */

@@ -115,10 +115,14 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
 
   restoreClient(
     now: InstantMs,
-    request: Omit<ClientRequest, 'flow' | 'outlivesFlow'>,
+    request: Pick<ClientRequest, 'method' | 'branch' | 'bytes'>,
     state: 'calling' | 'proceeding' | 'accepted',
   ): TransactionKey | undefined {
     return this.#after(now, this.#transactions.restoreClient(now, request, state));
+  }
+
+  amend(transaction: TransactionKey, bytes: Uint8Array): void {
+    this.#transactions.amend(transaction, bytes);
   }
 
   abandon(now: InstantMs, transaction: TransactionKey): void {

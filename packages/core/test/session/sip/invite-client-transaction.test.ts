@@ -6,12 +6,14 @@ import { runTable, type Row } from './transactions.js';
 
 type Step = Row<InviteClientTransaction>[1];
 
-function create(outlivesFlow = false): InviteClientTransaction {
+function create(outlivesFlow = false, streamTimerBMs = 0): InviteClientTransaction {
   return new InviteClientTransaction({
     timers: defaultTimerValues,
     timerCMs: 180_000,
     outlivesFlow,
     detachedMsMax: 600_000,
+    streamTimerBMs,
+    cancelledMsMax: 120_000,
   });
 }
 
@@ -135,7 +137,40 @@ describe('the client side of an INVITE', () => {
     runTable(create(), [
       [0, overTcp, 'send-request', 'calling'],
       [100, cancel, '', 'calling'],
+      [120_100, undefined, 'timeout terminated', 'terminated'],
+    ]);
+    runTable(create(), [
+      [0, overUdp, 'send-request', 'calling'],
+      [500, undefined, 'send-request', 'calling'],
+      [600, cancel, '', 'calling'],
+      ...[1_500, 3_500, 7_500, 15_500, 31_500].map(
+        (atMs) => [atMs, undefined, 'send-request', 'calling'] as const,
+      ),
       [32_000, undefined, 'timeout terminated', 'terminated'],
+    ]);
+  });
+
+  test('[SI-32] on a stream to a phone that sleeps Timer B may be longer, as long as the call waits', () => {
+    runTable(create(true, 45_000), [
+      [0, overTcp, 'send-request', 'calling'],
+      [44_000, response(180), 'pass-response', 'proceeding'],
+      [44_500, response(200), 'pass-response', 'accepted'],
+    ]);
+    runTable(create(true, 45_000), [
+      [0, overTcp, 'send-request', 'calling'],
+      [45_000, undefined, 'timeout terminated', 'terminated'],
+    ]);
+    runTable(create(true, 1_000), [
+      [0, overTcp, 'send-request', 'calling'],
+      [32_000, undefined, 'timeout terminated', 'terminated'],
+    ]);
+  });
+
+  test('[SI-35] a phone that reads a cancelled INVITE late is told, up to the bound', () => {
+    runTable(create(true, 45_000), [
+      [0, overTcp, 'send-request', 'calling'],
+      [45_000 - 1, cancel, '', 'calling'],
+      [160_000, response(180), 'pass-response send-cancel', 'proceeding'],
     ]);
   });
 

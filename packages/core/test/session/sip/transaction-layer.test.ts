@@ -296,6 +296,24 @@ describe('an INVITE that was sent', () => {
     assert.deepEqual(world.out(), ['1: ACK sip:bob@example.org SIP/2.0']);
   });
 
+  test('[SI-44] its ACK and CANCEL have the Via that the phone has seen, once that is known', () => {
+    const world = new EdgeWorld();
+    const branch = 'z9hG4bK-x.1.1';
+    const textAt = (port: number) => requestText({ via: `TCP sip.example.org:${port};branch=${branch}` });
+    const bytes = encodeUtf8(textAt(5060));
+    const key = world.edge.restoreClient(world.now, { method: 'INVITE', branch, bytes }, 'proceeding')!;
+    world.open(1, bob);
+    const flow = world.flowOf(1);
+    world.edge.amend(key, encodeUtf8(textAt(5061)));
+    world.edge.attach(world.now, key, flow, false);
+    world.edge.cancel(world.now, key);
+    assert.deepEqual(world.out(), ['1: CANCEL sip:bob@example.org SIP/2.0']);
+    assert.match(
+      world.sent.at(-1)!,
+      /^Via: SIP\/2\.0\/TCP sip\.example\.org:5061;branch=z9hG4bK-x\.1\.1\r$/m,
+    );
+  });
+
   test('[SI-37] what is attached to a flow that is gone is not, and what has ended cannot be', () => {
     const world = new EdgeWorld();
     world.open(1, bob);

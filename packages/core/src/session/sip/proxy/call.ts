@@ -29,6 +29,8 @@ interface Attempt {
   /** Provisional statuses that were reported. */
   readonly statuses: Set<number>;
   isDetached: boolean;
+  /** It was sent before a restart of the server, on a flow of which nothing is known. */
+  isRestored: boolean;
   isFinal: boolean;
   /** Its first 2xx was reported. */
   hasAnswered: boolean;
@@ -113,6 +115,7 @@ export class Call implements ServerOwner, ClientOwner {
     const known = this.#attempts.get(key);
     if (offer.mode === 'repeat' && known?.transaction !== undefined) {
       const { edge } = this.#context;
+      this.#amend(known, offer.target);
       if (edge.attach(now, known.transaction, offer.target.flow, true)) {
         known.isDetached = false;
         return;
@@ -188,6 +191,7 @@ export class Call implements ServerOwner, ClientOwner {
       if (!attempt.isDetached || attempt.transaction === undefined) continue;
       const { aor, instance, run } = attempt.target;
       if (aor !== target.aor || instance !== target.instance || run !== target.run) continue;
+      this.#amend(attempt, target);
       attempt.isDetached = !this.#context.edge.attach(now, attempt.transaction, target.flow, false);
     }
   }
@@ -258,8 +262,20 @@ export class Call implements ServerOwner, ClientOwner {
       this.#track(leg, attempt, target, transaction, 0);
       const known = this.#attempts.get(keyOf({ leg, attempt }))!;
       known.isDetached = true;
+      known.isRestored = true;
       if (hadProvisional) known.statuses.add(100);
     }
+  }
+
+  /** The phone is back: by which listener it comes says what our Via was. */
+  #amend(attempt: Attempt, target: Offer['target']): void {
+    const { edge } = this.#context;
+    if (!attempt.isRestored || attempt.transaction === undefined) return;
+    if (edge.flowInfo(target.flow) === undefined) return;
+    attempt.isRestored = false;
+    const branch = this.#branchOf(attempt.leg, attempt.attempt);
+    const bytes = this.#inviteFor(attempt.target, branch, edge.sentBy(target.flow), undefined);
+    edge.amend(attempt.transaction, bytes);
   }
 
   #send(now: InstantMs, offer: Offer): void {
@@ -288,6 +304,7 @@ export class Call implements ServerOwner, ClientOwner {
       bytes,
       flow: target.flow,
       outlivesFlow: true,
+      answerMsMax: Math.max(0, offer.deadlineMs - now.wall),
     });
     if (transaction === undefined) {
       this.#breadth.give(breadth);
@@ -312,6 +329,7 @@ export class Call implements ServerOwner, ClientOwner {
       breadth,
       statuses: new Set(),
       isDetached: false,
+      isRestored: false,
       isFinal: false,
       hasAnswered: false,
       answers: [],

@@ -22,6 +22,10 @@ export interface InviteClientOptions {
   readonly outlivesFlow: boolean;
   /** How long it may be without a flow before it ends by itself, ms. */
   readonly detachedMsMax: number;
+  /** Timer B on a stream, ms: a phone that sleeps may read the request late. At least 64·T1. */
+  readonly streamTimerBMs: number;
+  /** The same once it is cancelled: a phone that reads the request later than that rings for nobody. */
+  readonly cancelledMsMax: number;
 }
 
 export class InviteClientTransaction {
@@ -80,7 +84,7 @@ export class InviteClientTransaction {
     const actions: ClientAction[] = [];
     if (this.#state === 'calling') {
       if (resend) actions.push(...this.#call(nowMs, isReliable));
-      else this.#timers.start('B', nowMs, this.#transactionMs);
+      else this.#startTimerB(nowMs);
     } else if (this.#state === 'proceeding') {
       if (resend) actions.push('send-request');
       actions.push(...this.#cancelIfWanted(nowMs));
@@ -109,7 +113,10 @@ export class InviteClientTransaction {
   cancel(nowMs: number): readonly ClientAction[] {
     if (this.#cancel !== 'none' || (this.#state !== 'calling' && this.#state !== 'proceeding')) return [];
     this.#cancel = 'wanted';
-    if (this.#state === 'calling') return [];
+    if (this.#state === 'calling') {
+      if (this.#isAttached && this.#isReliable) this.#startTimerB(nowMs);
+      return [];
+    }
     // Whether or not there is a flow to send it on.
     this.#waitForCancel(nowMs);
     return this.#cancelIfWanted(nowMs);
@@ -179,8 +186,18 @@ export class InviteClientTransaction {
       this.#timerAMs = this.#options.timers.t1Ms;
       this.#timers.start('A', nowMs, this.#timerAMs);
     }
-    this.#timers.start('B', nowMs, this.#transactionMs);
+    this.#startTimerB(nowMs);
     return ['send-request'];
+  }
+
+  #startTimerB(nowMs: number): void {
+    const { streamTimerBMs, cancelledMsMax } = this.#options;
+    const streamMs = this.#cancel === 'none' ? streamTimerBMs : cancelledMsMax;
+    this.#timers.start(
+      'B',
+      nowMs,
+      this.#isReliable ? Math.max(streamMs, this.#transactionMs) : this.#transactionMs,
+    );
   }
 
   #proceed(nowMs: number, status: number): readonly ClientAction[] {

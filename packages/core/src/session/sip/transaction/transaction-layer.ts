@@ -70,7 +70,7 @@ interface ClientEntry {
   readonly key: TransactionKey;
   readonly machine: InviteClientTransaction | NonInviteClientTransaction;
   readonly branch: string;
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   /** A CANCEL of ours: the core does not know it. */
   readonly isInternal: boolean;
   flow: SipFlow;
@@ -256,6 +256,11 @@ export class TransactionLayer {
     this.#doClient(now, entry, entry.machine.cancel(now.monotonic));
   }
 
+  amend(key: TransactionKey, bytes: Uint8Array): void {
+    const entry = this.#clients.get(key);
+    if (entry !== undefined) entry.bytes = bytes;
+  }
+
   abandon(now: InstantMs, key: TransactionKey): void {
     const entry = this.#clients.get(key);
     if (entry !== undefined) this.#doClient(now, entry, entry.machine.abandon());
@@ -361,12 +366,19 @@ export class TransactionLayer {
   }
 
   #createClient(
-    { method, branch, bytes }: Pick<ClientRequest, 'method' | 'branch' | 'bytes'>,
+    {
+      method,
+      branch,
+      bytes,
+      answerMsMax,
+    }: Pick<ClientRequest, 'method' | 'branch' | 'bytes' | 'answerMsMax'>,
     outlivesFlow: boolean,
     isInternal: boolean,
   ): ClientEntry {
     const { timers, timerCMs, limits } = this.#options;
-    const { detachedMsMax } = limits;
+    const { detachedMsMax, cancelledMsMax } = limits;
+    const streamTimerBMs = Math.min(answerMsMax ?? 0, detachedMsMax);
+    const waits = { timerCMs, detachedMsMax, streamTimerBMs, cancelledMsMax };
     const key = clientKey(branch, method);
     assert(!this.#clients.has(key), 'a branch is used once');
     const entry: ClientEntry = {
@@ -374,7 +386,7 @@ export class TransactionLayer {
       key,
       machine:
         method === 'INVITE'
-          ? new InviteClientTransaction({ timers, timerCMs, outlivesFlow, detachedMsMax })
+          ? new InviteClientTransaction({ ...waits, timers, outlivesFlow })
           : new NonInviteClientTransaction({ timers, outlivesFlow }),
       branch,
       bytes,
