@@ -33,9 +33,13 @@ export interface SipTrunk {
 /** A call as `/v1/calls` tells of it; what these tests read. */
 export interface CallRecord {
   readonly id: string;
+  readonly user: string;
   readonly sipCallId: string;
   readonly state: string;
-  readonly [name: string]: unknown;
+  readonly missed: boolean;
+  readonly status: number | null;
+  readonly reason: string | null;
+  readonly wakes: number;
 }
 
 export class SipServer {
@@ -44,17 +48,24 @@ export class SipServer {
   /** UDP for trunks alone: what comes here from a trunk's address is not challenged. */
   readonly trunkPort: number;
   readonly httpPort: number;
+  readonly mqttPort: number;
   readonly #options: SipServerOptions;
   #program: Program | undefined;
 
   private constructor(options: SipServerOptions, ports: readonly number[]) {
     this.#options = options;
-    [this.tcpPort, this.udpPort, this.trunkPort, this.httpPort] = ports as [number, number, number, number];
+    const [tcp, udp, trunk, http, mqtt] = ports as [number, number, number, number, number];
+    this.tcpPort = tcp;
+    this.udpPort = udp;
+    this.trunkPort = trunk;
+    this.httpPort = http;
+    this.mqttPort = mqtt;
   }
 
   /** Resolves when it accepts. */
   static async start(options: SipServerOptions): Promise<SipServer> {
-    const ports = [await freePort(), await freePort(), await freePort(), await freePort()];
+    const ports: number[] = [];
+    while (ports.length < 5) ports.push(await freePort());
     const server = new SipServer(options, ports);
     await server.restart();
     return server;
@@ -77,12 +88,14 @@ export class SipServer {
       data: join(directory, 'data'),
       listen: [
         this.url,
+        `mqtt://127.0.0.1:${this.mqttPort}`,
         `sip+tcp://127.0.0.1:${this.tcpPort}`,
         `sip+udp://127.0.0.1:${this.udpPort}`,
         { url: `sip+udp://127.0.0.1:${this.trunkPort}`, trunksOnly: true },
       ],
       sip: {
-        domains: [DOMAIN],
+        // SIPp's stock caller asks for users of the server's address.
+        domains: [DOMAIN, '127.0.0.1'],
         users: users.map((user) => ({ address: `${user}@${DOMAIN}`, password: passwordLine(user) })),
         trunks,
         park,
