@@ -6,7 +6,6 @@ export const sipRefusals = {
   'sip-bad-extension': 'the request requires an extension that is not supported here',
   'sip-bad-request': 'the request is not as RFC 3261 wants it',
   'sip-brief-registration': 'the registration is shorter than the shortest allowed',
-  'sip-breadth': 'the request may not be forked any further',
   'sip-draining': 'the server is leaving',
   'sip-foreign-route': 'the Route names somebody else: this is no open relay',
   'sip-from-mismatch': 'the From is not an address of the user whose password was given',
@@ -26,7 +25,6 @@ export const sipRefusals = {
   'sip-trunks-only': 'the listener is for trunks, and the sender is none',
   'sip-unknown-dialog': 'the request names a call or dialog that is not known here',
   'sip-unknown-user': 'there is no such user',
-  'sip-version': 'the SIP version is not supported',
 } as const;
 
 export type SipRefusal = keyof typeof sipRefusals;
@@ -42,7 +40,6 @@ const answers: Readonly<Record<SipRefusal, RefusalAnswer>> = {
   'sip-asserted-identity': { status: 403, phrase: 'P-Asserted-Identity Not From A Trunk' },
   'sip-bad-extension': { status: 420, phrase: 'Bad Extension' },
   'sip-bad-request': { status: 400, phrase: 'Bad Request' },
-  'sip-breadth': { status: 440, phrase: 'Max-Breadth Exceeded' },
   'sip-brief-registration': { status: 423, phrase: 'Interval Too Brief' },
   'sip-draining': { status: 503, phrase: 'Server Is Leaving' },
   'sip-foreign-route': { status: 403, phrase: 'Route Not Ours' },
@@ -64,7 +61,6 @@ const answers: Readonly<Record<SipRefusal, RefusalAnswer>> = {
   'sip-trunks-only': { status: 403, phrase: 'Listener For Trunks Only' },
   'sip-unknown-dialog': { status: 481, phrase: 'Call/Transaction Does Not Exist' },
   'sip-unknown-user': { status: 404, phrase: 'Not Found' },
-  'sip-version': { status: 505, phrase: 'Version Not Supported' },
 };
 
 /** What whoever sent the request is told. */
