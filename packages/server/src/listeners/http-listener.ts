@@ -21,6 +21,7 @@ import { formatAddress } from '../config/listener-url.js';
 import type { AddressList, Peer } from './addresses.js';
 import { isLocalRequest } from './browser-guard.js';
 import { connectionKey } from './connection-key.js';
+import { beginWithFirstBytes } from './first-bytes.js';
 import { Admission, admissionOf } from './gate.js';
 import { isProxyRequired, listen, listenerUrl } from './listener.js';
 import type { Listener, ListenerContext } from './listener.js';
@@ -112,6 +113,7 @@ class HttpFront {
         ...readTlsFiles(config.tls),
         handshakeTimeout: limits.tlsHandshakeMs,
       });
+      beginWithFirstBytes(server, limits.tlsHandshakeMs);
       server.on('secureConnection', (socket) =>
         this.#admissions?.get(connectionKey(socket))?.finishHandshake(),
       );
