@@ -382,10 +382,12 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     return this.#options.crypto.hmacSha256(this.#options.key, encodeUtf8(use));
   }
 
-  /** The same for each response to a request, also after a restart (RFC 3261 §16.11 as for stateless answers). */
-  #toTagOf(request: SipRequest, key: Uint8Array): string {
-    const { callId, cseq, topVia, from } = request;
-    const text = `${callId}\0${cseq.number}\0${topVia.branch ?? ''}\0${from.tag ?? ''}`;
-    return toHex(this.#options.crypto.hmacSha256(key, encodeUtf8(text)).subarray(0, TO_TAG_BYTES));
+  /**
+   * The same for each response to a request, also after a restart. Of its bytes, since a request that is answered may be
+   * one that cannot be read.
+   */
+  #toTagOf({ head }: SipRequest, key: Uint8Array): string {
+    const text = head.bytes.subarray(head.start, head.end);
+    return toHex(this.#options.crypto.hmacSha256(key, text).subarray(0, TO_TAG_BYTES));
   }
 }

@@ -64,10 +64,10 @@ const cases: readonly Case[] = [
   },
   {
     rule: 'SI-121',
-    title: 'an INVITE without a Contact gets 400',
+    title: 'an INVITE with a malformed Contact gets 400',
     refusal: 'sip-bad-request',
-    parts: { contact: undefined },
-    phrase: 'INVITE Wants One Contact',
+    parts: { contact: '*' },
+    phrase: 'Malformed Contact',
     isProved: true,
   },
   {

@@ -70,6 +70,8 @@ export class World {
   readonly refusals: SipRefusal[] = [];
   /** Outputs that are for the host alone. */
   readonly others: SipOutput[] = [];
+  /** Sees all bytes that leave. */
+  onSend: ((bytes: Uint8Array) => void) | undefined;
   stack: SipStack;
   readonly #options: SipStackOptions;
   readonly #peers: Peer[] = [];
@@ -168,9 +170,11 @@ export class World {
         return;
       }
       case 'write':
+        this.onSend?.(output.bytes);
         this.#peers.find((peer) => peer.isOn(output.connection))?.receive(output.bytes);
         return;
       case 'send':
+        this.onSend?.(output.bytes);
         this.#peers
           .find((peer) => peer.isAt(output.listener, output.remote.address, output.remote.port))
           ?.receive(output.bytes);

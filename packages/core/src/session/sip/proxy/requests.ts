@@ -139,8 +139,8 @@ export class Requests {
       return;
     }
     const { contacts } = request;
-    if (contacts === undefined || contacts === '*' || contacts.length !== 1) {
-      const detail = 'INVITE Wants One Contact';
+    if (contacts === undefined || contacts === '*') {
+      const detail = 'Malformed Contact';
       this.#context.refuse(now, transaction, request, origin, 'sip-bad-request', detail);
       return;
     }

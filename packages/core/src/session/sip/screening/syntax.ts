@@ -29,6 +29,8 @@ export function checkSyntax(request: SipRequest, rules: SyntaxRules): SyntaxFaul
   if (request.to.uri === undefined) return bad('Malformed To URI');
   if (request.vias === undefined) return bad('Malformed Via');
   if (requestUri.kind === 'other') return { refusal: 'sip-scheme' };
+  // RFC 3261 §19.1.1: they are for those who make requests of URIs.
+  if (requestUri.headers !== undefined) return bad('Headers In Request-URI');
   const { routes } = request;
   if (routes === undefined || routes.some(({ uri }) => uri === undefined)) return bad('Malformed Route');
   if (routes.length > rules.routesMax) return bad('Too Many Routes');
