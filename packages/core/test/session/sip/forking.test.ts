@@ -162,9 +162,11 @@ describe('[SI-106] breadth and time', () => {
     );
   });
 
-  test('a device that never says anything is unreachable', () => {
+  test('a device that never says anything as long as the call waits is unreachable', () => {
     const { world } = callPhones(1);
     world.pass(33_000);
+    assert.deepEqual(world.hub.take('leg-unreachable'), []);
+    world.pass(200_000);
     assert.deepEqual(
       world.hub.take('leg-unreachable').map(({ reason }) => reason),
       ['timeout'],
