@@ -3,12 +3,7 @@
  *
  * Works on values whose folds were replaced by a space. Where the grammar allows white space, it is skipped.
  */
-
-/** Parameters by lower-case name, in their order. Quoted strings without quotes; undefined: a name without `=`. */
-export type Parameters = ReadonlyMap<string, string | undefined>;
-
-/** No parameters. */
-export const noParameters: Parameters = new Map();
+import { noParameters, ParameterList, type Parameters } from './parameters.js';
 
 const isTokenCode = new Uint8Array(256);
 for (const character of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~") {
@@ -112,7 +107,8 @@ export function listValueEnd(text: string, start: number): number {
 export function parseParameters(text: string, at: number, separator = SEMICOLON): Parameters | undefined {
   let index = skipSpace(text, at);
   if (index === text.length) return noParameters;
-  const parameters = new Map<string, string | undefined>();
+  const names: string[] = [];
+  const values: (string | undefined)[] = [];
   while (index < text.length) {
     if (text.charCodeAt(index) !== separator) return undefined;
     const start = skipSpace(text, index + 1);
@@ -130,9 +126,11 @@ export function parseParameters(text: string, at: number, separator = SEMICOLON)
       index = skipSpace(text, valueEnd);
     }
     const name = text.slice(start, nameEnd).toLowerCase();
-    if (!parameters.has(name)) parameters.set(name, value);
+    if (names.includes(name)) continue;
+    names.push(name);
+    values.push(value);
   }
-  return parameters;
+  return new ParameterList(names, values);
 }
 
 /** Wider than `token / host`: what phones send unquoted is no reason to lose a call. */

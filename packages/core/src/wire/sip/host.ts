@@ -1,11 +1,38 @@
 /** Hosts in SIP: names, IPv4 addresses and IPv6 references, and the addresses' bytes. */
 
-const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?)$/;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const HYPHEN = 0x2d;
+
+/** 1: may stand in a name. An underscore may, since names of the Windows world have it. */
+const isNameCode = new Uint8Array(128);
+for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-') {
+  isNameCode[character.charCodeAt(0)] = 1;
+}
+
+/** The index behind what may be a host at `at`: a reference in brackets, or characters of names. */
+export function hostEnd(text: string, at: number): number {
+  if (text.charCodeAt(at) === OPEN_BRACKET) {
+    const close = text.indexOf(']', at);
+    return close < 0 ? at : close + 1;
+  }
+  let index = at;
+  for (; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit >= 128 || isNameCode[unit] === 0) break;
+  }
+  return index;
+}
 
 /** Whether `text` is a host name, an IPv4 address or an IPv6 reference in brackets. */
 export function isHost(text: string): boolean {
-  if (!HOST.test(text)) return false;
-  return text.charCodeAt(0) !== 0x5b || addressBytes(text) !== undefined;
+  const { length } = text;
+  const first = text.charCodeAt(0);
+  if (first === OPEN_BRACKET)
+    return text.charCodeAt(length - 1) === CLOSE_BRACKET && addressBytes(text) !== undefined;
+  // A dot may end a name and not begin one.
+  if (length === 0 || first === HYPHEN || first === 0x2e) return false;
+  return hostEnd(text, 0) === length && text.charCodeAt(length - 1) !== HYPHEN;
 }
 
 /** The four or sixteen bytes of an address, an IPv6 one with or without brackets; undefined for names. */

@@ -26,21 +26,13 @@ export { escapeUriPart, unescapeUriPart } from './escape.js';
 export type { SipFault } from './fault.js';
 export type { SipFaultCode } from './fault-code.js';
 export { SipFramer, type SipPing } from './framer.js';
-export {
-  formatParameters,
-  isToken,
-  noParameters,
-  parseParameters,
-  quote,
-  splitList,
-  unquote,
-  type Parameters,
-} from './grammar.js';
+export { formatParameters, isToken, parseParameters, quote, splitList, unquote } from './grammar.js';
 export { findKnownHeader, type KnownHeader } from './header-names.js';
 export { addressBytes, canonicalHost, formatAddress, isHost } from './host.js';
 export { sipMessageLimits, type SipMessageLimits } from './limits.js';
 export { SipRequest, SipResponse, type CSeq, type SipMessage } from './message.js';
 export { formatNameAddr, NameAddr, parseNameAddr } from './name-addr.js';
+export { noParameters, type Parameters } from './parameters.js';
 export { parseMessage } from './parse-message.js';
 export { encodeStunAnswer, isStun, parseStunBindingRequest, type StunBindingRequest } from './stun.js';
 export {

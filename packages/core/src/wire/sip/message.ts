@@ -116,10 +116,7 @@ abstract class Message {
 
   /** Contact values, none if there is no header; `*` as RFC 3261 §10.2.2 has it; undefined if one is malformed. */
   get contacts(): readonly NameAddr[] | '*' | undefined {
-    const { head } = this;
-    const line = head.find(HeaderId.contact);
-    if (line >= 0 && head.textAt(line) === '*' && head.find(HeaderId.contact, line + 1) < 0) return '*';
-    return this.#nameAddrs(HeaderId.contact);
+    return this.#nameAddrs(HeaderId.contact) ?? (this.#isStar() ? '*' : undefined);
   }
 
   /** Route values from the top; undefined if one is malformed. The three below alike. */
@@ -197,7 +194,10 @@ abstract class Message {
     const { head } = this;
     const values: string[] = [];
     for (let line = head.find(id); line >= 0; line = head.find(id, line + 1)) {
-      values.push(...splitList(head.textAt(line)));
+      const text = head.textAt(line);
+      // Most lines have one value.
+      if (text.includes(',')) values.push(...splitList(text));
+      else if (text !== '') values.push(text);
     }
     return values;
   }
@@ -207,17 +207,31 @@ abstract class Message {
     this.#lists ??= new Map();
     let list = this.#lists.get(id);
     if (list === undefined) {
-      const values = this.#values(id).map(parseNameAddr);
-      list = values.includes(undefined) ? null : (values as NameAddr[]);
+      list = parseEach(this.#values(id));
       this.#lists.set(id, list);
     }
     return list ?? undefined;
+  }
+
+  #isStar(): boolean {
+    const values = this.#values(HeaderId.contact);
+    return values.length === 1 && values[0] === '*';
   }
 
   #optionTags(id: number): readonly string[] {
     if (((this.head.present >> id) & 1) === 0) return [];
     return this.#values(id).map((tag) => tag.toLowerCase());
   }
+}
+
+function parseEach(values: readonly string[]): readonly NameAddr[] | null {
+  const parsed: NameAddr[] = [];
+  for (const value of values) {
+    const one = parseNameAddr(value);
+    if (one === undefined) return null;
+    parsed.push(one);
+  }
+  return parsed;
 }
 
 function parseCSeq(text: string): CSeq | undefined {

@@ -7,8 +7,8 @@ import {
   quotedEnd,
   skipSpace,
   unquote,
-  type Parameters,
 } from './grammar.js';
+import type { Parameters } from './parameters.js';
 import { parseUri, type Uri } from './uri.js';
 
 /** One value of such a header. The URI is parsed when it is asked for. */
@@ -90,7 +90,12 @@ function isTokens(text: string): boolean {
 }
 
 function isUriLike(text: string): boolean {
-  return text.indexOf(':') > 0 && !/[\s<>"]/.test(text);
+  if (text.indexOf(':') <= 0) return false;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit <= 0x20 || unit === 0x22 || unit === 0x3c || unit === 0x3e) return false;
+  }
+  return true;
 }
 
 /** A value from its parts: with `<` and `>`, the display name in quotes. */

@@ -1,7 +1,14 @@
 /** SIP and SIPS URIs (RFC 3261 §19.1), and URIs of which nothing but the scheme is understood. */
 import { canonicalEscapes, escapeUriPart, unescapeUriPart } from './escape.js';
-import { noParameters, parseDecimal, type Parameters } from './grammar.js';
-import { canonicalHost, isHost } from './host.js';
+import { parseDecimal } from './grammar.js';
+import { canonicalHost, hostEnd, isHost } from './host.js';
+import { noParameters, ParameterList, type Parameters } from './parameters.js';
+
+const PERCENT = 0x25;
+const COLON = 0x3a;
+const SEMICOLON = 0x3b;
+const EQUALS = 0x3d;
+const QUESTION = 0x3f;
 
 /** A SIP or SIPS URI. */
 export interface SipUri {
@@ -44,73 +51,129 @@ export interface SipUriParts {
 }
 
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):/;
-/** User and password, host, port, parameters, headers. The last `@` before which no bracket opens ends the user. */
-const PARTS = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:;?[\]]*)(?::(\d{1,5}))?((?:;[^;?]*)*)(?:\?(.*))?$/s;
-const USER = /^(?:[\w\-.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})+$/;
-const PASSWORD = /^(?:[\w\-.!~*'()&=+$,]|%[0-9A-Fa-f]{2})*$/;
-const PARAMETER = /^(?:[\w\-.!~*'()[\]/:&+$]|%[0-9A-Fa-f]{2})+$/;
-const HEADERS = /^(?:[\w\-.!~*'()[\]/?:+$&=]|%[0-9A-Fa-f]{2})+$/;
+
+/** Which characters may stand unescaped in which part; `%` begins an escape. */
+const Part = { user: 1, password: 2, parameter: 4, headers: 8 } as const;
+const partCodes = new Uint8Array(128);
+for (const [characters, parts] of [
+  ["ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()%", 15],
+  ['&=+$,', Part.user | Part.password],
+  [';?/', Part.user],
+  ['[]/:&+$', Part.parameter],
+  ['[]/?:+$&=', Part.headers],
+] as const) {
+  for (const character of characters) partCodes[character.charCodeAt(0)]! |= parts;
+}
 
 /** Undefined if it is no URI, or a SIP or SIPS URI that is malformed. */
 export function parseUri(text: string): Uri | undefined {
-  const scheme = SCHEME.exec(text)?.[1]?.toLowerCase();
-  if (scheme === undefined) return undefined;
-  if (scheme === 'sip' || scheme === 'sips') return parseSipUri(text);
-  return /^[!-~\u0080-\uffff]+$/.test(text) ? { kind: 'other', scheme, text } : undefined;
+  const scheme = sipScheme(text);
+  if (scheme !== undefined) return parseSip(text, scheme);
+  const other = SCHEME.exec(text)?.[1]?.toLowerCase();
+  if (other === undefined) return undefined;
+  return /^[!-~\u0080-\uffff]+$/.test(text) ? { kind: 'other', scheme: other, text } : undefined;
 }
 
 /** Undefined if it is malformed or of another scheme. */
 export function parseSipUri(text: string): SipUri | undefined {
-  const scheme = SCHEME.exec(text)?.[1]?.toLowerCase();
-  if (scheme !== 'sip' && scheme !== 'sips') return undefined;
-  const match = PARTS.exec(text.slice(scheme.length + 1));
-  if (match === null) return undefined;
-  const [, userInfo, host, portText, paramsText, headers] = match;
-  if (!isHost(host!)) return undefined;
-  const port = portText === undefined ? undefined : parseDecimal(portText, 65_535);
-  if (portText !== undefined && port === undefined) return undefined;
-  if (headers !== undefined && !HEADERS.test(headers)) return undefined;
-  const identity = parseUserInfo(userInfo);
-  const params = parseUriParameters(paramsText!);
-  if (identity === undefined || params === undefined) return undefined;
-  return { kind: 'sip', scheme, ...identity, host: host!.toLowerCase(), port, params, headers, text };
+  const scheme = sipScheme(text);
+  return scheme === undefined ? undefined : parseSip(text, scheme);
 }
 
-function parseUserInfo(
-  userInfo: string | undefined,
-): { user: string | undefined; password: string | undefined } | undefined {
-  if (userInfo === undefined) return { user: undefined, password: undefined };
-  const colon = userInfo.indexOf(':');
-  const userText = colon < 0 ? userInfo : userInfo.slice(0, colon);
-  if (!USER.test(userText)) return undefined;
-  const user = unescapeUriPart(userText);
-  if (user === undefined) return undefined;
-  if (colon < 0) return { user, password: undefined };
-  const passwordText = userInfo.slice(colon + 1);
-  const password = PASSWORD.test(passwordText) ? unescapeUriPart(passwordText) : undefined;
-  return password === undefined ? undefined : { user, password };
+function sipScheme(text: string): SipUri['scheme'] | undefined {
+  const colon = text.indexOf(':');
+  if (colon !== 3 && colon !== 4) return undefined;
+  const scheme = text.slice(0, colon).toLowerCase();
+  return scheme === 'sip' || scheme === 'sips' ? scheme : undefined;
+}
+
+function parseSip(text: string, scheme: SipUri['scheme']): SipUri | undefined {
+  const start = scheme.length + 1;
+  const sign = text.indexOf('@', start);
+  let user: string | undefined;
+  let password: string | undefined;
+  if (sign >= 0) {
+    let colon = text.indexOf(':', start);
+    if (colon < 0 || colon > sign) colon = sign;
+    user = colon === start ? undefined : readPart(text, start, colon, Part.user);
+    if (user === undefined) return undefined;
+    if (colon < sign) {
+      password = readPart(text, colon + 1, sign, Part.password);
+      if (password === undefined) return undefined;
+    }
+  }
+  const hostStart = sign < 0 ? start : sign + 1;
+  let at = hostEnd(text, hostStart);
+  const host = text.slice(hostStart, at);
+  if (!isHost(host)) return undefined;
+  let port: number | undefined;
+  if (text.charCodeAt(at) === COLON) {
+    const portStart = at + 1;
+    at = portEnd(text, portStart);
+    port = parseDecimal(text.slice(portStart, at), 65_535);
+    if (port === undefined) return undefined;
+  }
+  let headers: string | undefined;
+  let paramsEnd = text.indexOf('?', at);
+  if (paramsEnd < 0) paramsEnd = text.length;
+  else {
+    headers = text.slice(paramsEnd + 1);
+    if (headers === '' || readPart(headers, 0, headers.length, Part.headers) === undefined) return undefined;
+  }
+  const params = parseUriParameters(text, at, paramsEnd);
+  if (params === undefined) return undefined;
+  return { kind: 'sip', scheme, user, password, host: host.toLowerCase(), port, params, headers, text };
+}
+
+function portEnd(text: string, at: number): number {
+  let index = at;
+  while (index < text.length && text.charCodeAt(index) !== SEMICOLON && text.charCodeAt(index) !== QUESTION)
+    index += 1;
+  return index;
+}
+
+/** What a part says, unescaped; undefined if it has a character that may not stand there, or a bad escape. */
+function readPart(text: string, start: number, end: number, part: number): string | undefined {
+  let hasEscape = false;
+  for (let index = start; index < end; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit >= 128 || (partCodes[unit]! & part) === 0) return undefined;
+    if (unit === PERCENT) hasEscape = true;
+  }
+  const raw = text.slice(start, end);
+  return hasEscape ? unescapeUriPart(raw) : raw;
 }
 
 /** `;name=value…`; RFC 3261 §19.1.1: no parameter comes twice. */
-function parseUriParameters(text: string): Parameters | undefined {
-  if (text === '') return noParameters;
-  const params = new Map<string, string | undefined>();
-  for (const part of text.slice(1).split(';')) {
-    const equals = part.indexOf('=');
-    const nameText = equals < 0 ? part : part.slice(0, equals);
-    const valueText = equals < 0 ? undefined : part.slice(equals + 1);
-    if (!PARAMETER.test(nameText)) return undefined;
-    const name = unescapeUriPart(nameText)?.toLowerCase();
+function parseUriParameters(text: string, start: number, end: number): Parameters | undefined {
+  if (start === end) return noParameters;
+  const names: string[] = [];
+  const values: (string | undefined)[] = [];
+  let at = start;
+  while (at < end) {
+    if (text.charCodeAt(at) !== SEMICOLON) return undefined;
+    let equals = -1;
+    let index = at + 1;
+    for (; index < end; index += 1) {
+      const unit = text.charCodeAt(index);
+      if (unit === SEMICOLON) break;
+      if (unit === EQUALS && equals < 0) equals = index;
+    }
+    const nameEnd = equals < 0 ? index : equals;
+    const name =
+      nameEnd === at + 1 ? undefined : readPart(text, at + 1, nameEnd, Part.parameter)?.toLowerCase();
+    if (name === undefined || names.includes(name)) return undefined;
     let value: string | undefined;
-    if (valueText !== undefined) {
-      // Stock phones send `;ob=` and the like: an empty value is one.
-      value = valueText === '' || PARAMETER.test(valueText) ? unescapeUriPart(valueText) : undefined;
+    if (equals >= 0) {
+      // Phones send `;ob=` and the like: an empty value is one.
+      value = readPart(text, equals + 1, index, Part.parameter);
       if (value === undefined) return undefined;
     }
-    if (name === undefined || params.has(name)) return undefined;
-    params.set(name, value);
+    names.push(name);
+    values.push(value);
+    at = index;
   }
-  return params;
+  return new ParameterList(names, values);
 }
 
 /** A SIP URI from its parts, which are escaped where they must be. */

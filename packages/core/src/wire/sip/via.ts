@@ -1,6 +1,10 @@
 /** Via (RFC 3261 §20.42): the way a request took, and the way of its responses. */
-import { formatParameters, parseDecimal, parseParameters, type Parameters } from './grammar.js';
-import { isHost } from './host.js';
+import { formatParameters, parseDecimal, parseParameters, skipSpace, tokenEnd } from './grammar.js';
+import { hostEnd, isHost } from './host.js';
+import type { Parameters } from './parameters.js';
+
+const SLASH = 0x2f;
+const COLON = 0x3a;
 
 /** RFC 3261 §8.1.1.7: a branch that begins so is unique for its transaction. */
 export const BRANCH_COOKIE = 'z9hG4bK';
@@ -28,28 +32,40 @@ export interface Via {
   readonly text: string;
 }
 
-const TOKEN = "[\\w.!%*+`'~-]+";
-const VIA = new RegExp(
-  `^\\s*(${TOKEN})\\s*/\\s*(${TOKEN})\\s*/\\s*(${TOKEN})\\s+(\\[[^\\]]*\\]|[\\w.-]+)\\s*(?::\\s*(\\d{1,5})\\s*)?(?=;|$)`,
-);
-
 /** Undefined if the value is malformed. */
 export function parseVia(text: string): Via | undefined {
-  const match = VIA.exec(text);
-  if (match === null) return undefined;
-  const [whole, name, version, transport, host, portText] = match;
-  if (!isHost(host!)) return undefined;
-  const port = portText === undefined ? undefined : parseDecimal(portText, 65_535);
-  if (portText !== undefined && port === undefined) return undefined;
-  const params = parseParameters(text, whole.length);
+  const nameStart = skipSpace(text, 0);
+  const nameEnd = tokenEnd(text, nameStart);
+  const versionStart = skipSlash(text, nameEnd);
+  const versionEnd = tokenEnd(text, versionStart);
+  const transportStart = skipSlash(text, versionEnd);
+  const transportEnd = tokenEnd(text, transportStart);
+  const hostStart = skipSpace(text, transportEnd);
+  if (nameEnd === nameStart || versionEnd === versionStart || transportEnd === transportStart)
+    return undefined;
+  if (versionStart < 0 || transportStart < 0 || hostStart === transportEnd) return undefined;
+  const hostEndAt = hostEnd(text, hostStart);
+  const host = text.slice(hostStart, hostEndAt);
+  if (!isHost(host)) return undefined;
+  let at = skipSpace(text, hostEndAt);
+  let port: number | undefined;
+  if (text.charCodeAt(at) === COLON) {
+    const portStart = skipSpace(text, at + 1);
+    const portEnd = tokenEnd(text, portStart);
+    port = parseDecimal(text.slice(portStart, portEnd), 65_535);
+    if (port === undefined) return undefined;
+    at = portEnd;
+  }
+  const params = parseParameters(text, at);
   if (params === undefined) return undefined;
   const rport = params.get('rport');
+  const sentHost = host.toLowerCase();
   return {
-    protocol: `${name!.toUpperCase()}/${version!}`,
-    transport: transport!.toUpperCase(),
-    host: host!,
+    protocol: `${text.slice(nameStart, nameEnd).toUpperCase()}/${text.slice(versionStart, versionEnd)}`,
+    transport: text.slice(transportStart, transportEnd).toUpperCase(),
+    host,
     port,
-    sentBy: port === undefined ? host!.toLowerCase() : `${host!.toLowerCase()}:${port}`,
+    sentBy: port === undefined ? sentHost : `${sentHost}:${port}`,
     params,
     branch: params.get('branch'),
     received: params.get('received'),
@@ -57,6 +73,12 @@ export function parseVia(text: string): Via | undefined {
     rport: rport === undefined ? undefined : parseDecimal(rport, 65_535),
     text,
   };
+}
+
+/** The index behind a slash with white space around it; -1 if there is none. */
+function skipSlash(text: string, at: number): number {
+  const slash = skipSpace(text, at);
+  return text.charCodeAt(slash) === SLASH ? skipSpace(text, slash + 1) : -1;
 }
 
 /** A Via of ours. `rport` and `alias` are parameters without a value. */

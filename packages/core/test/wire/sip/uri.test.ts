@@ -162,7 +162,7 @@ describe('[SI-5] URIs', () => {
         assert.equal(parsed.host, hostText.toLowerCase());
         assert.equal(parsed.port, port);
         assert.deepEqual(
-          [...parsed.params.values()],
+          [...parsed.params].map(([, value]) => value),
           params.map(([, value]) => value),
         );
         assert.ok(areUrisEqual(parsed, uri(text)));
