@@ -126,7 +126,7 @@ function nodeServer(script, port, tls, more = []) {
   return { program: process.execPath, args, env: {}, readyLine: 'ready' };
 }
 
-async function packageVersion(path) {
+export async function packageVersion(path) {
   return JSON.parse(await readFile(new URL(path, import.meta.url), 'utf8')).version;
 }
 
