@@ -58,14 +58,16 @@ export class ConnectionBook {
   }
 
   /** All connections at one moment: remembers them, returns the most telling arrival at a marked one. */
-  compare(connections: readonly ConnectionSample[]): Arrival | undefined {
+  compare(samples: readonly ConnectionSample[]): Arrival | undefined {
+    const connections = samples.map((one) => this.#named(one));
     const found = this.#findArrival(connections);
     this.#seen = new Map(connections.map((one) => [one.inode, one]));
     return found;
   }
 
   /** Like `compare` for some of the connections; the others stay as they were. */
-  update(connections: readonly ConnectionSample[]): Arrival | undefined {
+  update(samples: readonly ConnectionSample[]): Arrival | undefined {
+    const connections = samples.map((one) => this.#named(one));
     const found = this.#findArrival(connections);
     for (const one of connections) {
       // An event does not carry the number of the socket in the process.
@@ -73,6 +75,12 @@ export class ConnectionBook {
       this.#seen.set(one.inode, { ...one, fd });
     }
     return found;
+  }
+
+  /** With the peer that it had: of a connection that was reset the kernel tells none, and its mark must still hold. */
+  #named(connection: ConnectionSample): ConnectionSample {
+    const peer = connection.peer === '' ? this.#seen.get(connection.inode)?.peer : undefined;
+    return peer === undefined ? connection : { ...connection, peer };
   }
 
   #findArrival(connections: readonly ConnectionSample[]): Arrival | undefined {

@@ -325,6 +325,18 @@ describe('what wakes', () => {
     assert.deepEqual(box.watched, ['1']);
   });
 
+  test('a RST wakes by the mark of its peer, which the kernel no longer names then', () => {
+    const box = new VirtualBox('ios-voip', { marks: [{ peer: '127.0.0.1:1883' }] });
+    box.connections = [connection('1'), connection('2', { peer: '127.0.0.1:80' })];
+    box.advance(20_000);
+    const reset = (one: ConnectionSample): ConnectionSample => ({ ...one, state: TcpState.Closed, peer: '' });
+    box.change('2', reset);
+    assert.equal(box.phase, 'asleep');
+    box.change('1', reset);
+    assert.equal(box.phase, 'awake');
+    assert.equal(box.seen('wake')[0]?.cause, 'rst');
+  });
+
   test('the user wakes, also while the box is falling asleep', () => {
     const box = new VirtualBox();
     box.advance(20_000);
