@@ -56,7 +56,7 @@ export class RawPhone {
   #host = '127.0.0.1:9';
   #cseq = 0;
   #rest = '';
-  #wake: () => void = () => {};
+  #waiters: (() => void)[] = [];
 
   private constructor(user: string, transport: string, instance: string, password: string) {
     this.user = user;
@@ -126,6 +126,11 @@ export class RawPhone {
     if (this.isClosed) return;
     this.isClosed = true;
     this.#wire.close();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiters.splice(0)) resolve();
   }
 
   #handleClosed(): void {
@@ -157,7 +162,7 @@ export class RawPhone {
       const index = this.received.findIndex(isWanted);
       if (index >= 0) return this.received.splice(index, 1)[0]!;
       if (this.isClosed) throw new Error(`${this.user}: closed`);
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+      await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
   }
 
