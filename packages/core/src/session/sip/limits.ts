@@ -22,6 +22,8 @@ export const sipLimits = {
   breadthMax: 60,
   /** Requests within a dialog that wait for their device to come back, in all. */
   heldRequestsMax: 1_000,
+  /** The same for one device: who was in a dialog with it once must not keep others from it. */
+  heldRequestsPerInstanceMax: 16,
   /** How long one of them waits, ms: less than Timer F, so that its sender hears of it. */
   heldMsMax: 20_000,
   /** How long a nonce that was given out is good, ms; whoever answers later is asked again. */

@@ -68,17 +68,28 @@ export function viaOf({ transport, host, port }: SentBy, branch: string): string
   return formatVia({ transport: transport.toUpperCase(), host, port, branch, params });
 }
 
+/** The Record-Route value that names us at a listener: `sips` where the request goes by secure transports alone. */
+export function recordRouteOf(sentBy: SentBy, token: string, requestUri: string): string {
+  const isSecure = sentBy.transport === 'tls' || sentBy.transport === 'wss';
+  // RFC 5630 §3.1.3
+  const scheme = isSecure && /^sips:/i.test(requestUri) ? 'sips' : 'sip';
+  return `<${ownUri(sentBy, token, true, scheme)}>`;
+}
+
 /** What names us at a listener, in Route, Record-Route and Contact. */
 export function ownUri(
   { transport, host, port }: SentBy,
   user: string | undefined,
   isRoute: boolean,
+  scheme: 'sip' | 'sips' = 'sip',
 ): string {
   const params = new Map<string, string | undefined>();
   // RFC 7118 §5.2: `ws` stands for both.
-  if (transport !== 'udp') params.set('transport', transport === 'wss' ? 'ws' : transport);
+  // Of `sips` the transport is TCP, below its TLS.
+  if (scheme === 'sips' && transport === 'tls') params.set('transport', 'tcp');
+  else if (transport !== 'udp') params.set('transport', transport === 'wss' ? 'ws' : transport);
   if (isRoute) params.set('lr', undefined);
-  return formatSipUri({ user, host, port, params });
+  return formatSipUri({ scheme, user, host, port, params });
 }
 
 export function sentByOf(listener: SipListener): SentBy {

@@ -61,18 +61,25 @@ describe('[SI-108] a device without a flow', () => {
     again.incoming('ACK');
   });
 
-  test('more than may be held are refused at once', () => {
-    const world = new World({ limits: { heldRequestsMax: 1 } });
-    const bob = bobAwake(world);
-    const alice = world.datagrams('198.51.100.1');
-    const { ok } = establish(alice, bob);
-    bob.close();
-    const headers = [callerRoutes(ok)];
-    alice.send(alice.request('INFO', { toTag: 'to1', headers, cseq: 5 }));
-    assert.deepEqual(alice.waiting, []);
-    alice.send(alice.request('INFO', { toTag: 'to1', headers, cseq: 6 }));
-    assert.equal(alice.response().status, 480);
-  });
+  for (const limit of ['heldRequestsMax', 'heldRequestsPerInstanceMax'] as const) {
+    test(`more than ${limit} are refused at once`, () => {
+      const world = new World({ limits: { [limit]: 1 } });
+      const bob = bobAwake(world);
+      const alice = world.datagrams('198.51.100.1');
+      const { ok } = establish(alice, bob);
+      bob.close();
+      const headers = [callerRoutes(ok)];
+      alice.send(alice.request('INFO', { toTag: 'to1', headers, cseq: 5 }));
+      assert.deepEqual(alice.waiting, []);
+      alice.send(alice.request('INFO', { toTag: 'to1', headers, cseq: 6 }));
+      assert.equal(alice.response().status, 480);
+      const [reach] = world.hub.take('reach');
+      world.tell({ kind: 'unreached', ticket: reach!.ticket });
+      assert.equal(alice.response().cseq.number, 5);
+      alice.send(alice.request('INFO', { toTag: 'to1', headers, cseq: 7 }));
+      assert.equal(world.hub.take('reach').length, 1);
+    });
+  }
 });
 
 describe('[SI-109] tokens', () => {

@@ -303,6 +303,24 @@ describe('[SI-76] flows', () => {
     assert.equal(world.stack.instanceCount, 1);
   });
 
+  test('on UDP it ends with the last binding on it; on a stream it outlasts them', () => {
+    const world = new World({ registrationSecondsMin: 60 });
+    const phone = world.datagrams('198.51.100.2');
+    const contact = `<sip:bob@${phone.hostPort}>;expires=600`;
+    registerBob(phone, { contact });
+    world.pass(500_000);
+    registerBob(phone, { contact, cseq: 5 });
+    const [bind] = world.hub.take('bind');
+    const alice = world.connect('198.51.100.1');
+    alice.register('alice', { contactParams: ';expires=60' });
+    world.pass(500_000);
+    assert.deepEqual(world.hub.take('flow-lost'), []);
+    assert.equal(world.stack.instanceCount, 2);
+    world.pass(200_000);
+    assert.deepEqual(world.hub.take('flow-lost'), [{ kind: 'flow-lost', flow: bind!.flow }]);
+    assert.equal(world.stack.instanceCount, 1);
+  });
+
   test('a place of UDP is usable again after a restart', () => {
     const world = new World();
     const phone = world.datagrams('198.51.100.2');

@@ -10,7 +10,7 @@ import type { Aor, CallEvent, CallId, LegEnd, RestoredCall, SipFlow } from '../.
 import type { SipRequest, SipResponse } from '../../../wire/sip/index.js';
 import { phraseOf, type ClientOwner, type ServerOwner, type StackContext } from '../context.js';
 import type { Origin, TransactionKey } from '../edge-types.js';
-import { forwardRequest, forwardResponse, ownUri, sentByOf } from '../messages.js';
+import { forwardRequest, forwardResponse, recordRouteOf, sentByOf } from '../messages.js';
 import { bestStatusIndex } from './best-response.js';
 import { Breadth } from './breadth.js';
 import type { Place } from './place.js';
@@ -362,8 +362,8 @@ export class Call implements ServerOwner, ClientOwner {
       routesRemoved: invite.routes?.length ?? 0,
       routes: target.path,
       recordRoutes: [
-        `<${ownUri(callerSide, tokens.sign(place, id), true)}>`,
-        `<${ownUri(sentBy, tokens.sign(devicePlace, id), true)}>`,
+        recordRouteOf(callerSide, tokens.sign(place, id), invite.uri),
+        recordRouteOf(sentBy, tokens.sign(devicePlace, id), invite.uri),
       ],
       realms: options.domains,
       mayAssertIdentity: isFromTrunk,

@@ -8,7 +8,7 @@ import type { SipRequest } from '../../../wire/sip/index.js';
 import { AddressBudget } from '../../address-budget.js';
 import type { StackContext } from '../context.js';
 import type { Origin, SentBy, TransactionKey } from '../edge-types.js';
-import { ownUri, sentByOf } from '../messages.js';
+import { recordRouteOf, sentByOf } from '../messages.js';
 import type { Locations } from '../registrar/locations.js';
 import type { OwnRoutes } from '../screening/own-names.js';
 import { checkRequires } from '../screening/syntax.js';
@@ -220,8 +220,8 @@ export class Requests {
     const back = this.#placeOf(arrived);
     const { tokens, options } = this.#context;
     const recordRoutes = (sentBy: SentBy) => [
-      `<${ownUri(sentByOf(options.listeners[origin.listener]!), tokens.sign(back), true)}>`,
-      `<${ownUri(sentBy, tokens.sign(to.place), true)}>`,
+      recordRouteOf(sentByOf(options.listeners[origin.listener]!), tokens.sign(back), request.uri),
+      recordRouteOf(sentBy, tokens.sign(to.place), request.uri),
     ];
     this.#relays.begin(now, {
       server: transaction,

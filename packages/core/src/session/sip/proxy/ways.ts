@@ -6,7 +6,7 @@
 import type { InstantMs } from '../../../base/index.js';
 import type { BindingTarget, SipFlow } from '../../../domain/index.js';
 import type { StackContext } from '../context.js';
-import type { Locations } from '../registrar/locations.js';
+import { instanceKey, type Locations } from '../registrar/locations.js';
 import type { Place } from './place.js';
 import type { Trunks } from './trunks.js';
 
@@ -22,12 +22,19 @@ export interface WayRequest {
   readonly mayWait: boolean;
 }
 
+interface Held {
+  readonly key: string;
+  readonly handle: WayHandler;
+}
+
 export class Ways {
   readonly #context: StackContext;
   readonly #locations: Locations;
   readonly #trunks: Trunks;
   /** Questions to the hub, by ticket. */
-  readonly #held = new Map<number, WayHandler>();
+  readonly #held = new Map<number, Held>();
+  /** Instance to how many of them are for it. */
+  readonly #heldCounts = new Map<string, number>();
 
   constructor(context: StackContext, locations: Locations, trunks: Trunks) {
     this.#context = context;
@@ -68,9 +75,13 @@ export class Ways {
 
   /** The hub's answer to a `reach`. */
   handleReached(now: InstantMs, ticket: number, target: BindingTarget | undefined): void {
-    const handle = this.#held.get(ticket);
+    const held = this.#held.get(ticket);
+    if (held === undefined) return;
+    const { key, handle } = held;
     this.#held.delete(ticket);
-    if (handle === undefined) return;
+    const left = this.#heldCounts.get(key)! - 1;
+    if (left === 0) this.#heldCounts.delete(key);
+    else this.#heldCounts.set(key, left);
     const isThere = target !== undefined && this.#context.edge.flowInfo(target.flow) !== undefined;
     handle(now, isThere ? target.flow : undefined);
   }
@@ -82,13 +93,16 @@ export class Ways {
     handle: WayHandler,
   ): void {
     const { limits } = this.#context;
-    if (this.#held.size >= limits.heldRequestsMax) {
+    const { aor, instance } = place;
+    const key = instanceKey(aor, instance);
+    const count = this.#heldCounts.get(key) ?? 0;
+    if (this.#held.size >= limits.heldRequestsMax || count >= limits.heldRequestsPerInstanceMax) {
       handle(now, undefined);
       return;
     }
     const ticket = this.#context.takeTicket();
-    this.#held.set(ticket, handle);
-    const { aor, instance } = place;
+    this.#held.set(ticket, { key, handle });
+    this.#heldCounts.set(key, count + 1);
     this.#context.putCommand({ kind: 'reach', ticket, aor, instance, method, waitMs: limits.heldMsMax });
   }
 }

@@ -75,6 +75,17 @@ export class Locations {
     return this.#byInstance.get(keys[0]!)?.findLast((location) => location.target.flow === flow);
   }
 
+  /** When the last binding on the flow expires, wall-clock ms; undefined: there is none. */
+  expiryOf(flow: SipFlow): number | undefined {
+    let latest: number | undefined;
+    for (const key of this.#byFlow.get(flow) ?? []) {
+      for (const { target, expiresMs } of this.#byInstance.get(key) ?? []) {
+        if (target.flow === flow && expiresMs > (latest ?? -Infinity)) latest = expiresMs;
+      }
+    }
+    return latest;
+  }
+
   hasFlow(flow: SipFlow): boolean {
     return this.#byFlow.has(flow);
   }

@@ -33,6 +33,9 @@ type Header = HeaderList[number];
 /** Shortest time for phones on UDP, whose flow is kept alive by nothing else, seconds. */
 const UDP_SECONDS_MIN = 60;
 
+/** A registration that comes a little late is still in time, ms. */
+const UDP_GRACE_MS = 5_000;
+
 const refusedStatus: Readonly<Record<BindRefusal, readonly [status: number, phrase: string]>> = {
   // RFC 3261 §10.3 step 7: an older CSeq of the same Call-ID fails as a whole.
   stale: [500, 'Out Of Order'],
@@ -46,6 +49,8 @@ export class Registrar {
   readonly #context: StackContext;
   readonly #locations: Locations;
   readonly #waiting = new Map<number, Waiting>();
+  /** Flows of UDP whose expiry is watched. */
+  readonly #watched = new Set<SipFlow>();
   /** Flows that a binding was asked for: the hub is told of their end. */
   readonly #boundFlows = new Set<SipFlow>();
 
@@ -187,6 +192,27 @@ export class Registrar {
     );
     // A stream that nobody uses any more may be registered on again.
     for (const flow of left) this.#forget(now, flow);
+    for (const { target } of this.#locations.ofUser(aor)) this.#watch(now, target.flow);
+  }
+
+  /**
+   * A live stream outlasts its binding. On UDP nothing tells whether anybody is there: a flow ends with the last binding
+   * that was made on it.
+   */
+  #watch(now: InstantMs, flow: SipFlow): void {
+    const { edge } = this.#context;
+    if (this.#watched.has(flow) || edge.flowInfo(flow)?.transport !== 'udp') return;
+    const expiresMs = this.#locations.expiryOf(flow);
+    if (expiresMs === undefined) return;
+    this.#watched.add(flow);
+    this.#context.after(now, Math.max(0, expiresMs - now.wall) + UDP_GRACE_MS, (later) => {
+      this.#watched.delete(flow);
+      if ((this.#locations.expiryOf(flow) ?? 0) > later.wall) this.#watch(later, flow);
+      else if (edge.flowInfo(flow) !== undefined) {
+        edge.closeFlow(later, flow, 'expired');
+        this.handleFlowLost(flow);
+      }
+    });
   }
 
   #okHeaders(now: InstantMs, waiting: Waiting, bindings: readonly Binding[]): HeaderList {
