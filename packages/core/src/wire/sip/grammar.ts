@@ -3,6 +3,7 @@
  *
  * Works on values whose folds were replaced by a space. Where the grammar allows white space, it is skipped.
  */
+import { sipMessageLimits as limits } from './limits.js';
 import { noParameters, ParameterList, type Parameters } from './parameters.js';
 
 const isTokenCode = new Uint8Array(256);
@@ -102,7 +103,7 @@ export function listValueEnd(text: string, start: number): number {
 
 /**
  * `;name=value` from `at` to the end of the text: values are tokens, hosts or quoted strings. Undefined if it is
- * something else. A name that comes twice keeps its first value.
+ * something else, or there are more than `parametersMax`. A name that comes twice keeps its first value.
  */
 export function parseParameters(text: string, at: number, separator = SEMICOLON): Parameters | undefined {
   let index = skipSpace(text, at);
@@ -110,7 +111,7 @@ export function parseParameters(text: string, at: number, separator = SEMICOLON)
   const names: string[] = [];
   const values: (string | undefined)[] = [];
   while (index < text.length) {
-    if (text.charCodeAt(index) !== separator) return undefined;
+    if (text.charCodeAt(index) !== separator || names.length === limits.parametersMax) return undefined;
     const start = skipSpace(text, index + 1);
     const nameEnd = tokenEnd(text, start);
     if (nameEnd === start) return undefined;

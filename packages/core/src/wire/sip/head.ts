@@ -230,8 +230,13 @@ export function decodeValue(bytes: Uint8Array, start: number, end: number): stri
   return decodeText(bytes, from, to);
 }
 
+/** Each fold, with the white space around it, as one space. By hand: an expression would look at long spaces often. */
 function unfold(text: string): string {
-  return text.replaceAll(/[ \t]*(?:\r\n)+[ \t]+/g, ' ');
+  return text
+    .split('\r\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' ');
 }
 
 function isLinear(byte: number): boolean {

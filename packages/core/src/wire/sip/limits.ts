@@ -6,6 +6,8 @@ export const sipMessageLimits = {
   headBytesMax: 32 * 1024,
   /** Header lines of one message; a folded line counts once. */
   headerLinesMax: 256,
+  /** Parameters of one value of a header, and of one URI. */
+  parametersMax: 64,
   /** Attributes of one STUN message. */
   stunAttributesMax: 32,
   /** One STUN message, bytes. */

@@ -25,9 +25,13 @@ export interface StunBindingRequest {
   readonly unknownAttributes: readonly number[];
 }
 
-/** Whether a datagram is STUN rather than SIP, RFC 5626 §8: by its first two bits. */
+/**
+ * Whether a datagram is STUN rather than SIP, RFC 5626 §8: by its first two bits, and by the cookie, since a method
+ * may begin with a digit or another character of these.
+ */
 export function isStun(datagram: Uint8Array): boolean {
-  return datagram.length > 0 && datagram[0]! < 0x40 && datagram[0] !== 0x0d && datagram[0] !== 0x0a;
+  if (datagram.length < HEADER_BYTES || datagram[0]! >= 0x40) return false;
+  return new DataView(datagram.buffer, datagram.byteOffset, HEADER_BYTES).getUint32(4) === MAGIC_COOKIE;
 }
 
 /** Undefined if it is anything but a well-formed binding request: there is no answer to that. */

@@ -2,6 +2,7 @@
 import { canonicalEscapes, escapeUriPart, unescapeUriPart } from './escape.js';
 import { parseDecimal } from './grammar.js';
 import { canonicalHost, hostEnd, isHost } from './host.js';
+import { sipMessageLimits as limits } from './limits.js';
 import { noParameters, ParameterList, type Parameters } from './parameters.js';
 
 const PERCENT = 0x25;
@@ -151,7 +152,7 @@ function parseUriParameters(text: string, start: number, end: number): Parameter
   const values: (string | undefined)[] = [];
   let at = start;
   while (at < end) {
-    if (text.charCodeAt(at) !== SEMICOLON) return undefined;
+    if (text.charCodeAt(at) !== SEMICOLON || names.length === limits.parametersMax) return undefined;
     let equals = -1;
     let index = at + 1;
     for (; index < end; index += 1) {

@@ -101,6 +101,11 @@ describe('[SI-3] what a message says', () => {
     assert.equal(request(bytes).header('Subject'), '\u00e9');
   });
 
+  test('folds and the white space around them are one space', () => {
+    const message = request(withLines('Subject: a \t\r\n \r\n\t b\r\n  c\r\n'));
+    assert.equal(message.header('Subject'), 'a b c');
+  });
+
   test('a response', () => {
     const message = response(
       'SIP/2.0 486 Busy Here\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a@h>;tag=1\nTo: <sip:b@h>;tag=2\nCall-ID: 1\nCSeq: 1 INVITE\n\n',
@@ -189,6 +194,22 @@ describe('[SI-4] limits', () => {
     assert.equal(parseMessage(padded(limits.headBytesMax)).kind, 'request');
     const fault = parseMessage(padded(limits.headBytesMax + 1));
     assert.ok(fault.kind === 'fault' && fault.code === 'head-too-large' && fault.status === 513);
+  });
+
+  test('parameters of a value, and of a URI', () => {
+    const params = (count: number): string =>
+      Array.from({ length: count }, (_, index) => `;p${index}`).join('');
+    const contacts = (value: string): unknown => request(withLines(`Contact: ${value}\r\n`)).contacts;
+    const uriOf = (count: number): unknown =>
+      request(withLines(`Contact: <sip:h${params(count)}>\r\n`)).contacts;
+    assert.ok(Array.isArray(contacts(`<sip:h>${params(limits.parametersMax)}`)));
+    assert.equal(contacts(`<sip:h>${params(limits.parametersMax + 1)}`), undefined);
+    const [most, more] = [limits.parametersMax, limits.parametersMax + 1].map((count) => {
+      const found = uriOf(count);
+      assert.ok(Array.isArray(found));
+      return (found[0] as { uri: unknown }).uri;
+    });
+    assert.ok(most !== undefined && more === undefined);
   });
 
   test('bytes of the body, as they are promised and as they come', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Prng } from '../../../src/base/index.js';
+import { encodeUtf8, Prng } from '../../../src/base/index.js';
 import {
   encodeStunAnswer,
   isStun,
@@ -22,10 +22,11 @@ function withAttributes(attributes: string): Uint8Array {
 }
 
 describe('[SI-10] STUN beside SIP', () => {
-  test('is told by its first two bits', () => {
+  test('is told by its first two bits and its cookie', () => {
     assert.ok(isStun(bare));
     assert.ok(!isStun(inviteBytes));
     assert.ok(!isStun(Uint8Array.of()));
+    assert.ok(!isStun(encodeUtf8('!odd sip:b@h SIP/2.0\r\n')), 'a method may begin so');
     assert.ok(!isStun(fromHex('0d0a0d0a')), 'a ping of SIP is none');
   });
 
