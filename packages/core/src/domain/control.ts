@@ -297,7 +297,7 @@ export interface Statistics {
   readonly callsRejected: number;
   readonly callsCancelled: number;
   readonly callsExpired: number;
-  /** Of those that were cancelled or expired, and of those rejected because no device could be woken. */
+  /** Those that were cancelled or expired. */
   readonly callsMissed: number;
   readonly callOffers: number;
   readonly callWakes: number;

@@ -52,6 +52,8 @@ export class Bindings {
   readonly #flows = new Map<SipFlow, Set<Aor>>();
   /** Users whose next expiry is to be looked at, by wall-clock ms. */
   readonly #expiries = new DeadlineHeap<Aor>();
+  /** The earliest time at which the heap has each of them. */
+  readonly #watched = new Map<Aor, number>();
 
   constructor(queue: CommitQueue, limits: Limits, counts: CallCounts) {
     this.#queue = queue;
@@ -123,7 +125,7 @@ export class Bindings {
     if (command.flow !== 0 && list.some(({ flow }) => flow === command.flow)) this.#note(command.flow, aor);
     this.#set(aor, next);
     this.#put(aor);
-    for (const { expiresMs } of list) this.#expiries.add(expiresMs, aor);
+    for (const { expiresMs } of list) this.#watch(aor, expiresMs);
     return {
       bindings: list.filter((binding) => binding.expiresMs > now.wall),
       instances: changes.filter(({ expiresSeconds }) => expiresSeconds > 0).map(({ instance }) => instance),
@@ -143,7 +145,7 @@ export class Bindings {
         if (binding.flow === flow) lost.push({ aor, instance: binding.instance });
       this.#set(aor, this.#withLiveFlows(bindings));
       // What had expired and was kept for its flow ends with it.
-      this.#expiries.add(0, aor);
+      this.#watch(aor, 0);
     }
     return lost;
   }
@@ -185,9 +187,11 @@ export class Bindings {
       aor !== undefined;
       aor = this.#expiries.takeDue(now.wall)
     ) {
+      this.#watched.delete(aor);
       const bindings = this.#byAor.get(aor);
       if (bindings === undefined) continue;
       const list = this.targets(aor, now);
+      for (const { expiresMs } of list) if (expiresMs > now.wall) this.#watch(aor, expiresMs);
       if (list.length === bindings.list.length) continue;
       this.#set(aor, { ...bindings, list });
       this.#put(aor);
@@ -206,7 +210,7 @@ export class Bindings {
       const row = parseJson(value) as AorBindings;
       const list = row.list.map((binding) => ({ ...binding, flow: 0 })).filter((b) => b.expiresMs > now.wall);
       this.#set(aor, { list, isUnregistered: row.isUnregistered });
-      for (const { expiresMs } of list) this.#expiries.add(expiresMs, aor);
+      for (const { expiresMs } of list) this.#watch(aor, expiresMs);
       if (list.length < row.list.length) this.#put(aor);
     }
   }
@@ -215,6 +219,12 @@ export class Bindings {
     const { aor, run, cseq, flow } = command;
     const { expiresSeconds, ...place } = change;
     return { ...place, aor, run, cseq, flow, expiresMs: now.wall + expiresSeconds * 1000 };
+  }
+
+  #watch(aor: Aor, wallMs: number): void {
+    if (wallMs >= (this.#watched.get(aor) ?? Infinity)) return;
+    this.#watched.set(aor, wallMs);
+    this.#expiries.add(wallMs, aor);
   }
 
   #note(flow: SipFlow, aor: Aor): void {

@@ -130,7 +130,7 @@ export class CallBook {
   #save(call: Call): void {
     const { queue } = this.#core;
     const { startedWallMs, id } = call;
-    const effects = call.effects;
+    const { effects, isOver } = call;
     call.effects = [];
     call.retryDueMs = NEVER;
     queue.put('call', callKey(startedWallMs, id, CallPart.state), encodeCallRow(call));
@@ -138,15 +138,16 @@ export class CallBook {
     if (call.isOver && call.answered === undefined) queue.put('call', offerKey, undefined);
     else if (!call.isStored) queue.put('call', offerKey, call.offer);
     queue.after({
-      committed: () => this.#handleStored(call, effects),
+      committed: () => this.#handleStored(call, effects, isOver),
       undo: () => void call.effects.unshift(...effects),
       failed: () => this.#handleNotStored(call),
     });
     this.arm(call);
   }
 
-  #handleStored(call: Call, effects: readonly CallEffect[]): void {
+  #handleStored(call: Call, effects: readonly CallEffect[], isEnd: boolean): void {
     call.isStored = true;
+    call.isEndStored = isEnd;
     for (const { run } of effects) run();
     this.arm(call);
   }

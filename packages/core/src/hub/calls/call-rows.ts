@@ -169,6 +169,7 @@ export function decodeCallRow(bytes: Uint8Array, now: InstantMs): Call {
   call.isAnswerIntended = row.isAnswerIntended;
   call.areDevicesTold = row.areDevicesTold;
   call.isStored = true;
+  call.isEndStored = call.isOver;
   call.trace.restore(row.events, row.eventsDropped);
   call.legs = row.legs.map(legOf);
   return call;

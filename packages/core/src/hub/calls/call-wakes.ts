@@ -107,7 +107,7 @@ export class CallWakes {
       ...this.devicesOf(call.aor).map(deviceKey),
     ];
     // Nothing to wake it by: it is waited for as long as it is registered.
-    if (routes.length === 0) return binding !== undefined && leg.state !== 'gone';
+    if (routes.length === 0) return binding !== undefined && !leg.isPushRefused;
     return routes.some((key) => call.routes.get(key)?.isRefused !== true);
   }
 
@@ -197,6 +197,7 @@ export class CallWakes {
 
   #refuse(call: Call, leg: Leg, resource: string, outcome: 'gone' | 'refused', why: string): void {
     routeOf(call, pushKey(resource)).isRefused = true;
+    leg.isPushRefused = true;
     const about = { leg: leg.number };
     this.#book.trace(call, 'wake-result', `${hostOf(resource)} wakes nobody: ${why}`, about);
     if (outcome === 'gone') this.#bindings.dropPush(call.aor, resource);

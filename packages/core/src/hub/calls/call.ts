@@ -57,6 +57,8 @@ export class Leg {
   wakes = 0;
   /** Its flow seems alive and says nothing. */
   isSuspect = false;
+  /** Its push resource will not wake it. */
+  isPushRefused = false;
   /** When the silence of its flow becomes suspect. */
   checkDueMs: number = NEVER;
   /** When it is offered once more after a reconnect. */
@@ -149,6 +151,8 @@ export class Call implements CallIdentity {
   // ---- not kept on disk ----
   /** It is on disk. */
   isStored = false;
+  /** Its end is on disk, with what the user's devices are told of it. */
+  isEndStored = false;
   /** After a restart, until it is known whether the caller can be reached: it is not offered. */
   isHeld = false;
   /** It could not be stored at all: whatever else was to be done for it is not done. */

@@ -208,7 +208,11 @@ export class Calls {
   handleTimeout(): void {
     const { now } = this.#core;
     for (let call = this.#book.takeDue(); call !== undefined; call = this.#book.takeDue()) {
-      if (call.retryDueMs <= now.monotonic) this.#book.touch(call);
+      if (call.retryDueMs <= now.monotonic) {
+        this.#book.touch(call);
+        // What its devices were to be told was in the commit that failed.
+        if (call.isOver && !call.isEndStored) this.#wakes.tell(call);
+      }
       if (call.isOver) {
         if (call.forgetDueMs <= now.monotonic) this.#book.forget(call);
       } else if (call.isStored) {
