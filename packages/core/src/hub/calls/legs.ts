@@ -6,7 +6,7 @@
  * to [CA-15].
  */
 import { NEVER, SECOND_MS } from '../../base/time.js';
-import type { Binding, CallCommand } from '../../domain/call.js';
+import type { Binding, BindingTarget, CallCommand } from '../../domain/call.js';
 import type { HubCore } from '../hub-core.js';
 import { targetOf } from './bindings.js';
 import type { Bindings } from './bindings.js';
@@ -147,19 +147,21 @@ export class Legs {
       return this.#ends.conclude(call);
     }
     leg.offers++;
-    attempt.target = targetOf(binding);
+    const target = targetOf(binding);
+    attempt.target = target;
     attempt.mode = mode;
     attempt.isPlanned = true;
     leg.state = leg.isAlerting ? 'ringing' : 'offered';
     const what = mode === 'repeat' ? 'offered again, the same INVITE,' : 'offered';
     this.#book.trace(call, 'offer', `${what} to ${binding.contact}`, about);
     this.#book.touch(call);
-    call.later(() => this.#emit(call, leg, attempt, mode));
+    call.later(() => this.#emit(call, leg, attempt, target));
   }
 
-  #emit(call: Call, leg: Leg, attempt: Attempt, mode: 'new' | 'repeat'): void {
-    const { target } = attempt;
-    const { isPlanned, isFinal, withdrawn } = attempt;
+  #emit(call: Call, leg: Leg, attempt: Attempt, target: BindingTarget): void {
+    // It was planned anew meanwhile: that comes behind the REGISTER which is its cause.
+    if (attempt.target !== target) return;
+    const { isPlanned, isFinal, withdrawn, mode } = attempt;
     attempt.isPlanned = false;
     if (call.isOver || leg.isOver || !isPlanned || isFinal || withdrawn !== undefined) return;
     if (!leg.attempts.includes(attempt)) return;

@@ -114,7 +114,10 @@ describe('bindings', () => {
     await world.phone({ instance: 'urn:uuid:2' });
     await world.phone({ aor: ALICE });
     assert.deepEqual(world.take(), [
-      'bind-refused too-many-bindings', 'bound', 'bind-refused too-many-users']);
+      'bind-refused too-many-bindings',
+      'bound',
+      'bind-refused too-many-users',
+    ]);
   });
 
   test('[CA-9] a live flow outlasts its binding; without one it is forgotten, and its push wakes nobody', async () => {

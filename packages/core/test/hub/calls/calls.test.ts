@@ -180,7 +180,7 @@ describe('a call', () => {
     assert.deepEqual(world.kinds.at(-1), 'finish');
     const { reason, legViews } = await world.detail(callId('1'));
     assert.match(reason!, /nobody can answer/);
-    assert.equal(legViews[0]!.state, 'cancelled');
+    assert.equal(legViews[0]!.state, 'gone');
   });
 
   for (const [what, fill, more, status] of [
