@@ -1,6 +1,14 @@
 /** docs/guides: what the pages tell to do is done here, with the programs of which they speak. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -30,8 +38,7 @@ async function makeSender(folder: string): Promise<{ readonly publicKey: string 
   symlinkSync(join(repository, 'node_modules'), join(folder, 'node_modules'));
   const keys = await runProgram('sh', ['-c', codeOf('sending.md', 'keys')], { cwd: folder });
   assert.equal(keys.code, 0, keys.stderr);
-  writeFileSync(join(folder, 'vapid.json'), keys.stdout);
-  return JSON.parse(keys.stdout) as { publicKey: string };
+  return JSON.parse(readFileSync(join(folder, 'vapid.json'), 'utf8')) as { publicKey: string };
 }
 
 /** A site with the page and the service worker of the guide. */

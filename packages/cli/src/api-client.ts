@@ -67,8 +67,8 @@ async function adminToken(
   options: ClientOptions,
   io: CliIo,
 ): Promise<{ readonly token: string; readonly file: string } | undefined> {
-  const { defaultDataDirectory, isLoopbackHost } = await import('@wakeline/server/config');
-  if (!isLoopbackHost(url.hostname.replace(/^\[(.*)\]$/, '$1'))) return undefined;
+  if (!(await isThisMachine(url))) return undefined;
+  const { defaultDataDirectory } = await import('@wakeline/server/config');
   const { environment } = io;
   const directory =
     options.data ??
@@ -81,6 +81,11 @@ async function adminToken(
     // None there, or not ours to read: the server says whether one is needed.
     return undefined;
   }
+}
+
+async function isThisMachine(url: URL): Promise<boolean> {
+  const { isLoopbackHost } = await import('@wakeline/server/config');
+  return isLoopbackHost(url.hostname.replace(/^\[(.*)\]$/, '$1'));
 }
 
 /** `tokenFile`: where the token was found, unless it was given. */
@@ -102,10 +107,15 @@ async function call(url: URL, init: RequestInit, tokenFile: string | undefined):
     });
   }
   if (response.ok) return json;
-  throw refusal(url, response.status, json, tokenFile);
+  throw await refusal(url, response.status, json, tokenFile);
 }
 
-function refusal(url: URL, status: number, json: unknown, tokenFile: string | undefined): CliError {
+async function refusal(
+  url: URL,
+  status: number,
+  json: unknown,
+  tokenFile: string | undefined,
+): Promise<CliError> {
   const error = (json as { error?: { code?: string; message?: string; hint?: string } } | undefined)?.error;
   let message = printable(error?.message ?? `the server answered with status ${status}`);
   let hint = error?.hint === undefined ? undefined : printable(error.hint);
@@ -115,12 +125,17 @@ function refusal(url: URL, status: number, json: unknown, tokenFile: string | un
     message = `${message}: ${id}`;
     hint = hint?.replace(/\bID$/, () => id);
   }
-  if (status === 401) hint = hintWithoutToken(tokenFile);
+  if (status === 401) hint = await hintWithoutToken(url, tokenFile);
   const isRefused = status === 401 || status === 403;
   return new CliError(isRefused ? 'refused' : 'failure', message, { code: error?.code, hint });
 }
 
-function hintWithoutToken(tokenFile: string | undefined): string {
+async function hintWithoutToken(url: URL, tokenFile: string | undefined): Promise<string> {
+  if (!(await isThisMachine(url)))
+    return (
+      'give a token with --token or WAKELINE_TOKEN; the one in admin.token of a data directory is sent by itself ' +
+      'to addresses of this machine only (127.0.0.1, localhost)'
+    );
   if (tokenFile === undefined)
     return 'give a token with --token or WAKELINE_TOKEN, or the data directory with --data';
   return (
@@ -135,9 +150,11 @@ function unreachable(url: URL, cause: unknown): CliError {
   const isTls = /CERT|SIGNATURE|TLS|SSL/.test(why);
   const hint = /WRONG_VERSION|PACKET_LENGTH/.test(why)
     ? 'is that an HTTPS port? others are asked with http://'
-    : isTls
-      ? 'name the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE'
-      : 'is it running (wakeline up), and is that its HTTP port? Another address is given with --server, one with TLS as https://';
+    : why === 'ERR_TLS_CERT_ALTNAME_INVALID'
+      ? 'its certificate is for another name: ask for the server by that, with --server https://NAME:PORT'
+      : isTls
+        ? 'name the authority of its certificate with NODE_EXTRA_CA_CERTS=FILE'
+        : 'is it running (wakeline up), and is that its HTTP port? Another address is given with --server, one with TLS as https://';
   return new CliError('unreachable', `cannot reach ${url.origin}: ${why}`, {
     cause,
     hint,

@@ -469,6 +469,35 @@ describe('the server', () => {
     assert.equal(JSON.parse(machine.err).error.code, 'unreachable');
   });
 
+  test('that is asked by a name which its certificate has not is told so', async (t) => {
+    const cause = Object.assign(new Error('altnames'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+    t.mock.method(globalThis, 'fetch', () => Promise.reject(new TypeError('fetch failed', { cause })));
+    const { code, err } = await wakeline(['devices', '--server', 'https://127.0.0.1:8443']);
+    assert.equal(code, exitCodes.unreachable.code);
+    assert.match(err, /ALTNAME_INVALID\n.*for another name.*--server https:/);
+  });
+
+  test('that is elsewhere wants its token named: that of a data directory is not sent there', async (t) => {
+    writeFileSync(join(folder, 'admin.token'), 'wl_a_file\n');
+    const seen: (string | undefined)[] = [];
+    t.mock.method(globalThis, 'fetch', (_url: URL, init: { headers: Record<string, string> }) => {
+      seen.push(init.headers['authorization']);
+      const error = { code: 'unauthorized', message: 'a bearer token is needed' };
+      return Promise.resolve(new Response(JSON.stringify({ error }), { status: 401 }));
+    });
+    const { code, err } = await wakeline([
+      'devices',
+      '--server',
+      'https://push.example.org',
+      '--data',
+      folder,
+    ]);
+    assert.equal(code, exitCodes.refused.code);
+    assert.deepEqual(seen, [undefined]);
+    assert.match(err, /--token or WAKELINE_TOKEN; .*this machine only/);
+    assert(!err.includes('--data'), 'it would not help');
+  });
+
   test('that refuses ends with 4, with its code as JSON', async () => {
     const error = { code: 'unauthorized', message: 'a bearer token is needed' };
     server.answer = () => ({ status: 401, json: { error } });
