@@ -184,7 +184,7 @@ function addUp(program: Command, io: CliIo, setExitCode: (code: number) => void)
       'data directory (env WAKELINE_DATA; default $XDG_DATA_HOME/wakeline or ~/.local/share/wakeline)',
     )
     .option('--listen <url>', 'a listener, repeatable; any replaces the defaults', collect)
-    .option('--tls-cert <file>', 'PEM certificate chain of the https and mqtts listeners')
+    .option('--tls-cert <file>', 'PEM certificate chain of the https, mqtts and sips listeners')
     .option('--tls-key <file>', 'PEM private key of that certificate')
     .option('--config <file>', 'YAML configuration (env WAKELINE_CONFIG), see docs/configuration.md')
     .option('--insecure', 'allow public listeners without TLS or credentials')

@@ -42,7 +42,7 @@ async function start(
       ...config,
       sip: { ...sip, ...config.sip },
     },
-    dependencies,
+    { limits: { sipLeaveMs: 1 }, ...dependencies },
   );
 }
 
@@ -203,7 +203,7 @@ describe('a call to a phone that is not there', () => {
 
 describe('a server that leaves', () => {
   it('answers new calls with 503, and is gone in time', async (t) => {
-    const server = await start(t, {}, { limits: { sipLeaveMs: 300 } as never });
+    const server = await start(t, {}, { limits: { sipLeaveMs: 300 } });
     const alice = await RawPhone.udp(t, 'alice', server.port('sip+udp'));
     const bob = await RawPhone.tcp(t, 'bob', server.port('sip+tcp'));
     await alice.register();
