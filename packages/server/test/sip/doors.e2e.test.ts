@@ -14,7 +14,6 @@ import type { InstantMs, Machine } from '@wakeline/core/base';
 import type { SipInput, SipListener, SipOutput } from '@wakeline/core/session/sip';
 import { RuntimeError } from '../../src/runtime/errors.js';
 import { runtimeLimits } from '../../src/runtime/limits.js';
-import type { RuntimeLimits } from '../../src/runtime/limits.js';
 import type { FlowSocket } from '../../src/runtime/flow-socket.js';
 import type { ListenerConfig, ServerConfig } from '../../src/config/config.js';
 import { SocketConnector } from '../../src/listeners/sip-connector.js';
