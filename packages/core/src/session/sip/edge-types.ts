@@ -159,7 +159,11 @@ export interface Edge<Request, Response> {
   sendAck(now: InstantMs, flow: SipFlow, bytes: Uint8Array): boolean;
 
   // ---- server transactions ----
-  /** Sends a response on the way of RFC 3261 §18.2.2. False: the transaction does not take it (any more). */
+  /**
+   * Sends a response on the way of RFC 3261 §18.2.2; a new connection is made only for whoever got a response below 300
+   * from the core before, or gets one now. False: the transaction does not take it (any
+   * more).
+   */
   respond(now: InstantMs, transaction: TransactionKey, status: number, bytes: Uint8Array): boolean;
   /** After a restart: an INVITE that was received before (with `received` and `rport` in it). */
   restoreServer(

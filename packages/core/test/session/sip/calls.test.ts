@@ -86,5 +86,34 @@ for (const kind of ['tcp', 'udp', 'ws'] as const) {
       bob.reply(invite, 487, 'Request Terminated');
       bob.incoming('ACK');
     });
+
+    test('[SI-139] an answer that crosses the CANCEL is acknowledged and ended for the caller', () => {
+      const world = new World();
+      const bob = bobAwake(world);
+      const alice = callerOf(world);
+      const text = alice.ask('alice', 'INVITE', { cseq: 1 });
+      const invite = bob.incoming('INVITE');
+      bob.reply(invite, 180, 'Ringing');
+      alice.clear();
+      const branch = /branch=([^\r\n;]+)/.exec(text)![1]!;
+      alice.send(alice.request('CANCEL', { branch, cseq: 2 }));
+      assert.deepEqual(alice.waiting, ['200', '487']);
+      bob.incoming('CANCEL');
+      bob.reply(invite, 200, 'OK');
+      const ack = bob.incoming('ACK');
+      assert.equal(ack.uri, `sip:device@${bob.hostPort};transport=tcp`);
+      assert.equal(ack.cseq.number, 2);
+      assert.equal(ack.has('Route'), false);
+      const bye = bob.incoming('BYE');
+      assert.equal(bye.uri, ack.uri);
+      assert.equal(bye.cseq.number, 3);
+      assert.equal(bye.callId, invite.callId);
+      assert.equal(bye.from.tag, invite.from.tag);
+      assert.notEqual(bye.to.tag, undefined);
+      bob.reply(invite, 200, 'OK');
+      bob.incoming('ACK');
+      bob.reply(bye, 200, 'OK');
+      assert.deepEqual(alice.waiting, ['200', '487'], 'the caller hears nothing of it');
+    });
   });
 }

@@ -174,6 +174,17 @@ describe('the way of a response', () => {
     assert.deepEqual(world.kinds(), ['flow-lost']);
   });
 
+  test('[SI-54] nobody is connected to who was not let in', () => {
+    const world = new EdgeWorld();
+    world.open(1);
+    world.receive(1, requestText({ via: 'TCP intranet.example:6379;branch=z9hG4bKa' }));
+    const { transaction, request } = world.event('request');
+    world.close(1);
+    world.respond(transaction, 407, request);
+    assert.deepEqual(world.out(), []);
+    assert.deepEqual(world.kinds(), ['flow-lost', 'unsent']);
+  });
+
   test('[SI-54] a probe says beforehand whether there is a way', () => {
     const world = new EdgeWorld();
     world.open(1);

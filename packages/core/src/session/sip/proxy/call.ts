@@ -15,6 +15,7 @@ import { bestStatusIndex } from './best-response.js';
 import { Breadth } from './breadth.js';
 import type { Place } from './place.js';
 import { aggregatedChallenges } from './challenges.js';
+import { endLateAnswer } from './late-answer.js';
 
 type Offer = Extract<CallEvent, { kind: 'offer' }>;
 type Finish = Extract<CallEvent, { kind: 'finish' }>;
@@ -36,6 +37,10 @@ interface Attempt {
   hasAnswered: boolean;
   /** 2xx that wait for the hub. */
   readonly answers: SipResponse[];
+  /** Where something last came from it. */
+  flow: SipFlow;
+  /** To-tags of the dialogs that were ended for the caller. */
+  readonly endedTags: Set<string>;
 }
 
 interface Refusal {
@@ -157,6 +162,7 @@ export class Call implements ServerOwner, ClientOwner {
       this.#context.answer(now, this.#server, invite, finish.status, phrase, { headers });
     }
     this.#refusals.length = 0;
+    for (const attempt of this.#attempts.values()) this.#endLateAnswers(now, attempt);
     this.#endIfDone();
   }
 
@@ -198,9 +204,10 @@ export class Call implements ServerOwner, ClientOwner {
 
   // What devices answer.
 
-  handleResponse(now: InstantMs, transaction: TransactionKey, response: SipResponse, _origin: Origin): void {
+  handleResponse(now: InstantMs, transaction: TransactionKey, response: SipResponse, origin: Origin): void {
     const attempt = this.#byTransaction.get(transaction);
     if (attempt === undefined) return;
+    if (origin.flow !== 0) attempt.flow = origin.flow;
     const { status } = response;
     if (status < 200) this.#handleProvisional(now, attempt, response);
     else if (status < 300) this.#handleAnswer(now, attempt, response);
@@ -333,6 +340,8 @@ export class Call implements ServerOwner, ClientOwner {
       isFinal: false,
       hasAnswered: false,
       answers: [],
+      flow: target.flow,
+      endedTags: new Set(),
     };
     this.#attempts.set(keyOf(entry), entry);
     if (transaction === undefined) return;
@@ -395,7 +404,7 @@ export class Call implements ServerOwner, ClientOwner {
     if (!attempt.isFinal) this.#breadth.give(attempt.breadth);
     attempt.isFinal = true;
     // Repeats of one that waits are the same bytes.
-    if (isFirst || this.#isAnswered) attempt.answers.push(response);
+    if (isFirst || this.#isAnswered || this.#isOver) attempt.answers.push(response);
     if (isFirst) {
       const { leg, attempt: number } = attempt;
       const { id } = this.parts;
@@ -408,6 +417,16 @@ export class Call implements ServerOwner, ClientOwner {
       });
     }
     if (this.#isAnswered) this.#forwardAnswers(now, attempt);
+    else if (this.#isOver) this.#endLateAnswers(now, attempt);
+  }
+
+  /** The caller has had a refusal: what a phone answers now is ended for them. */
+  #endLateAnswers(now: InstantMs, attempt: Attempt): void {
+    for (const response of attempt.answers.splice(0)) {
+      const isFirst = !attempt.endedTags.has(response.to.tag ?? '');
+      attempt.endedTags.add(response.to.tag ?? '');
+      endLateAnswer(this.#context, now, response, attempt.flow, isFirst);
+    }
   }
 
   #forwardAnswers(now: InstantMs, attempt: Attempt): void {

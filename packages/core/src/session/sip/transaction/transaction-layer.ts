@@ -177,6 +177,8 @@ export class TransactionLayer {
     const isReliable = this.#options.transport.isReliable(entry.route);
     const actions = entry.machine.respond(now.monotonic, status, isReliable);
     if (actions === undefined) return false;
+    // Whoever is not let in is refused or asked for a password.
+    if (status < 300) entry.route.isScreened = true;
     entry.lastResponse = bytes;
     this.#doServer(now, entry, actions);
     return true;
@@ -197,6 +199,7 @@ export class TransactionLayer {
     if (entry === undefined) return undefined;
     (entry.machine as InviteServerTransaction).restore(now.monotonic, state);
     entry.lastResponse = lastResponse ?? buildResponse(request, 100, 'Trying');
+    entry.route.isScreened = true;
     this.#arm(entry);
     return key;
   }

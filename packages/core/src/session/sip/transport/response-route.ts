@@ -17,6 +17,11 @@ export interface ResponseRoute {
   readonly sentBy: { readonly host: string; readonly port: number | undefined } | undefined;
   /** Connection of the request, or what took its place; 0: none yet. */
   flow: SipFlow;
+  /**
+   * The core has let its sender in, so a new connection may be made for it. For anybody else none is: whoever writes a Via
+   * would choose whom we connect to, and what we write there.
+   */
+  isScreened: boolean;
 }
 
 /** Default ports (RFC 3261 §18.2.2, RFC 7118). */
@@ -49,6 +54,7 @@ export function responseRouteOf(
     address: { address: bare(host), port: transport === 'udp' ? (via.rport ?? port) : port },
     sentBy: via.received === undefined ? undefined : { host: via.host, port: via.port },
     flow,
+    isScreened: false,
   };
 }
 

@@ -230,6 +230,10 @@ export class TransportLayer {
       this.#outputs.push({ kind: 'send', listener: route.listener, remote: route.address, bytes });
       return;
     }
+    if (!route.isScreened) {
+      this.#events.push({ kind: 'unsent', transaction });
+      return;
+    }
     const waiting = this.#startWaiting(now, route);
     // What was said last counts: a provisional response gives way.
     if (waiting.messages.length >= this.#limits.responsesWaitingMax) waiting.messages.shift();
