@@ -60,7 +60,7 @@ function latency(qos, isApart = false) {
     title: `wake latency, QoS ${qos}, 1,000 messages/s, 10,000 idle${isApart ? ', CPUs apart' : ''}`,
     group: 'latency',
     figure: 'latencyMsP99',
-    servers: qos === 0 ? BROKERS : [...BROKERS, 'node-synced'],
+    servers: [...BROKERS, 'node-synced'],
     isApart,
     run: async ({ load, seconds }) =>
       latencyFigures(await load('latency', { connections: 10_000, rate: 1_000, qos, seconds: seconds(10) })),
