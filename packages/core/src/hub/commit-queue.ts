@@ -14,10 +14,6 @@ import { InboxLog } from './inbox-log.js';
 import type { LogBatch } from './log-batch.js';
 import { encodeCursorRow, numberKey } from './rows.js';
 
-/** Cursor rows that go along with a commit of something else, and from how many on that wait for their flush. */
-const CURSORS_ALONG = 8;
-const CURSORS_ALONG_FROM = 16;
-
 /** Something that waits for its batch. Either `committed` is called, or what there is of `undo` and `failed`; once. */
 export interface Completion {
   committed(): void;
@@ -158,7 +154,7 @@ export class CommitQueue {
     if (this.#committing !== null) return undefined;
     const isFlushDue = this.#flushDueMs <= this.#nowMs;
     if (!this.hasOpen && !isFlushDue) return undefined;
-    const cursors = isFlushDue ? [...this.#dirty] : this.#cursorsAlong();
+    const cursors = [...(isFlushDue ? this.#dirty : this.#urgent)];
     // Sorted keys are written to neighbouring pages.
     if (cursors.length > 1) cursors.sort((a, b) => a.number - b.number);
     const log = this.log.closeBatch(isFlushDue, this.#inboxByNumber);
@@ -183,18 +179,6 @@ export class CommitQueue {
     // Only answers that had to keep their order: there is nothing to sync.
     this.committed();
     return undefined;
-  }
-
-  /** Those that something waits for, and some of the oldest others: a flush of them all at once would hold up senders. */
-  #cursorsAlong(): Inbox[] {
-    const cursors = [...this.#urgent];
-    if (this.#dirty.size <= CURSORS_ALONG_FROM) return cursors;
-    let count = 0;
-    for (const inbox of this.#dirty) {
-      if (count++ === CURSORS_ALONG) break;
-      if (!this.#urgent.has(inbox)) cursors.push(inbox);
-    }
-    return cursors;
   }
 
   /** The commit is synced. */
