@@ -30,12 +30,9 @@ const EXPIRES_MAX = 2 ** 32 - 1;
 
 /** What requests and responses have in common. */
 abstract class Message {
-  /** The message as it came, from the start line to the end of the body. A view; shared with whoever gave it. */
-  readonly bytes: Uint8Array;
-  /** The body, of as many bytes as Content-Length says; empty if there is none. */
-  readonly body: Uint8Array;
   /** Where the lines lie. For what goes through a message without decoding it. */
   readonly head: MessageHead;
+  readonly #bodyEnd: number;
   #topVia: Via | undefined;
   #from: NameAddr | undefined;
   #to: NameAddr | undefined;
@@ -47,8 +44,17 @@ abstract class Message {
 
   constructor(head: MessageHead, bodyEnd: number) {
     this.head = head;
-    this.bytes = head.bytes.subarray(head.start, bodyEnd);
-    this.body = head.bytes.subarray(head.end, bodyEnd);
+    this.#bodyEnd = bodyEnd;
+  }
+
+  /** The message as it came, from the start line to the end of the body. A view; shared with whoever gave it. */
+  get bytes(): Uint8Array {
+    return this.head.bytes.subarray(this.head.start, this.#bodyEnd);
+  }
+
+  /** The body, of as many bytes as Content-Length says; empty if there is none. A view. */
+  get body(): Uint8Array {
+    return this.head.bytes.subarray(this.head.end, this.#bodyEnd);
   }
 
   /** Whether there is such a header. */
@@ -254,6 +260,7 @@ export class SipRequest extends Message {
   /** The Request-URI as it was written. */
   readonly uri: string;
   #requestUri: Uri | null | undefined;
+  #maxForwards: number | undefined;
 
   constructor(head: MessageHead, bodyEnd: number, method: string, uri: string) {
     super(head, bodyEnd);
@@ -269,8 +276,11 @@ export class SipRequest extends Message {
 
   /** 0 … 255; undefined if there is none. */
   get maxForwards(): number | undefined {
-    const line = this.head.find(HeaderId.maxForwards);
-    return line < 0 ? undefined : parseDecimal(this.head.textAt(line), MAX_FORWARDS_MAX);
+    if (this.#maxForwards === undefined && (this.head.present >> HeaderId.maxForwards) & 1) {
+      const text = this.head.textAt(this.head.find(HeaderId.maxForwards));
+      this.#maxForwards = parseDecimal(text, MAX_FORWARDS_MAX);
+    }
+    return this.#maxForwards;
   }
 
   /** Authorization, one for each line; those that cannot be read are left out. */

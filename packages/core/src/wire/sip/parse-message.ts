@@ -27,9 +27,10 @@ export function parseMessage(
   const bodyBytes = length === undefined || length < 0 ? held : Math.min(length, held);
   const message = readMessage(head, head.end + bodyBytes, true);
   if (message.kind === 'fault') return message;
-  if (length !== undefined && length > limits.bodyBytesMax)
+  if (length === -1) return faultOf(message, 'header-malformed', 'Content-Length is malformed');
+  if (Math.max(length ?? 0, bodyBytes) > limits.bodyBytesMax) {
     return faultOf(message, 'body-too-large', 'Body too large');
-  if (bodyBytes > limits.bodyBytesMax) return faultOf(message, 'body-too-large', 'Body too large');
+  }
   // RFC 3261 §18.3
   if (length !== undefined && length > held) {
     return faultOf(message, 'body-truncated', 'The body ends before its Content-Length');
@@ -97,13 +98,25 @@ function readStartLine(head: MessageHead, bodyEnd: number): SipMessage | SipFaul
   const uri = decodeText(bytes, uriStart, uriEnd);
   const version = decodeText(bytes, uriEnd + 1, startLineEnd);
   const request = new SipRequest(head, bodyEnd, method, uri);
-  if (bytes[uriEnd] !== 0x20 || uriEnd === uriStart || !/^[A-Za-z][^<>"]*$/.test(uri) || !uri.includes(':')) {
+  if (bytes[uriEnd] !== 0x20 || !isUriLike(bytes, uriStart, uriEnd)) {
     return faultOf(request, 'start-line', 'Request-Line is malformed');
   }
   if (version.toUpperCase() === 'SIP/2.0') return request;
   return /^SIP\/\d+\.\d+$/i.test(version)
     ? faultOf(request, 'version', 'Version not supported')
     : faultOf(request, 'start-line', 'Request-Line is malformed');
+}
+
+/** A letter, a colon somewhere behind it, and nothing that separates URIs from what is around them. */
+function isUriLike(bytes: Uint8Array, start: number, end: number): boolean {
+  const lower = bytes[start]! | 0x20;
+  let hasColon = false;
+  for (let index = start; index < end; index += 1) {
+    const byte = bytes[index]!;
+    if (byte === 0x22 || byte === 0x3c || byte === 0x3e) return false;
+    if (byte === 0x3a) hasColon = true;
+  }
+  return hasColon && lower >= 0x61 && lower <= 0x7a;
 }
 
 function readStatusLine(head: MessageHead, bodyEnd: number): SipMessage | SipFault {
@@ -131,7 +144,6 @@ function checkHeaders(head: MessageHead, message: SipMessage): readonly [SipFaul
   if (message.readCallId() === undefined) return malformed('Call-ID');
   const cseq = message.readCSeq();
   if (cseq === undefined) return malformed('CSeq');
-  if (contentLength(head) === -1) return malformed('Content-Length');
   if (message.kind === 'response') return undefined;
   // RFC 3261 §8.1.1.5
   if (cseq.method !== message.method) return ['header-malformed', 'CSeq names another method'];

@@ -82,10 +82,14 @@ export function parseSipUri(text: string): SipUri | undefined {
 }
 
 function sipScheme(text: string): SipUri['scheme'] | undefined {
-  const colon = text.indexOf(':');
-  if (colon !== 3 && colon !== 4) return undefined;
-  const scheme = text.slice(0, colon).toLowerCase();
-  return scheme === 'sip' || scheme === 'sips' ? scheme : undefined;
+  // The bit of the case: the colon must be where it is in one of the two.
+  const isSip =
+    (text.charCodeAt(0) | 0x20) === 0x73 &&
+    (text.charCodeAt(1) | 0x20) === 0x69 &&
+    (text.charCodeAt(2) | 0x20) === 0x70;
+  if (!isSip) return undefined;
+  if (text.charCodeAt(3) === COLON) return 'sip';
+  return (text.charCodeAt(3) | 0x20) === 0x73 && text.charCodeAt(4) === COLON ? 'sips' : undefined;
 }
 
 function parseSip(text: string, scheme: SipUri['scheme']): SipUri | undefined {
