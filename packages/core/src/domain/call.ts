@@ -216,7 +216,10 @@ export type LegEnd =
 
 export type BindRefusal = 'stale' | 'too-many-bindings' | 'too-many-users' | 'storage-failed' | 'draining';
 
-/** A call that was not over when the server stopped. */
+/**
+ * A call that was not over when the server stopped; or ended so shortly before that its caller may not have heard so: then
+ * `finish` follows on `caller`.
+ */
 export interface RestoredCall {
   readonly call: CallId;
   readonly aor: Aor;

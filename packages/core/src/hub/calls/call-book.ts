@@ -135,8 +135,7 @@ export class CallBook {
     call.retryDueMs = NEVER;
     queue.put('call', callKey(startedWallMs, id, CallPart.state), encodeCallRow(call));
     const offerKey = callKey(startedWallMs, id, CallPart.offer);
-    if (call.isOver && call.answered === undefined) queue.put('call', offerKey, undefined);
-    else if (!call.isStored) queue.put('call', offerKey, call.offer);
+    if (!call.isStored) queue.put('call', offerKey, call.offer);
     queue.after({
       committed: () => this.#handleStored(call, effects, isOver),
       undo: () => void call.effects.unshift(...effects),
@@ -275,8 +274,7 @@ export class CallBook {
     }
     const { startedWallMs, id } = call;
     this.#core.queue.put('call', callKey(startedWallMs, id, CallPart.state), encodeCallRow(call));
-    if (call.answered !== undefined)
-      this.#core.queue.put('call', callKey(startedWallMs, id, CallPart.offer), undefined);
+    this.#core.queue.put('call', callKey(startedWallMs, id, CallPart.offer), undefined);
     this.#tombstones.delete(call);
     this.#inMemory.delete(id);
     this.#dirty.delete(call);

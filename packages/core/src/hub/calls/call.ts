@@ -151,6 +151,8 @@ export class Call implements CallIdentity {
   // ---- not kept on disk ----
   /** It is on disk. */
   isStored = false;
+  /** After a restart: it had ended, and its caller may not have heard so. */
+  isFinishOwed = false;
   /** Its end is on disk, with what the user's devices are told of it. */
   isEndStored = false;
   /** After a restart, until it is known whether the caller can be reached: it is not offered. */

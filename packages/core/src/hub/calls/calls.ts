@@ -18,8 +18,8 @@ import type { Legs } from './legs.js';
 /** What a user who wants to answer gets on top of the call's time, ms. */
 const ANSWER_INTENT_MS = 10 * SECOND_MS;
 
-/** After a call was answered, how long its 2xx is repeated and may still have to be forwarded, ms (64·T1, twice). */
-const ANSWERED_RESTORED_MS = 64 * SECOND_MS;
+/** After a call has ended, how long its caller may still wait for the end, or its 2xx be repeated, ms (64·T1, twice). */
+const ENDED_RESTORED_MS = 64 * SECOND_MS;
 
 const DRAIN_RETRY_SECONDS = 5;
 const FULL_RETRY_SECONDS = 60;
@@ -120,6 +120,7 @@ export class Calls {
   /** After a restart: whether a response reaches the caller. */
   handleCaller(id: CallId, isReachable: boolean): void {
     const call = this.#book.find(id);
+    if (call?.isFinishOwed === true) return this.#finishAgain(call);
     if (call?.isHeld !== true || call.isOver) return;
     call.isHeld = false;
     if (isReachable) {
@@ -134,6 +135,14 @@ export class Calls {
       why: 'the server was started again, and the caller could no longer be reached',
       legEnd: 'expired',
     });
+  }
+
+  #finishAgain(call: Call): void {
+    const { id, status = 480 } = call;
+    call.isFinishOwed = false;
+    this.#book.trace(call, 'restart', `the server was started again: the caller gets ${status} once more`);
+    const reason = phraseOf(status);
+    this.#core.outbox.call({ kind: 'finish', call: id, status, best: false, reason, retryAfterSeconds: undefined });
   }
 
   handleNote(id: CallId, leg: number | undefined, text: string): void {
@@ -235,8 +244,9 @@ export class Calls {
       if (!call.isOver) {
         this.#takeUp(call);
         restored.push(restoredOf(call));
-      } else if (call.answered !== undefined && call.offer.length > 0) {
-        if (call.endedWallMs! + ANSWERED_RESTORED_MS > now.wall) restored.push(restoredOf(call));
+      } else if (call.offer.length > 0 && call.endedWallMs! + ENDED_RESTORED_MS > now.wall) {
+        call.isFinishOwed = call.answered === undefined;
+        restored.push(restoredOf(call));
       }
     }
     return restored;

@@ -109,16 +109,23 @@ describe('a restart', () => {
     assert.deepEqual([restored!.answered, restored!.attempts.length], [undefined, 1]);
   });
 
-  test('[CA-33] a cancelled call is not given back, and a late device is offered nothing', async () => {
+  test('[CA-26] [CA-33] a cancelled call is given back for its 487 only, and a late device is offered nothing', async () => {
     const world = new CallWorld();
     await world.sleeper({ push: PUSH });
     world.invite();
-    world.say({ kind: 'cancel', call: CALL });
     await world.sync();
-    assert.deepEqual(await world.restart(), []);
+    world.say({ kind: 'cancel', call: CALL });
+    // The commit was kept, and the server died before it could say so.
+    const [restored] = await world.restart(true);
+    assert.equal(restored!.answered, undefined);
+    world.reachable();
+    assert.deepEqual(world.take(), ['finish 487']);
+    world.reachable();
     await world.phone();
     await world.pass(5_000);
     assert.deepEqual([world.take(), world.wakes], [['bound'], []]);
+    await world.pass(64_000);
+    assert.deepEqual(await world.restart(), []);
   });
 
   /** What happens to a call, step by step; the server may die behind each of them. */
