@@ -142,7 +142,14 @@ export class Calls {
     call.isFinishOwed = false;
     this.#book.trace(call, 'restart', `the server was started again: the caller gets ${status} once more`);
     const reason = phraseOf(status);
-    this.#core.outbox.call({ kind: 'finish', call: id, status, best: false, reason, retryAfterSeconds: undefined });
+    this.#core.outbox.call({
+      kind: 'finish',
+      call: id,
+      status,
+      best: false,
+      reason,
+      retryAfterSeconds: undefined,
+    });
   }
 
   handleNote(id: CallId, leg: number | undefined, text: string): void {
