@@ -37,7 +37,7 @@ const missed: CallTrace = {
   startedAt: '2026-01-02T03:04:05.250Z',
   endedAt: '2026-01-02T03:04:50.260Z',
   status: 480,
-  reason: 'phone 1 was woken and did not come back; phone 2 rang and nobody answered',
+  reason: 'leg 1 was woken and did not come back; leg 2 rang and nobody answered',
   wakes: 2,
   legs: [leg(1, null, 'gone'), leg(2, 'baresip v1.0.0', 'cancelled')],
   events: [
@@ -67,10 +67,10 @@ describe('the ladder of a call', () => {
   to       bob@example.org
   started  2026-01-02 03:04:05.250 UTC
   Call-ID  x1@192.0.2.1
-  phone 1  unnamed, gone: urn:uuid:1, sip:bob@192.0.2.1:5060;transport=tcp
-  phone 2  baresip v1.0.0, cancelled: urn:uuid:2, sip:bob@192.0.2.2:5060;transport=tcp
+  leg 1    unnamed, gone: urn:uuid:1, sip:bob@192.0.2.1:5060;transport=tcp
+  leg 2    baresip v1.0.0, cancelled: urn:uuid:2, sip:bob@192.0.2.2:5060;transport=tcp
 
-             caller          server          phone 1         phone 2
+             caller          server           leg 1           leg 2
     0.000 s     │─── INVITE ───▶│               │               │      for bob@example.org, at most 45 s
     0.001 s     │◀──── 100 ─────│               │               │      on disk with 2 legs
                 │               │╌╌╌╌ wake ╌╌╌╌▶│               │      by webpush, until 45 s
@@ -86,7 +86,7 @@ describe('the ladder of a call', () => {
                 │               •               │               │      missed call, to bob-phone
 … and 3 events that found no room
 
-Missed after 45.0 s and 2 wakes, the caller got 480: phone 1 was woken and did not come back; phone 2 rang and nobody answered
+Missed after 45.0 s and 2 wakes, the caller got 480: leg 1 was woken and did not come back; leg 2 rang and nobody answered
 `,
     );
   });
@@ -99,11 +99,11 @@ Missed after 45.0 s and 2 wakes, the caller got 480: phone 1 was woken and did n
         .at(-1);
     assert.equal(
       last({}),
-      'Missed after 45.0 s and 2 wakes, the caller got 480: phone 1 was woken and did not come back; phone 2 rang and nobody answered',
+      'Missed after 45.0 s and 2 wakes, the caller got 480: leg 1 was woken and did not come back; leg 2 rang and nobody answered',
     );
     assert.equal(
-      last({ state: 'answered', missed: false, status: 200, reason: 'phone 2 answered', wakes: 1 }),
-      'Answered after 45.0 s and 1 wake: phone 2 answered',
+      last({ state: 'answered', missed: false, status: 200, reason: 'leg 2 answered', wakes: 1 }),
+      'Answered after 45.0 s and 1 wake: leg 2 answered',
     );
     assert.equal(
       last({ state: 'ringing', missed: false, endedAt: null }),

@@ -98,13 +98,13 @@ function head(call: CallTrace): string[] {
     `  Call-ID  ${call.sipCallId}`,
   ];
   for (const { leg, instance, contact, userAgent, state } of call.legs) {
-    lines.push(`  phone ${leg}  ${userAgent ?? 'unnamed'}, ${state}: ${instance}, ${contact}`);
+    lines.push(`  leg ${leg}    ${userAgent ?? 'unnamed'}, ${state}: ${instance}, ${contact}`);
   }
   return lines.map(printable);
 }
 
 function headings(call: CallTrace): string {
-  const names = ['caller', 'server', ...call.legs.map(({ leg }) => `phone ${leg}`)];
+  const names = ['caller', 'server', ...call.legs.map(({ leg }) => `leg ${leg}`)];
   const row = blank(names.length, ' ');
   names.forEach((name, lane) => {
     const text = name.slice(0, HEAD_WIDTH);
