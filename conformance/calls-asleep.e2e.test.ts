@@ -2,8 +2,8 @@
  * The main job with a phone that knows nothing of us: Debian's baresip asleep in a sleepbox as on an iPhone with a VoIP
  * socket, called by SIPp over UDP, with voice both ways until one hangs up.
  *
- * Short by default; WAKELINE_LONG=1 makes it ten phones and 200 calls, asleep for up to 90 s. WAKELINE_SEED picks the
- * moments.
+ * Short by default; WAKELINE_LONG=1 makes it ten phones and 20 calls to each (WAKELINE_CALLS), asleep for up to 90 s.
+ * WAKELINE_SEED picks the moments.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -23,7 +23,7 @@ const missing = whyMissing('sipp', 'baresip');
 const form = isLong
   ? {
       phones: 10,
-      calls: 20,
+      calls: Number(process.env['WAKELINE_CALLS'] ?? 20),
       window: '10s',
       asleep: [1_000, 90_000],
       talk: [3_000, 25_000],

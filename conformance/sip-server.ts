@@ -21,6 +21,15 @@ export interface SipServerOptions {
   readonly park?: string;
   readonly registrationMin?: string;
   readonly flowTimer?: string;
+  /** More TCP listeners, which phones reach by a relay in front of each. */
+  readonly relayed?: readonly RelayedListener[];
+}
+
+/** Ports of 127.0.0.1. */
+export interface RelayedListener {
+  readonly port: number;
+  /** Where the relay is: what phones know as their proxy, and name in a Route. */
+  readonly relayPort: number;
 }
 
 export interface SipTrunk {
@@ -82,7 +91,7 @@ export class SipServer {
   /** Starts it where it was, after `kill` or `stop`. */
   async restart(): Promise<void> {
     const { directory, users, trunks = [], park = '45s' } = this.#options;
-    const { registrationMin = '1m', flowTimer = '672s' } = this.#options;
+    const { registrationMin = '1m', flowTimer = '672s', relayed = [] } = this.#options;
     mkdirSync(directory, { recursive: true });
     const configuration = {
       data: join(directory, 'data'),
@@ -92,10 +101,13 @@ export class SipServer {
         `sip+tcp://127.0.0.1:${this.tcpPort}`,
         `sip+udp://127.0.0.1:${this.udpPort}`,
         { url: `sip+udp://127.0.0.1:${this.trunkPort}`, trunksOnly: true },
+        ...relayed.map(({ port, relayPort }) => ({
+          url: `sip+tcp://127.0.0.1:${port}`,
+          advertise: `127.0.0.1:${relayPort}`,
+        })),
       ],
       sip: {
-        // SIPp's stock caller asks for users of the server's address.
-        domains: [DOMAIN, '127.0.0.1'],
+        domains: [DOMAIN],
         users: users.map((user) => ({ address: `${user}@${DOMAIN}`, password: passwordLine(user) })),
         trunks,
         park,

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { Baresip } from './baresip.js';
 import type { BaresipOptions } from './baresip.js';
 import { DOMAIN, PASSWORD, SipServer } from './sip-server.js';
-import type { SipServerOptions } from './sip-server.js';
+import type { RelayedListener, SipServerOptions } from './sip-server.js';
 import { SmallPhone } from './small-phone.js';
 import type { SmallPhoneOptions } from './small-phone.js';
 import { Sipp } from './sipp.js';
 import type { SippOptions } from './sipp.js';
-import { temporaryDirectory } from './support.js';
+import { freePort, temporaryDirectory } from './support.js';
+import { TcpRelay } from './tcp-relay.js';
 
 /** What SIPp and the PBX are sent from: the addresses of trunks, so that phones on 127.0.0.1 are none. */
 export const TRUNK_ADDRESS = '127.0.0.11';
@@ -20,6 +21,11 @@ export const callersTrunk = {
   uri: `sip:${TRUNK_ADDRESS}:9;transport=udp`,
   from: [TRUNK_ADDRESS],
 };
+
+export interface StageOptions extends Omit<SipServerOptions, 'directory' | 'relayed'> {
+  /** Relays in front of the server that can cut connections, each for a phone. */
+  readonly relays?: number;
+}
 
 export interface StagedPhone {
   /** Tells the devices of one user apart. */
@@ -39,21 +45,36 @@ interface Endable {
 export class SipStage {
   readonly server: SipServer;
   readonly path: string;
+  readonly relays: readonly TcpRelay[];
   readonly #remove: () => void;
   readonly #ends: Endable[] = [];
   #calls = 0;
 
-  private constructor(server: SipServer, directory: { readonly path: string; remove(): void }) {
+  private constructor(
+    server: SipServer,
+    relays: readonly TcpRelay[],
+    directory: { readonly path: string; remove(): void },
+  ) {
     this.server = server;
+    this.relays = relays;
     this.path = directory.path;
     this.#remove = () => directory.remove();
   }
 
-  static async open(options: Omit<SipServerOptions, 'directory'>): Promise<SipStage> {
+  static async open(options: StageOptions): Promise<SipStage> {
+    const { relays: count = 0, trunks = [callersTrunk], ...more } = options;
     const directory = temporaryDirectory('wakeline-sip');
-    const trunks = options.trunks ?? [callersTrunk];
-    const server = await SipServer.start({ ...options, trunks, directory: join(directory.path, 'server') });
-    return new SipStage(server, directory);
+    const relays: TcpRelay[] = [];
+    const relayed: RelayedListener[] = [];
+    while (relays.length < count) {
+      const port = await freePort();
+      const relay = await TcpRelay.start(port);
+      relays.push(relay);
+      relayed.push({ port, relayPort: relay.port });
+    }
+    const place = join(directory.path, 'server');
+    const server = await SipServer.start({ ...more, trunks, relayed, directory: place });
+    return new SipStage(server, relays, directory);
   }
 
   /** Ended with the stage, last first. */
@@ -120,13 +141,14 @@ export class SipStage {
   async close(): Promise<void> {
     for (const one of this.#ends.toReversed()) await one.end();
     await this.server.stop();
+    for (const relay of this.relays) await relay.end();
     this.#remove();
   }
 }
 
 /** Runs `body` on a stage of its own. */
 export async function onStage(
-  options: Omit<SipServerOptions, 'directory'>,
+  options: StageOptions,
   body: (stage: SipStage) => Promise<void>,
 ): Promise<void> {
   const stage = await SipStage.open(options);

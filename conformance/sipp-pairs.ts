@@ -2,12 +2,14 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sipp } from './sipp.js';
-import type { SippOptions, SippOutcome } from './sipp.js';
+import type { SippOutcome } from './sipp.js';
 
 export interface SippPair {
   readonly title: string;
   readonly caller: string;
   readonly callee: string;
+  /** The caller must not be challenged by the proxy: it is SIPp's own, or has to answer the callee's challenge. */
+  readonly isForTrunksOnly?: boolean;
   readonly callerReplacements?: Readonly<Record<string, string>>;
   readonly calleeReplacements?: Readonly<Record<string, string>>;
   /** Pauses of the callee, ms: how long it rings, or talks. */
@@ -16,7 +18,12 @@ export interface SippPair {
 }
 
 export const sippPairs: readonly SippPair[] = [
-  { title: 'the stock caller and the stock callee', caller: 'stock:uac', callee: 'stock:uas' },
+  {
+    title: 'the stock caller and the stock callee',
+    caller: 'stock:uac',
+    callee: 'stock:uas',
+    isForTrunksOnly: true,
+  },
   { title: 'a call that the caller hangs up', caller: 'caller', callee: 'callee' },
   { title: 'a call that the callee hangs up', caller: 'caller-waits-for-bye', callee: 'callee-hangs-up' },
   { title: 'a re-INVITE in the talk', caller: 'caller-reinvites', callee: 'callee-reinvited' },
@@ -44,6 +51,7 @@ export const sippPairs: readonly SippPair[] = [
     title: 'a challenge of the callee by 401',
     caller: 'caller-authenticates',
     callee: 'callee-challenges',
+    isForTrunksOnly: true,
     callerReplacements: { STATUS: '401' },
     calleeReplacements: { STATUS: '401', HEADER: 'WWW-Authenticate', ANSWER: 'Authorization' },
   },
@@ -51,6 +59,7 @@ export const sippPairs: readonly SippPair[] = [
     title: 'a challenge of the callee by 407',
     caller: 'caller-authenticates',
     callee: 'callee-challenges',
+    isForTrunksOnly: true,
     callerReplacements: { STATUS: '407' },
     calleeReplacements: { STATUS: '407', HEADER: 'Proxy-Authenticate', ANSWER: 'Proxy-Authorization' },
   },
@@ -61,12 +70,15 @@ export const sippPairs: readonly SippPair[] = [
 
 export interface PairPlaces {
   readonly directory: string;
-  readonly transport: 'udp' | 'tcp';
+  readonly callerTransport: 'udp' | 'tcp';
+  readonly calleeTransport: 'udp' | 'tcp';
   /** HOST:PORT that the caller sends to. */
   readonly server: string;
   readonly domain: string;
   /** User part that the proxy sends to the callee. */
   readonly service: string;
+  /** Undefined: the caller is not challenged by the proxy. */
+  readonly credentials?: readonly [string, string];
   readonly callerAddress: string;
   readonly calleeAddress: string;
   readonly calleePort: number;
@@ -78,9 +90,8 @@ export async function runPair(
   places: PairPlaces,
 ): Promise<{ readonly caller: SippOutcome; readonly callee: SippOutcome }> {
   const directory = mkdtempSync(join(places.directory, 'pair-'));
-  const common: Pick<SippOptions, 'transport'> = { transport: places.transport };
   const callee = await Sipp.start({
-    ...common,
+    transport: places.calleeTransport,
     directory: join(directory, 'callee'),
     scenario: pair.callee,
     replacements: pair.calleeReplacements,
@@ -92,7 +103,7 @@ export async function runPair(
   let caller: Sipp | undefined;
   try {
     caller = await Sipp.start({
-      ...common,
+      transport: places.callerTransport,
       directory: join(directory, 'caller'),
       scenario: pair.caller,
       replacements: pair.callerReplacements,
@@ -100,7 +111,8 @@ export async function runPair(
       service: places.service,
       localAddress: places.callerAddress,
       keys: { domain: places.domain, caller: 'ann' },
-      credentials: ['ann', 'secret'],
+      credentials: places.credentials ?? (pair.isForTrunksOnly ? ['ann', 'secret'] : undefined),
+      credentialsUri: `sip:${places.service}@${places.domain}`,
       holdMs: pair.callerHoldMs ?? 300,
     });
     const outcome = await caller.success().catch((error: Error) => {

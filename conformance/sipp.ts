@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PATIENCE_MS, Program } from './program.js';
-import { until } from './support.js';
+import { freePort, until } from './support.js';
 
 export interface SippOptions {
   /** Where it writes; made when missing. One run each. */
@@ -21,7 +21,7 @@ export interface SippOptions {
   /** User part of the Request-URI. */
   readonly service?: string;
   /** What stands for `@NAME@` in the scenario's file. */
-  readonly replacements?: Readonly<Record<string, string>>;
+  readonly replacements?: Readonly<Record<string, string>> | undefined;
   /** `[NAME]` in the scenario. */
   readonly keys?: Readonly<Record<string, string>>;
   /** Length of each `<pause/>`, ms. */
@@ -32,10 +32,10 @@ export interface SippOptions {
   readonly localAddress?: string;
   /** Its own port; default: a free one. */
   readonly localPort?: number;
-  /** User and password for `[authentication]`. */
-  readonly credentials?: readonly [string, string];
+  /** User and password, of a caller that is challenged. */
+  readonly credentials?: readonly [string, string] | undefined;
   /** `uri` of the credentials; default: what it sends to, which no request names. */
-  readonly credentialsUri?: string;
+  readonly credentialsUri?: string | undefined;
   /** Users by line for `[field0]` (`-inf`). */
   readonly users?: readonly string[];
   /** Ended by force after this time, ms; default: {@link PATIENCE_MS} and the pauses. */
@@ -75,11 +75,12 @@ export class Sipp {
     const { directory, scenario, server, transport = 'udp', service = 'service', calls = 1 } = options;
     const { localAddress = '127.0.0.1', holdMs = 0, callsPerSecond = 10, keys = {}, credentials } = options;
     mkdirSync(directory, { recursive: true });
-    const localPort = options.localPort ?? (await freeUdpPort(localAddress));
+    const localPort =
+      options.localPort ?? (transport === 'udp' ? await freeUdpPort(localAddress) : await freePort());
     const mediaPort = await freeUdpPort(localAddress, 2);
     const args = scenario.startsWith('stock:')
       ? ['-sn', scenario.slice('stock:'.length)]
-      : ['-sf', writeScenario(directory, scenario, options.replacements ?? {})];
+      : ['-sf', writeScenario(options)];
     args.push('-t', transport === 'udp' ? 'u1' : 't1', '-i', localAddress, '-p', String(localPort));
     args.push('-mi', localAddress, '-mp', String(mediaPort), '-rtp_echo', '-nostdin');
     args.push('-m', String(calls), '-r', String(callsPerSecond), '-d', String(holdMs), '-s', service);
@@ -184,18 +185,19 @@ export class Sipp {
   }
 }
 
-/** The scenario's file as this run needs it. */
-function writeScenario(
-  directory: string,
-  scenario: string,
-  replacements: Readonly<Record<string, string>>,
-): string {
-  const source = readFileSync(new URL(`../sipp/${scenario}.xml`, import.meta.url), 'utf8');
-  const text = source.replaceAll(/@([A-Z_]+)@/g, (_, name: string) => {
-    const value = replacements[name];
-    if (value === undefined) throw new Error(`${scenario} wants a replacement for @${name}@`);
-    return value;
-  });
+/** The scenario's file as this run needs it: with credentials for what is challenged, where there are some. */
+function writeScenario({ directory, scenario, replacements = {}, credentials }: SippOptions): string {
+  const read = (name: string): string =>
+    readFileSync(new URL(`../sipp/${name}.xml`, import.meta.url), 'utf8');
+  const isUser = credentials !== undefined;
+  const text = read(scenario)
+    .replace('<!-- @PRELUDE@ -->\n', isUser ? read('prelude') : '')
+    .replaceAll(/^ *@CREDENTIALS@\n/gm, isUser ? '      [authentication]\n' : '')
+    .replaceAll(/@([A-Z_]+)@/g, (_, name: string) => {
+      const value = replacements[name];
+      if (value === undefined) throw new Error(`${scenario} wants a replacement for @${name}@`);
+      return value;
+    });
   writeFileSync(join(directory, `${scenario}.xml`), text);
   return `${scenario}.xml`;
 }
