@@ -127,9 +127,10 @@ export class LineSide {
     this.pump.start();
     this.#broadcastFile?.start();
     this.#api = await this.#makeHttpApi();
-    await this.#openListeners(this.#api);
     this.#sweepTimer = setInterval(() => this.#gate.sweep(), this.#options.limits.sweepMs);
-    this.#isReady = true;
+    await this.#openListeners(this.#api);
+    // A SIP stack that broke at once has ended everything already.
+    this.#isReady = this.#isAccepting;
   }
 
   /** Reads certificates and broadcasts anew. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { Statistics } from '@wakeline/core/domain';
+import { callFigures } from '../../src/runtime/call-host.js';
 import { createLogger, createMetrics, metricNames, sumMetrics } from '../../src/telemetry/index.js';
 
 /** Each field has a figure of its own. */
@@ -11,6 +12,7 @@ const statistics = Object.fromEntries(
 ) as unknown as Statistics;
 
 const figures = {
+  ...callFigures(() => undefined),
   probingListeners: () => 2,
   connectsWaiting: () => 6,
   connectsRefused: () => 7,
