@@ -1,9 +1,10 @@
 /** What CONNECT asks, what is granted of it, and the CONNACK that says so (§3.1, §3.2 of both versions). */
-import { SECOND_MS, type ByteWriter } from '../../base/index.js';
+import { SECOND_MS, toHex, type ByteWriter } from '../../base/index.js';
 import {
   SESSION_NEVER_EXPIRES,
   type Identity,
   type LinkCommand,
+  type LinkEvent,
   type Refusal,
   type Will,
 } from '../../domain/index.js';
@@ -14,6 +15,7 @@ import {
   type ConnectPacket,
   type ProtocolVersion,
 } from '../../wire/mqtt/index.js';
+import { asksForCursor, cursorNames } from './cursor-properties.js';
 import { mqttLimits } from './limits.js';
 import { toWill } from './publication.js';
 import { reasonCodeIn, reasons } from './reasons.js';
@@ -41,6 +43,8 @@ export interface Handshake {
   readonly wantsProblemInformation: boolean;
   /** Topic aliases that the client takes; 0: none. */
   readonly topicAliasMaximum: number;
+  /** Asked for epoch and sequence numbers: {@link cursorRequest}. */
+  readonly wantsCursor: boolean;
   readonly will: Will | undefined;
 }
 
@@ -90,6 +94,7 @@ export function readConnect(
     receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
     wantsProblemInformation: properties.requestProblemInformation !== 0,
     topicAliasMaximum: properties.topicAliasMaximum ?? 0,
+    wantsCursor: version === 5 && asksForCursor(properties),
     will: will === undefined ? undefined : toWill(will),
   };
 }
@@ -147,12 +152,11 @@ export function openCommand(handshake: Handshake, peer: string, identity: Identi
   };
 }
 
-/** The CONNACK of an opened flow. `assignedClientId` is undefined unless the server made the id up. */
+/** The CONNACK of an opened flow. */
 export function acceptingConnack(
   handshake: Handshake,
   options: MqttSessionOptions,
-  sessionPresent: boolean,
-  assignedClientId: string | undefined,
+  { sessionPresent, assigned, deviceId, epoch }: Extract<LinkEvent, { kind: 'opened' }>,
 ): ConnackPacket {
   const properties =
     handshake.version === 4
@@ -162,12 +166,13 @@ export function acceptingConnack(
           receiveMaximum: options.maxInflightInbound,
           retainAvailable: 1,
           maximumPacketBytes: options.maxPacketBytes,
-          ...(assignedClientId !== undefined && { assignedClientId }),
+          ...(assigned && { assignedClientId: deviceId }),
           topicAliasMaximum: mqttLimits.topicAliasesInMax,
           wildcardSubscriptionAvailable: 1,
           subscriptionIdentifierAvailable: 1,
           sharedSubscriptionAvailable: 1,
           ...(handshake.isKeepAliveChanged && { serverKeepAliveSeconds: handshake.keepAliveSeconds }),
+          ...(handshake.wantsCursor && { userProperties: [[cursorNames.epoch, toHex(epoch)] as const] }),
         };
   return { type: 'connack', sessionPresent, reasonCode: 0, properties };
 }

@@ -27,6 +27,7 @@ const Flag = {
   durable: FIRST_FLAG << 1,
   wantsProblemInformation: FIRST_FLAG << 2,
   asleep: FIRST_FLAG << 3,
+  tellsCursor: FIRST_FLAG << 4,
 } as const;
 
 /** What only some connections have. */
@@ -88,5 +89,14 @@ export abstract class SessionState extends FlaggedOutbox {
 
   protected set isAsleep(value: boolean) {
     this.putFlag(Flag.asleep, value);
+  }
+
+  /** The device asked for its epoch and sequence numbers. */
+  protected get tellsCursor(): boolean {
+    return this.hasFlag(Flag.tellsCursor);
+  }
+
+  protected set tellsCursor(value: boolean) {
+    this.putFlag(Flag.tellsCursor, value);
   }
 }

@@ -26,6 +26,7 @@ import {
   type SubscribePacket,
   type UnsubscribePacket,
 } from '../../wire/mqtt/index.js';
+import { withSequence } from './cursor-properties.js';
 import { decoders } from './decoder-pool.js';
 import { writeDisconnect, writeSuback, writeUnsuback, writeWithin } from './answers.js';
 import {
@@ -252,8 +253,8 @@ export class MqttSession extends SessionState implements FlowSession {
     this.wantsProblemInformation = handshake.wantsProblemInformation;
     const { topicAliasMaximum } = handshake;
     if (topicAliasMaximum > 0) this.rareParts.aliases = new TopicAliases(topicAliasMaximum);
-    const assignedId = event.assigned ? event.deviceId : undefined;
-    const connack = acceptingConnack(handshake, this.#options, event.sessionPresent, assignedId);
+    this.tellsCursor = handshake.wantsCursor;
+    const connack = acceptingConnack(handshake, this.#options, event);
     if (!writeWithin(this.#clientPacketBytesMax, writer, connack, handshake.version)) {
       return this.#refuseConnect('packet-too-large');
     }
@@ -498,7 +499,8 @@ export class MqttSession extends SessionState implements FlowSession {
   #deliver(delivery: Delivery): void {
     const { sequence } = delivery;
     const version = this.version;
-    if (writeDelivery(writer, version, delivery, this.#clientPacketBytesMax, this.rare?.aliases ?? null)) {
+    const told = this.tellsCursor ? withSequence(delivery) : delivery;
+    if (writeDelivery(writer, version, told, this.#clientPacketBytesMax, this.rare?.aliases ?? null)) {
       if (sequence > this.#lastSequence) this.#lastSequence = sequence;
       return;
     }
