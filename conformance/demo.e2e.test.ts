@@ -30,6 +30,14 @@ const STEPS: readonly RegExp[] = [
   /phone .*app died/,
   /phone .*app relaunched/,
   /notification shown.*crash/,
+  /A SIP phone \((baresip|the small phone).*\) registers over TCP/,
+  /app .*registered .*bob@home\.test/,
+  /phone .*asleep/,
+  /sender .*calls .*ann@home\.test calls bob@home\.test/,
+  /phone .*running .*woken by data/,
+  /app .*rings/,
+  /sender .*200 OK/,
+  /call answered by the sleeping phone +yes/,
   /Nothing was lost\./,
 ];
 
@@ -71,7 +79,7 @@ test('`wakeline demo --json` prints JSON lines, and no message is lost or shown 
     assert(typeof elapsedMs === 'number' && typeof what === 'string');
     assert(index === 0 || elapsedMs >= events[index - 1].elapsedMs!, 'in the order of time');
   }
-  assert.equal(lines.filter(({ chapter }) => chapter !== undefined).length, 5);
+  assert.equal(lines.filter(({ chapter }) => chapter !== undefined).length, 6);
   const { result, verdict } = lines.at(-1)!;
   assert(result !== undefined);
   assert.equal(verdict, 'Nothing was lost.');
@@ -81,4 +89,9 @@ test('`wakeline demo --json` prints JSON lines, and no message is lost or shown 
   assert.equal(result['shown twice'], 0);
   assert.equal(result['still waiting on the server'], 0);
   assert.equal(result['relaunches after a crash'], 1);
+  assert.equal(result['call answered by the sleeping phone'], 'yes');
+  assert.match(String(result['INVITE to ringing']), /^\d+ ms$/);
+  const packets = /^(\d+) and (\d+)$/.exec(String(result['voice packets to and from the phone']))!;
+  // Three seconds of voice, 50 packets a second, less the edges.
+  assert(Number(packets[1]) >= 135 && Number(packets[2]) >= 135, packets[0]);
 });

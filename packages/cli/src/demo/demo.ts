@@ -12,6 +12,8 @@ import type { TimelineEvent as BoxTimelineEvent } from '@wakeline/sleepbox';
 import { startServer } from '@wakeline/server';
 import type { RunningServer } from '@wakeline/server';
 import { connectAsync } from 'mqtt';
+import { DemoCall } from './demo-call.js';
+import type { DemoCallResult } from './demo-call.js';
 import { demoConfig } from './demo-config.js';
 import { TimelinePrinter } from './timeline-printer.js';
 
@@ -71,6 +73,7 @@ class Demo {
   readonly #messages = new Map<string, Message>();
   #server: RunningServer | undefined;
   #box: Sleepbox | undefined;
+  #call: DemoCall | undefined;
   #isAsleep = false;
   #acknowledged = 0;
 
@@ -119,13 +122,15 @@ class Demo {
     await this.#post(httpUrl, 'crash');
     await this.#shown('crash');
     await this.#asleep();
-    return this.#conclude(httpUrl);
+
+    this.#call = new DemoCall(printer, this.#directory, Number(new URL(urlOf(server, 'sip+tcp')).port));
+    return this.#conclude(httpUrl, await this.#call.run());
   }
 
   async stop(): Promise<void> {
     // What the box says of its own end is no part of the story.
     this.#box?.removeAllListeners('event');
-    await this.#box?.stop();
+    await Promise.all([this.#box?.stop(), this.#call?.stop()]);
     await this.#server?.stop();
   }
 
@@ -261,7 +266,7 @@ class Demo {
   }
 
   /** Compares what was accepted with what was shown, and asks the server whether anything still waits. */
-  async #conclude(httpUrl: string): Promise<number> {
+  async #conclude(httpUrl: string, call: DemoCallResult): Promise<number> {
     const response = await fetch(`${httpUrl}/v1/devices/phone`);
     const device = (await response.json()) as { waitingMessages: number };
     const messages = [...this.#messages.values()];
@@ -272,7 +277,8 @@ class Demo {
       .map(({ sentMs, shownMs }) => shownMs! - sentMs)
       .sort((a, b) => a - b);
     const summary = this.#box!.summary;
-    const isGood = lost === 0 && repeated === 0 && device.waitingMessages === 0;
+    const isCallGood = call.isAnswered && call.isVoiceWhole;
+    const isGood = lost === 0 && repeated === 0 && device.waitingMessages === 0 && isCallGood;
     this.#printer.result(
       {
         'messages sent and accepted': messages.length,
@@ -287,10 +293,13 @@ class Demo {
         'relaunches after a crash': summary.relaunches,
         'seconds awake': (summary.awakeMs / 1000).toFixed(1),
         'sent to shown, median of the others': `${Math.round(latencies[latencies.length >> 1])} ms`,
+        'call answered by the sleeping phone': call.isAnswered ? 'yes' : 'no',
+        'INVITE to ringing': call.ringMs === undefined ? 'never' : `${Math.round(call.ringMs)} ms`,
+        'voice packets to and from the phone': `${call.voice.toPhone} and ${call.voice.fromPhone}`,
       },
       isGood
         ? 'Nothing was lost.'
-        : `Lost ${lost}, repeated ${repeated}, still waiting ${device.waitingMessages}.`,
+        : `Lost ${lost}, repeated ${repeated}, still waiting ${device.waitingMessages}, call ${isCallGood ? 'whole' : 'not whole'}.`,
     );
     return isGood ? 0 : 1;
   }
