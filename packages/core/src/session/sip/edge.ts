@@ -94,6 +94,11 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
     return this.#transport.pollOutput();
   }
 
+  /** Transactions of both sides that are not over. */
+  get transactionCount(): number {
+    return this.#transactions.serverCount + this.#transactions.clientCount;
+  }
+
   // ---- for the core ----
 
   pollEvent(): EdgeEvent<SipRequest, SipResponse> | undefined {

@@ -136,6 +136,11 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     return this.#relays.size;
   }
 
+  /** Transactions of both sides that are not over. */
+  get transactionCount(): number {
+    return this.#edge.transactionCount;
+  }
+
   /** Instances with a live flow. */
   get instanceCount(): number {
     return this.#locations.size;
