@@ -8,6 +8,8 @@ export interface SippPair {
   readonly title: string;
   readonly caller: string;
   readonly callee: string;
+  /** Only where the proxy itself offers the call to devices, or only where it relays it to a trunk. */
+  readonly only?: 'to-user' | 'to-trunk';
   /** The caller must not be challenged by the proxy: it is SIPp's own, or has to answer the callee's challenge. */
   readonly isForTrunksOnly?: boolean;
   readonly callerReplacements?: Readonly<Record<string, string>>;
@@ -29,9 +31,16 @@ export const sippPairs: readonly SippPair[] = [
   { title: 'a re-INVITE in the talk', caller: 'caller-reinvites', callee: 'callee-reinvited' },
   { title: 'CANCEL while it rings', caller: 'caller-cancels', callee: 'callee-cancelled' },
   {
-    title: 'CANCEL that meets the 200',
+    title: 'CANCEL that meets the 200 of a trunk, which reaches the caller',
     caller: 'caller-cancels-late',
     callee: 'callee-answers-cancelled',
+    only: 'to-trunk',
+  },
+  {
+    title: 'CANCEL that meets the 200 of a phone: the caller has 487, the phone is hung up for them',
+    caller: 'caller-cancels',
+    callee: 'callee-answers-cancelled',
+    only: 'to-user',
   },
   {
     title: '302 goes back to the caller',

@@ -286,7 +286,12 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     if (typeof routes === 'string') return refuse(routes);
     const isRegister = received.method === 'REGISTER';
     if (received.to.tag !== undefined && !isRegister) {
-      if (routes.places.length === 0) return refuse('sip-unknown-dialog');
+      if (routes.places.length === 0) {
+        if (sender === undefined || received.routes!.length > 0) return refuse('sip-unknown-dialog');
+        const trunk = { trunk: sender, user: undefined };
+        const arrived = { transaction, request: received, origin, routes, sender: trunk };
+        return this.#requests.handleRouteless(now, arrived);
+      }
       return this.#dialogs.handleRequest(now, transaction, received, origin, routes, sender);
     }
     if (routes.others.length > 0) return refuse('sip-foreign-route');
@@ -334,8 +339,12 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     if (sender === undefined && this.#isTrunksOnly(origin)) return this.#note('sip-trunks-only', origin);
     const routes = this.#names.readRoutes(values);
     if (typeof routes === 'string') return this.#note(routes, origin);
-    if (routes.places.length === 0) return this.#note('sip-unknown-dialog', origin);
-    this.#dialogs.handleAck(now, request, routes, sender);
+    if (routes.places.length > 0) return this.#dialogs.handleAck(now, request, routes, sender);
+    const isRouteless = values.length === 0;
+    const way =
+      sender !== undefined && isRouteless ? this.#requests.findRoutelessAck(request, sender) : undefined;
+    if (way === undefined) return this.#note('sip-unknown-dialog', origin);
+    this.#dialogs.sendAck(now, request, way);
   }
 
   #isTrunksOnly(origin: Origin): boolean {

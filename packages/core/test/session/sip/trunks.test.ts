@@ -56,6 +56,24 @@ describe('[SI-112] a call that comes by a trunk', () => {
     assert.deepEqual(bob.waiting, ['INVITE']);
   });
 
+  test('may be of a caller who ignores Record-Route: its requests go by their Request-URI', () => {
+    const world = new World();
+    const bob = bobAwake(world);
+    const trunk = pbxOf(world);
+    trunk.send(trunk.request('INVITE', { ...fromPbx, body: sdp }));
+    bob.reply(bob.incoming('INVITE'), 200, 'OK');
+    assert.equal(trunk.response().status, 100);
+    assert.equal(trunk.response().status, 200);
+    const inDialog = { ...fromPbx, uri: fromPbx.to, toTag: 'to1' };
+    trunk.send(trunk.request('ACK', { ...inDialog, cseq: 1 }));
+    assert.equal(bob.incoming('ACK').uri, `sip:bob@${bob.hostPort};transport=tcp`);
+    trunk.send(trunk.request('BYE', { ...inDialog, cseq: 2 }));
+    bob.reply(bob.incoming('BYE'), 200, 'OK');
+    assert.equal(trunk.response().status, 200);
+    trunk.send(trunk.request('BYE', { ...inDialog, uri: `sip:nobody@${DOMAIN}`, cseq: 3 }));
+    assert.equal(trunk.response().status, 481);
+  });
+
   test('does not go out again by a trunk', () => {
     const world = new World();
     const trunk = pbxOf(world);

@@ -13,6 +13,14 @@ import type { Relays } from './relays.js';
 import type { Trunk, Trunks } from './trunks.js';
 import type { Ways } from './ways.js';
 
+/** Where an ACK goes; its Request-URI stays where none is given. */
+export interface AckWay extends SignedPlace {
+  readonly requestUri: string | undefined;
+  readonly routesRemoved: number;
+  readonly routes: readonly string[];
+  readonly mayAssertIdentity: boolean;
+}
+
 export class Dialogs {
   readonly #context: StackContext;
   readonly #ways: Ways;
@@ -54,31 +62,38 @@ export class Dialogs {
     });
   }
 
-  /** RFC 3261 §16.11: an ACK for a 2xx goes on without a transaction, and is not answered. */
   handleAck(now: InstantMs, request: SipRequest, routes: OwnRoutes, sender: Trunk | undefined): void {
-    const destination = routes.places.at(-1)!;
+    this.sendAck(now, request, {
+      ...routes.places.at(-1)!,
+      requestUri: undefined,
+      routesRemoved: routes.count,
+      routes: [],
+      mayAssertIdentity: sender !== undefined,
+    });
+  }
+
+  /** RFC 3261 §16.11: an ACK for a 2xx goes on without a transaction, and is not answered. */
+  sendAck(now: InstantMs, request: SipRequest, to: AckWay): void {
     const { edge, options } = this.#context;
-    const want = {
-      place: destination.place,
-      method: 'ACK',
-      requestBytes: request.bytes.length,
-      mayWait: false,
-    };
+    const { place, requestUri, routesRemoved, routes, mayAssertIdentity } = to;
+    const want = { place, method: 'ACK', requestBytes: request.bytes.length, mayWait: false };
     this.#ways.find(now, want, (later, flow) => {
       if (flow === undefined || edge.flowInfo(flow) === undefined) {
         // Whoever answered repeats the 2xx, and the caller this ACK.
-        this.#note(destination, 'ACK without a flow');
+        this.#note(to, 'ACK without a flow');
         return;
       }
       const bytes = forwardRequest(request, {
         branch: `z9hG4bK-${this.#context.randomHex()}`,
         sentBy: edge.sentBy(flow),
-        routesRemoved: routes.count,
+        ...(requestUri !== undefined && { requestUri }),
+        routesRemoved,
+        routes,
         realms: options.domains,
-        mayAssertIdentity: sender !== undefined,
+        mayAssertIdentity,
       });
       const isSent = edge.sendAck(later, flow, bytes);
-      this.#note(destination, isSent ? 'ACK' : 'ACK not sent');
+      this.#note(to, isSent ? 'ACK' : 'ACK not sent');
     });
   }
 

@@ -13,6 +13,7 @@ import type { Locations } from '../registrar/locations.js';
 import type { OwnRoutes } from '../screening/own-names.js';
 import { checkRequires } from '../screening/syntax.js';
 import { placeOfTrunk, placeOfUser, type Calls } from './calls.js';
+import type { AckWay } from './dialogs.js';
 import type { Place } from './place.js';
 import type { Relays } from './relays.js';
 import type { Target, Targets } from './targets.js';
@@ -96,6 +97,34 @@ export class Requests {
       case 'user':
         return this.#handleUser(now, arrived, target.aor);
     }
+  }
+
+  /**
+   * A request within a dialog that names no Route, from a trunk: of a caller who does not keep to our Record-Route. It goes
+   * by its Request-URI, as its INVITE did (RFC 3261 §16.5), to the phone that was heard of last.
+   */
+  handleRouteless(now: InstantMs, arrived: Arrived): void {
+    const { transaction, request, origin, sender } = arrived;
+    const target = this.#targets.find(request, sender.trunk);
+    if (target.kind === 'user') return this.#relayToUser(now, arrived, target.aor);
+    this.#context.refuse(now, transaction, request, origin, 'sip-unknown-dialog');
+  }
+
+  /** Where the ACK of such a caller goes; undefined: nowhere. */
+  findRoutelessAck(request: SipRequest, trunk: Trunk): AckWay | undefined {
+    const target = this.#targets.find(request, trunk);
+    const location = target.kind === 'user' ? this.#locations.ofUser(target.aor).at(-1) : undefined;
+    if (location === undefined) return undefined;
+    const { aor, instance, contact, path } = location.target;
+    const place = { kind: 'instance', aor, instance } as const;
+    return {
+      place,
+      call: undefined,
+      requestUri: contact,
+      routesRemoved: 0,
+      routes: path,
+      mayAssertIdentity: true,
+    };
   }
 
   handleMessageStored(now: InstantMs, { ticket, reason }: MessageStored): void {
