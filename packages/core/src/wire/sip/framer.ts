@@ -82,7 +82,7 @@ export class SipFramer {
     if (measured !== undefined && 'kind' in measured) return measured;
     if (measured !== undefined && measured.end <= chunk.length) {
       this.#position = measured.end;
-      return readMessage(measured.head, measured.end, true);
+      return this.#finish(readMessage(measured.head, measured.end, true));
     }
     this.#partial = new Uint8Array(Math.max(PARTIAL_BYTES_FIRST, chunk.length - start));
     this.#totalBytes = measured === undefined ? 0 : measured.end - start;
@@ -167,7 +167,7 @@ export class SipFramer {
     const head = scanHead(this.#partial!, 0, end, this.#limits);
     this.#dropPartial();
     if ('kind' in head) return this.#die(sipFault(head.code, head.message));
-    return readMessage(head, end, true);
+    return this.#finish(readMessage(head, end, true));
   }
 
   /** Moves `count` bytes of the chunk behind the partial message, doubling its memory when it does not suffice. */
@@ -195,6 +195,11 @@ export class SipFramer {
     this.#chunk = noBytes;
     this.#position = 0;
     return undefined;
+  }
+
+  /** Behind a start line that is none nothing is believed, whatever its Content-Length said. */
+  #finish(message: SipMessage | SipFault): SipMessage | SipFault {
+    return message.kind === 'fault' && !message.canContinue ? this.#die(message) : message;
   }
 
   #die(fault: SipFault): SipFault {

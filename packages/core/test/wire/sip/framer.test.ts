@@ -33,6 +33,18 @@ function* inPieces(bytes: Uint8Array, pieceBytes: number): Generator<Uint8Array>
 const small = withLines('Content-Length: 3\r\n');
 const options = concat(small, 'a\r\n');
 
+test('[SI-2] behind a start line that is none nothing is read, in this chunk or the next', () => {
+  const wrong = concat('SUB SCRIBE sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n');
+  for (const chunks of [
+    [concat(wrong, options), options],
+    [wrong.slice(0, 20), concat(wrong.slice(20), options), options],
+  ]) {
+    const framer = new SipFramer();
+    assert.deepEqual(frame(chunks, framer), ['fault start-line false']);
+    assert.equal(framer.heldBytes, 0);
+  }
+});
+
 describe('[SI-2] messages out of a stream', () => {
   const stream = concat(
     '\r\n',
