@@ -27,7 +27,7 @@ export class SipConnection implements FlowReceiver {
     this.socket = socket;
   }
 
-  /** The stack answers: its peer speaks SIP, and no longer counts as an unfinished handshake. */
+  /** The stack has let its peer in: it no longer counts as an unfinished handshake. */
   proveItself(): void {
     if (this.#hasProved) return;
     this.#hasProved = true;

@@ -332,6 +332,9 @@ export class SipSide implements CallClient, SipConnectionOwner {
         this.counters.refused += 1;
         this.#options.log.debug({ refusal: output.refusal, address: output.address }, 'SIP request refused');
         return;
+      case 'admitted':
+        this.#connections.get(output.connection)?.proveItself();
+        return;
       case 'close': {
         const connection = this.#connections.get(output.connection);
         if (connection === undefined) return;
@@ -349,7 +352,6 @@ export class SipSide implements CallClient, SipConnectionOwner {
     if (connection === undefined || connection.isEnding) return;
     const { socket } = connection;
     socket.write(bytes);
-    connection.proveItself();
     const { unsentBytes } = socket;
     if (unsentBytes === 0) return;
     if (unsentBytes >= this.#options.limits.sipUnsentBytesMax) {

@@ -123,7 +123,10 @@ describe('SIP side: connections', () => {
       { kind: 'bytes', connection: 2, chunk: bytes('OPTIONS') },
     ]);
     assert.deepEqual([first.writes, second.writes], [[], ['200']]);
-    // The stack has answered: it speaks SIP.
+    // An answer, a challenge say, is not enough: a handshake ends when somebody is let in.
+    assert.deepEqual([first.isOpened, second.isOpened], [false, false]);
+    world.stack.react = () => [{ kind: 'admitted', connection: 2 }];
+    second.receiver!.handleSocketBytes(bytes('OPTIONS'));
     assert.deepEqual([first.isOpened, second.isOpened], [false, true]);
     second.receiver!.handleSocketClosed();
     assert.deepEqual(world.stack.inputs.at(-1), { kind: 'connection-closed', connection: 2 });

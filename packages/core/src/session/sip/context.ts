@@ -81,6 +81,25 @@ export interface StackContext {
     detail?: string,
     extras?: AnswerExtras,
   ): void;
+  /** The same for whoever has proved nothing: answered once and forgotten. */
+  reject(
+    now: InstantMs,
+    transaction: TransactionKey,
+    request: SipRequest,
+    origin: Origin,
+    refusal: SipRefusal,
+    detail?: string,
+    extras?: AnswerExtras,
+  ): void;
+  /** Answers whoever has proved nothing, for which the core has more to say than a refusal's name. */
+  challenge(
+    now: InstantMs,
+    transaction: TransactionKey,
+    request: SipRequest,
+    status: number,
+    phrase: string,
+    extras: AnswerExtras,
+  ): void;
   /** Counts a refusal that has no answer, or one of its own. */
   note(refusal: SipRefusal, origin: Origin): void;
 }

@@ -165,6 +165,13 @@ export interface Edge<Request, Response> {
    * more).
    */
   respond(now: InstantMs, transaction: TransactionKey, status: number, bytes: Uint8Array): boolean;
+  /**
+   * Answers whoever has proved nothing, once, and forgets the transaction (RFC 3261 §26.3.2.4): a response that is sent
+   * again until it is acknowledged would let a forged source be written to, and what is kept would fill the tables.
+   */
+  reject(now: InstantMs, transaction: TransactionKey, bytes: Uint8Array): void;
+  /** Its sender has been let in: a stream on which nobody ever is ends. */
+  admit(flow: SipFlow): void;
   /** After a restart: an INVITE that was received before (with `received` and `rport` in it). */
   restoreServer(
     now: InstantMs,

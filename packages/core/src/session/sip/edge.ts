@@ -143,6 +143,15 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
     return this.#after(now, this.#transactions.respond(now, transaction, status, bytes));
   }
 
+  reject(now: InstantMs, transaction: TransactionKey, bytes: Uint8Array): void {
+    this.#transactions.reject(now, transaction, bytes);
+    this.#settle(now);
+  }
+
+  admit(flow: SipFlow): void {
+    this.#transport.admit(flow);
+  }
+
   restoreServer(
     now: InstantMs,
     request: SipRequest,

@@ -91,6 +91,8 @@ export type SipOutput =
     }
   /** Somebody was refused something before anybody was asked: for counters and logs. */
   | { readonly kind: 'refused'; readonly refusal: SipRefusal; readonly address: string }
+  /** Somebody on this connection has been let in: it is no stranger's any more. At most once. */
+  | { readonly kind: 'admitted'; readonly connection: number }
   /** Send what was written, then end the connection. `reason` is for logs and counters. */
   | { readonly kind: 'close'; readonly connection: number; readonly reason: string };
 

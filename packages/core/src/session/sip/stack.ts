@@ -5,7 +5,15 @@
  * the protocol and decides nothing that a restart would have to remember. A peer's mistake is an answer, a broken
  * invariant an assertion.
  */
-import { assert, DeadlineHeap, encodeUtf8, toHex, type InstantMs, type Machine } from '../../base/index.js';
+import {
+  assert,
+  DeadlineHeap,
+  encodeUtf8,
+  limitKey,
+  toHex,
+  type InstantMs,
+  type Machine,
+} from '../../base/index.js';
 import type { CallCommand, CallEvent, SipFlow } from '../../domain/index.js';
 import { buildResponse, type SipRequest, type SipResponse } from '../../wire/sip/index.js';
 import { AddressBudget } from '../address-budget.js';
@@ -99,6 +107,16 @@ export class SipStack implements Machine<SipInput, SipOutput> {
         const { status, phrase } = answerTo(refusal);
         this.#context.answer(now, transaction, request, status, detail ?? phrase, extras);
       },
+      reject: (now, transaction, request, origin, refusal, detail, extras) => {
+        this.#note(refusal, origin);
+        const { status, phrase } = answerTo(refusal);
+        this.#context.challenge(now, transaction, request, status, detail ?? phrase, extras ?? {});
+      },
+      challenge: (now, transaction, request, status, phrase, extras) => {
+        const toTag = this.#toTagOf(request, tagKey);
+        const bytes = buildResponse(request, status, phrase, { toTag, headers: extras.headers });
+        this.#edge.reject(now, transaction, bytes);
+      },
       note: (refusal, origin) => this.#note(refusal, origin),
     };
     const context = this.#context;
@@ -159,7 +177,7 @@ export class SipStack implements Machine<SipInput, SipOutput> {
         this.#isDraining = true;
         return;
       case 'connection-opened':
-        if (input.connection > 0 && !this.#connects.take(now, input.remote.address)) {
+        if (input.connection > 0 && !this.#connects.take(now, limitKey(input.remote.address))) {
           this.#refused.add(input.connection);
           const reason = 'sip-connect-rate';
           this.#outputs.push({ kind: 'close', connection: input.connection, reason });
@@ -273,36 +291,41 @@ export class SipStack implements Machine<SipInput, SipOutput> {
   // Requests.
 
   #handleRequest(now: InstantMs, { transaction, request: received, origin }: RequestEvent): void {
-    const refuse = (refusal: SipRefusal, fault?: SyntaxFault) =>
-      this.#context.refuse(now, transaction, received, origin, refusal, fault?.detail, fault);
+    // Nobody has proved anything yet.
+    const reject = (refusal: SipRefusal, fault?: SyntaxFault) =>
+      this.#context.reject(now, transaction, received, origin, refusal, fault?.detail, fault);
     const fault = checkSyntax(received, {
       routesMax: this.#context.limits.routesMax,
       isLoop: (request) => this.#isLoop(request),
     });
-    if (fault !== undefined) return refuse(fault.refusal, fault);
+    if (fault !== undefined) return reject(fault.refusal, fault);
     const sender = this.#trunks.senderOf(origin);
-    if (sender === undefined && this.#isTrunksOnly(origin)) return refuse('sip-trunks-only');
+    if (sender === undefined && this.#isTrunksOnly(origin)) return reject('sip-trunks-only');
     const routes = this.#names.readRoutes(received.routes!);
-    if (typeof routes === 'string') return refuse(routes);
+    if (typeof routes === 'string') return reject(routes);
     const isRegister = received.method === 'REGISTER';
     if (received.to.tag !== undefined && !isRegister) {
+      // Whoever has a token was in the dialog, and a trunk is who it is.
       if (routes.places.length === 0) {
-        if (sender === undefined || received.routes!.length > 0) return refuse('sip-unknown-dialog');
+        if (sender === undefined || received.routes!.length > 0) return reject('sip-unknown-dialog');
+        this.#edge.admit(origin.flow);
         const trunk = { trunk: sender, user: undefined };
         const arrived = { transaction, request: received, origin, routes, sender: trunk };
         return this.#requests.handleRouteless(now, arrived);
       }
+      this.#edge.admit(origin.flow);
       return this.#dialogs.handleRequest(now, transaction, received, origin, routes, sender);
     }
-    if (routes.others.length > 0) return refuse('sip-foreign-route');
+    if (routes.others.length > 0) return reject('sip-foreign-route');
     // RFC 3261 §8.2.2.2
-    if (this.#edge.isMerged(transaction)) return refuse('sip-merged');
+    if (this.#edge.isMerged(transaction)) return reject('sip-merged');
     if (this.#isDraining && (received.method === 'INVITE' || isRegister)) {
-      return refuse('sip-draining', { refusal: 'sip-draining', headers: [['Retry-After', '10']] });
+      return reject('sip-draining', { refusal: 'sip-draining', headers: [['Retry-After', '10']] });
     }
     const isTrunks = sender !== undefined && !isRegister;
     const user = isTrunks ? undefined : this.#identity.prove(now, transaction, received, origin);
     if (!isTrunks && user === undefined) return;
+    this.#edge.admit(origin.flow);
     if (isRegister) return this.#handleRegister(now, transaction, received, origin, user!.aor);
     this.#requests.handle(now, {
       transaction,
@@ -343,8 +366,8 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     const isRouteless = values.length === 0;
     const way =
       sender !== undefined && isRouteless ? this.#requests.findRoutelessAck(request, sender) : undefined;
-    if (way === undefined) return this.#note('sip-unknown-dialog', origin);
-    this.#dialogs.sendAck(now, request, way);
+    // Without a way it is of a refusal that is forgotten, or of a dialog that is.
+    if (way !== undefined) this.#dialogs.sendAck(now, request, way);
   }
 
   #isTrunksOnly(origin: Origin): boolean {

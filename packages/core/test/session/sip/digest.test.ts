@@ -47,11 +47,12 @@ function verifier(failuresMax = 20): DigestVerifier {
 }
 
 const uri = 'sip:example.org';
-const attempt = (credentials: string | undefined, method = 'REGISTER', address = '192.0.2.7') => ({
+const address = '192.0.2.7';
+const attempt = (credentials: string | undefined, method = 'REGISTER', from = address) => ({
   method,
   credentials: credentials === undefined ? [] : [parseCredentials(credentials)!],
   realm,
-  address,
+  address: from,
 });
 
 function clientFor(username: string, password: string, challenge: string): DigestClient {
@@ -104,7 +105,7 @@ describe('digests', () => {
       [undefined, 'SHA-256'],
       [bob, 'MD5'],
     ] as const) {
-      const { scheme, fields } = parseChallenge(digests.challenge(at(0), realm, user, false))!;
+      const { scheme, fields } = parseChallenge(digests.challenge(at(0), realm, address, user, false))!;
       assert.equal(scheme, 'digest');
       assert.equal(fields.get('realm'), realm);
       assert.equal(fields.get('algorithm'), algorithm);
@@ -115,7 +116,7 @@ describe('digests', () => {
 
   test('[SI-60] whoever knows the password is let in, by either algorithm that is kept', () => {
     const digests = verifier();
-    const a = clientFor('alice', 'secret', digests.challenge(at(0), realm, alice, false));
+    const a = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
     assert.deepEqual(digests.verify(at(1), attempt(a.authorize('REGISTER', uri))), {
       kind: 'proved',
       user: alice,
@@ -124,18 +125,18 @@ describe('digests', () => {
       kind: 'proved',
       user: alice,
     });
-    const b = clientFor('bob', 'hush', digests.challenge(at(0), realm, bob, false));
+    const b = clientFor('bob', 'hush', digests.challenge(at(0), realm, address, bob, false));
     assert.deepEqual(digests.verify(at(3), attempt(b.authorize('INVITE', uri), 'INVITE')), {
       kind: 'proved',
       user: bob,
     });
-    const c = clientFor('bob', 'hush', digests.challenge(at(0), realm, alice, false));
+    const c = clientFor('bob', 'hush', digests.challenge(at(0), realm, address, alice, false));
     assert.equal(digests.verify(at(4), attempt(c.authorize('REGISTER', uri))).kind, 'proved');
   });
 
   test('[SI-60] credentials for another method, realm or scheme do not count', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
     const credentials = client.authorize('REGISTER', uri)!;
     const asked = { kind: 'challenge', stale: false, isFailure: true } as const;
     assert.deepEqual(digests.verify(at(1), attempt(credentials, 'INVITE')), asked);
@@ -147,7 +148,7 @@ describe('digests', () => {
 
   test('[SI-60] credentials without what a challenge of ours asks for are malformed', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
     const credentials = client.authorize('REGISTER', uri)!;
     for (const without of ['username', 'nonce', 'uri', 'response', 'nc', 'cnonce', 'qop']) {
       const rest = credentials
@@ -163,12 +164,12 @@ describe('digests', () => {
 });
 
 describe('nonces', () => {
-  test('[SI-61] one that is too old, from before a change of the key, or of another realm is stale, if the password is right', () => {
+  test('[SI-61] one that is too old or from before a change of the key is stale, and nothing is told of the password', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
     const late = digests.verify(at(300_001), attempt(client.authorize('REGISTER', uri)));
     assert.deepEqual(late, { kind: 'challenge', stale: true, isFailure: false });
-    const stale = digests.challenge(at(300_001), realm, alice, true);
+    const stale = digests.challenge(at(300_001), realm, address, alice, true);
     assert.equal(parseChallenge(stale)!.fields.get('stale'), 'true');
     assert.equal(client.handleChallenge([stale], true), true);
     assert.equal(digests.verify(at(300_002), attempt(client.authorize('REGISTER', uri))).kind, 'proved');
@@ -180,9 +181,38 @@ describe('nonces', () => {
     );
     const verdict = digests.verify(at(1), attempt(forged.authorize('REGISTER', uri)));
     assert.deepEqual(verdict, { kind: 'challenge', stale: true, isFailure: false });
-    const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, alice, false));
+    const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, address, alice, false));
     const refused = digests.verify(at(300_001), attempt(wrong.authorize('REGISTER', uri)));
-    assert.deepEqual(refused, { kind: 'challenge', stale: false, isFailure: true });
+    assert.deepEqual(refused, { kind: 'challenge', stale: true, isFailure: false });
+  });
+
+  test('[SI-61] one that was asked for from another address is stale: nobody fails in the name of somebody else', () => {
+    const digests = verifier(3);
+    const asked = digests.challenge(at(0), realm, '203.0.113.9', alice, false);
+    // A datagram says that it comes from anywhere, and no answer comes back to tell a nonce of there.
+    for (let count = 0; count < 50; count++) {
+      const guess = clientFor('alice', `guess ${count}`, asked).authorize('REGISTER', uri);
+      const verdict = digests.verify(at(1), attempt(guess));
+      assert.deepEqual(verdict, { kind: 'challenge', stale: true, isFailure: false });
+    }
+    const right = clientFor('alice', 'secret', digests.challenge(at(2), realm, address, alice, false));
+    assert.equal(digests.verify(at(2), attempt(right.authorize('REGISTER', uri))).kind, 'proved');
+  });
+
+  test('[SI-64] addresses of one /64 count as one', () => {
+    const digests = verifier(3);
+    const from = (host: number): string => `2001:db8:0:1::${host}`;
+    for (let host = 1; host <= 3; host++) {
+      const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, from(host), alice, false));
+      const verdict = digests.verify(
+        at(0),
+        attempt(wrong.authorize('REGISTER', uri), 'REGISTER', from(host)),
+      );
+      assert.equal(verdict.kind, 'challenge');
+    }
+    const next = clientFor('alice', 'guess', digests.challenge(at(0), realm, from(9), alice, false));
+    const verdict = digests.verify(at(0), attempt(next.authorize('REGISTER', uri), 'REGISTER', from(9)));
+    assert.equal(verdict.kind, 'blocked');
   });
 
   test('[SI-61] a nonce costs no memory until it is used, is unlike any other, and is not to be changed', () => {
@@ -228,7 +258,7 @@ describe('nonces', () => {
 
   test('[SI-62] credentials that were overheard are asked for again', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
     const credentials = client.authorize('INVITE', uri);
     assert.equal(digests.verify(at(1), attempt(credentials, 'INVITE')).kind, 'proved');
     assert.deepEqual(digests.verify(at(2), attempt(credentials, 'INVITE', '203.0.113.9')), {
@@ -258,7 +288,7 @@ describe('failures', () => {
         noncesMax: 1_000,
         failedLogins: { perAddressMax: 20, totalMax: 1_000, addressesMax: 100 },
       });
-      const client = clientFor(username, 'wrong', digests.challenge(at(0), realm, undefined, false));
+      const client = clientFor(username, 'wrong', digests.challenge(at(0), realm, address, undefined, false));
       work.length = 0;
       const verdict = digests.verify(at(1), attempt(client.authorize('REGISTER', uri)));
       assert.deepEqual(verdict, { kind: 'challenge', stale: false, isFailure: true });
@@ -269,13 +299,15 @@ describe('failures', () => {
 
   test('[SI-64] an address that failed too often is not listened to, until its failures fade', () => {
     const digests = verifier(3);
-    const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, alice, false));
+    const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, address, alice, false));
     for (let count = 0; count < 3; count++) {
       assert.equal(digests.verify(at(0), attempt(wrong.authorize('REGISTER', uri))).kind, 'challenge');
     }
-    const right = clientFor('alice', 'secret', digests.challenge(at(0), realm, alice, false));
+    const right = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
     assert.equal(digests.verify(at(0), attempt(right.authorize('REGISTER', uri))).kind, 'blocked');
-    const elsewhere = attempt(right.authorize('REGISTER', uri), 'REGISTER', '192.0.2.99');
+    const there = '192.0.2.99';
+    const other = clientFor('alice', 'secret', digests.challenge(at(0), realm, there, alice, false));
+    const elsewhere = attempt(other.authorize('REGISTER', uri), 'REGISTER', there);
     assert.equal(digests.verify(at(0), elsewhere).kind, 'proved');
     assert.equal(digests.verify(at(20_000), attempt(right.authorize('REGISTER', uri))).kind, 'proved');
   });

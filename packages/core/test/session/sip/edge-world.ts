@@ -97,6 +97,8 @@ export function briefly(output: SipOutput): string {
       return `udp ${output.remote.address}:${output.remote.port}: ${firstLine(output.bytes)}`;
     case 'connect':
       return `connect ${output.connection} ${output.transport} ${output.remote.address}:${output.remote.port}`;
+    case 'admitted':
+      return `admitted ${output.connection}`;
     case 'close':
       return `close ${output.connection} ${output.reason}`;
     case 'resolve':

@@ -225,6 +225,53 @@ describe('[SI-124] limits by name', () => {
   });
 });
 
+describe('[SI-129] whoever has proved nothing', () => {
+  test('is answered once, whatever the request, and nothing is kept of it', () => {
+    const world = new World();
+    const victim = world.datagrams('198.51.100.66');
+    let sentBytes = 0;
+    let answers = 0;
+    world.onSend = (bytes) => {
+      sentBytes += bytes.length;
+      answers += 1;
+    };
+    const texts = [
+      victim.request('INVITE', { callId: 'c1' }),
+      victim.request('INVITE', { callId: 'c2', from: 'sip:x@elsewhere.test' }),
+      victim.request('INVITE', { callId: 'c3', headers: ['Route: <sip:192.0.2.66;lr>'] }),
+      victim.request('INVITE', { callId: 'c4', headers: ['Proxy-Require: magic'] }),
+      victim.request('INVITE', { callId: 'c5', toTag: 'to1' }),
+      victim.request('REGISTER', { callId: 'c6', to: `sip:alice@${DOMAIN}`, uri: `sip:${DOMAIN}` }),
+      victim.request('CANCEL', { callId: 'c7' }),
+    ];
+    for (const text of texts) victim.send(text);
+    world.pass(60_000);
+    assert.equal(answers, texts.length);
+    const receivedBytes = texts.join('').length;
+    assert.ok(sentBytes < 2 * receivedBytes, `${sentBytes} bytes for ${receivedBytes}`);
+    // Its ACK belongs to nothing any more, and is no fault of anybody.
+    const before = world.refusals.length;
+    victim.send(victim.ackOf(texts[0]!, victim.response()));
+    assert.equal(world.refusals.length, before);
+    assert.equal(answers, texts.length);
+  });
+
+  test('is not kept on a stream, whatever it says; who is let in stays', () => {
+    const world = new World();
+    const stranger = world.connect('198.51.100.66');
+    const alice = world.connect('198.51.100.1');
+    assert.equal(alice.register('alice').status, 200);
+    for (let minute = 0; minute < 2; minute++) {
+      stranger.send(`\r\n${stranger.request('OPTIONS', { callId: `c${minute}` })}`);
+      world.pass(30_001);
+    }
+    assert.deepEqual(world.others, [
+      { kind: 'admitted', connection: 2 },
+      { kind: 'close', connection: 1, reason: 'admission-timeout' },
+    ]);
+  });
+});
+
 describe('[SI-125] loops', () => {
   test('a request that comes back as it went out gets 482; with another target it is a spiral', () => {
     const world = new World();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { encodeUtf8 } from '../../../src/base/index.js';
+import { decodeUtf8, encodeUtf8 } from '../../../src/base/index.js';
 import { parseMessage } from '../../../src/wire/sip/index.js';
 import { alice, bob, EdgeWorld, requestText, responseText, TCP, UDP } from './edge-world.js';
 
@@ -185,6 +185,25 @@ describe('an INVITE that came', () => {
     assert.deepEqual(world.events(), [{ kind: 'routed', ticket: 7, flow: 0 }]);
     world.respond(key!, 200, request);
     assert.deepEqual(world.out(), ['udp 192.0.2.7:40000: SIP/2.0 200 Whatever']);
+  });
+
+  test('[SI-129] a request that is rejected leaves nothing: the next one finds the room, and no answer is repeated', () => {
+    const world = new EdgeWorld({ transactionLimits: { serverTransactionsMax: 1 } });
+    for (const method of ['INVITE', 'OPTIONS']) {
+      for (let count = 0; count < 3; count++) {
+        const via = `UDP 192.0.2.7:5060;branch=z9hG4bK${method}${count}`;
+        world.datagram(alice, requestText({ method, via }));
+        const { transaction, request } = world.event('request');
+        const bytes = encodeUtf8(responseText(decodeUtf8(request.bytes, 0, request.bytes.length)!, 407));
+        world.edge.reject(world.now, transaction, bytes);
+        assert.equal(world.event('terminated').transaction, transaction);
+        assert.deepEqual(world.out(), ['udp 192.0.2.7:5060: SIP/2.0 407 Whatever']);
+      }
+    }
+    world.datagram(alice, requestText({ method: 'CANCEL', via: 'UDP 192.0.2.7:5060;branch=z9hG4bKnone' }));
+    assert.deepEqual(world.out(), ['udp 192.0.2.7:5060: SIP/2.0 481 Call/Transaction Does Not Exist']);
+    world.pass(64_000);
+    assert.deepEqual([world.out(), world.kinds()], [[], []]);
   });
 
   test('[SI-46] with no room left it is answered with 503 and Retry-After, without a transaction', () => {

@@ -336,22 +336,29 @@ describe('bytes', () => {
     assert.match(world.out().join(), /^udp 192\.0\.2\.7:5060: SIP\/2\.0 400 /);
   });
 
-  test('[SI-58] who says nothing, or never ends what was begun, is cut off', () => {
+  test('[SI-58] who is let in by nobody, or never ends what was begun, is cut off', () => {
     const world = new EdgeWorld();
     world.open(1);
     world.open(2);
     world.open(3);
     world.receive(2, requestText({ method: 'OPTIONS' }).slice(0, 60));
     world.receive(3, requestText({ method: 'OPTIONS', callId: 'whole' }));
+    world.edge.admit(world.event('request').origin.flow);
+    // Pings and requests alone keep nobody here.
+    world.open(4);
+    world.receive(4, `\r\n\r\n${requestText({ method: 'OPTIONS', callId: 'other' })}`);
     world.pass(sipTransportLimits.messageMsMax);
     assert.deepEqual(
       world.out().filter((output) => output.startsWith('close')),
       ['close 2 message-timeout'],
     );
-    world.pass(sipTransportLimits.firstMessageMsMax);
+    world.pass(sipTransportLimits.admissionMsMax);
     assert.deepEqual(
-      world.out().filter((output) => output.startsWith('close')),
-      ['close 1 first-message-timeout'],
+      world
+        .out()
+        .filter((output) => output.startsWith('close'))
+        .toSorted(),
+      ['close 1 admission-timeout', 'close 4 admission-timeout'],
     );
     world.pass(10 * sipTransportLimits.outgoingIdleMsMax);
     assert.deepEqual(

@@ -5,7 +5,7 @@
  * by the answer nor by the work: an unknown one is compared with an HA1 that nothing has. It does not compare the
  * parameter `uri` with the Request-URI: proxies on the way may change that (RFC 3261 §22.4), and a count is good once.
  */
-import { encodeUtf8, toHex, type InstantMs } from '../../../base/index.js';
+import { encodeUtf8, limitKey, toHex, type InstantMs } from '../../../base/index.js';
 import type { Aor, SipUser } from '../../../domain/index.js';
 import { formatChallenge, type DigestFields } from '../../../wire/sip/index.js';
 import type { SipCrypto } from '../machine.js';
@@ -43,7 +43,10 @@ export interface DigestAttempt {
 
 export type DigestVerdict =
   | { readonly kind: 'proved'; readonly user: SipUser }
-  /** Ask (again), with `challenge`. `stale`: the password was right, the nonce is too old or was used. */
+  /**
+   * Ask (again), with `challenge`. `stale`: the nonce is too old, was used, or is not of this address; right or wrong was
+   * not told, as RFC 7616 §3.3 allows.
+   */
   | { readonly kind: 'challenge'; readonly stale: boolean; readonly isFailure: boolean }
   /** 400: the credentials are not as RFC 7616 wants them. */
   | { readonly kind: 'malformed' }
@@ -77,9 +80,15 @@ export class DigestVerifier {
    *
    * @param user who is asked for, as far as the request says; undefined: unknown.
    */
-  challenge(now: InstantMs, realm: string, user: SipUser | undefined, stale: boolean): string {
+  challenge(
+    now: InstantMs,
+    realm: string,
+    address: string,
+    user: SipUser | undefined,
+    stale: boolean,
+  ): string {
     const algorithm: DigestAlgorithm = user?.ha1.md5 === undefined ? 'sha-256' : 'md5';
-    const nonce = this.#nonces.make(now, realm);
+    const nonce = this.#nonces.make(now, scopeOf(realm, address));
     const fields = new Map([
       ['realm', realm],
       ['nonce', nonce],
@@ -91,11 +100,18 @@ export class DigestVerifier {
   }
 
   verify(now: InstantMs, attempt: DigestAttempt): DigestVerdict {
-    const { realm, address } = attempt;
+    const { realm } = attempt;
+    const address = limitKey(attempt.address);
     const parameters = findCredentials(attempt.credentials, realm);
     if (parameters === undefined) return { kind: 'challenge', stale: false, isFailure: false };
     const credentials = readCredentials(parameters);
     if (credentials === undefined) return { kind: 'malformed' };
+    const { nonce, nc } = credentials;
+    const scope = scopeOf(realm, attempt.address);
+    // Neither right nor wrong was looked at: a forged source, or one answer to a challenge sent again, fails for nobody.
+    if (this.#nonces.check(now, nonce, scope) !== 'fresh') {
+      return { kind: 'challenge', stale: true, isFailure: false };
+    }
     if (this.#failures.isBlocked(now, address)) return { kind: 'blocked' };
 
     const user = this.#options.findUser(`${credentials.username}@${realm}`);
@@ -103,10 +119,7 @@ export class DigestVerifier {
       this.#failures.add(now, address);
       return { kind: 'challenge', stale: false, isFailure: true };
     }
-    const { nonce, nc } = credentials;
-    const isFresh =
-      this.#nonces.check(now, nonce, realm) === 'fresh' &&
-      this.#nonces.take(now, nonce, realm, Number.parseInt(nc, 16));
+    const isFresh = this.#nonces.take(now, nonce, scope, Number.parseInt(nc, 16));
     return isFresh ? { kind: 'proved', user } : { kind: 'challenge', stale: true, isFailure: false };
   }
 
@@ -131,6 +144,14 @@ export class DigestVerifier {
     const mac = this.#options.crypto.hmacSha256(this.#options.key, encodeUtf8(`ha1\0${username}`));
     return toHex(algorithm === 'md5' ? mac.subarray(0, 16) : mac);
   }
+}
+
+/**
+ * What a nonce is good for: a realm, asked from an address. So nobody can fail in the name of an address that is not his,
+ * and what was overheard is of no use elsewhere.
+ */
+function scopeOf(realm: string, address: string): string {
+  return `${realm}\0${limitKey(address)}`;
 }
 
 /** Those for our realm; credentials for other realms are for others (RFC 3261 §22.3). */

@@ -23,7 +23,7 @@ export interface NonceOptions {
   readonly noncesMax: number;
 }
 
-/** `stale`: it is, or was, ours, and a new one is to be used. `foreign`: not made here, or for another realm. */
+/** `stale`: it is, or was, ours, and a new one is to be used. `foreign`: not made here, or for another scope. */
 export type NonceCheck = 'fresh' | 'stale' | 'foreign';
 
 /** The counts of a nonce that have come: the highest, and which of the 32 below it. */
@@ -53,7 +53,8 @@ export class Nonces {
     return this.#counts.size;
   }
 
-  make(now: InstantMs, realm: string): string {
+  /** @param scope what it is good for, e.g. a realm; another scope does not take it. */
+  make(now: InstantMs, scope: string): string {
     const bytes = new Uint8Array(TIME_BYTES + CHANCE_BYTES + MAC_BYTES);
     let time = Math.max(0, Math.floor(now.wall));
     for (let index = TIME_BYTES - 1; index >= 0; index--) {
@@ -62,13 +63,13 @@ export class Nonces {
     }
     bytes.set(this.#options.crypto.randomBytes(CHANCE_BYTES), TIME_BYTES);
     const signed = TIME_BYTES + CHANCE_BYTES;
-    bytes.set(this.#macOf(bytes.subarray(0, signed), realm), signed);
+    bytes.set(this.#macOf(bytes.subarray(0, signed), scope), signed);
     return toBase64Url(bytes);
   }
 
-  /** Whether it was made here for this realm and is young enough. Whether it was used before is for `take` to say. */
-  check(now: InstantMs, nonce: string, realm: string): NonceCheck {
-    const issuedMs = this.#issuedMs(nonce, realm);
+  /** Whether it was made here for this scope and is young enough. Whether it was used before is for `take` to say. */
+  check(now: InstantMs, nonce: string, scope: string): NonceCheck {
+    const issuedMs = this.#issuedMs(nonce, scope);
     if (issuedMs === undefined) return 'foreign';
     const ageMs = now.wall - issuedMs;
     // One from the future was made before the clock was set back.
@@ -76,11 +77,11 @@ export class Nonces {
   }
 
   /** Takes a count for a nonce that `check` found fresh. False: it was taken before, or nobody knows any more. */
-  take(now: InstantMs, nonce: string, realm: string, count: number): boolean {
+  take(now: InstantMs, nonce: string, scope: string, count: number): boolean {
     this.#forgetOld(now);
     const known = this.#counts.get(nonce);
     if (known !== undefined) return takeCount(known, count);
-    const issuedMs = this.#issuedMs(nonce, realm);
+    const issuedMs = this.#issuedMs(nonce, scope);
     if (issuedMs === undefined || issuedMs <= this.#forgottenMs) return false;
     this.#counts.set(nonce, { issuedMs, highest: count, seen: 1 });
     return true;
@@ -97,11 +98,11 @@ export class Nonces {
     }
   }
 
-  #issuedMs(nonce: string, realm: string): number | undefined {
+  #issuedMs(nonce: string, scope: string): number | undefined {
     const bytes = fromBase64Url(nonce);
     const signed = TIME_BYTES + CHANCE_BYTES;
     if (bytes === undefined || bytes.length !== signed + MAC_BYTES) return undefined;
-    const mac = this.#macOf(bytes.subarray(0, signed), realm);
+    const mac = this.#macOf(bytes.subarray(0, signed), scope);
     let difference = 0;
     for (let index = 0; index < MAC_BYTES; index++) difference |= mac[index]! ^ bytes[signed + index]!;
     if (difference !== 0) return undefined;
@@ -110,8 +111,8 @@ export class Nonces {
     return time;
   }
 
-  #macOf(head: Uint8Array, realm: string): Uint8Array {
-    const name = encodeUtf8(`nonce\0${realm}\0`);
+  #macOf(head: Uint8Array, scope: string): Uint8Array {
+    const name = encodeUtf8(`nonce\0${scope}\0`);
     const text = new Uint8Array(name.length + head.length);
     text.set(name);
     text.set(head, name.length);

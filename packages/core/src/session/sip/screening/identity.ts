@@ -54,7 +54,7 @@ export class Identity {
     const mismatch = isRegister ? 'sip-third-party' : 'sip-from-mismatch';
     if (uri?.kind !== 'sip' || !this.#names.isDomain(uri.host)) {
       // No password of ours could prove it.
-      context.refuse(now, transaction, request, origin, mismatch);
+      context.reject(now, transaction, request, origin, mismatch);
       return undefined;
     }
     const realm = uri.host;
@@ -67,24 +67,24 @@ export class Identity {
     });
     switch (verdict.kind) {
       case 'malformed':
-        context.refuse(now, transaction, request, origin, 'sip-bad-request', 'Malformed Credentials');
+        context.reject(now, transaction, request, origin, 'sip-bad-request', 'Malformed Credentials');
         return undefined;
       case 'blocked':
-        context.refuse(now, transaction, request, origin, 'sip-login-rate');
+        context.reject(now, transaction, request, origin, 'sip-login-rate');
         return undefined;
       case 'challenge': {
         if (verdict.isFailure) context.note('sip-login-failed', origin);
         const user = aor === undefined ? undefined : context.options.findUser(aor);
-        const value = this.#verifier.challenge(now, realm, user, verdict.stale);
+        const value = this.#verifier.challenge(now, realm, origin.remote.address, user, verdict.stale);
         const [status, phrase, name] = isRegister
           ? ([401, 'Unauthorized', 'WWW-Authenticate'] as const)
           : ([407, 'Proxy Authentication Required', 'Proxy-Authenticate'] as const);
-        context.answer(now, transaction, request, status, phrase, { headers: [[name, value]] });
+        context.challenge(now, transaction, request, status, phrase, { headers: [[name, value]] });
         return undefined;
       }
       case 'proved':
         if (verdict.user.aor === aor) return verdict.user;
-        context.refuse(now, transaction, request, origin, mismatch);
+        context.reject(now, transaction, request, origin, mismatch);
         return undefined;
     }
   }

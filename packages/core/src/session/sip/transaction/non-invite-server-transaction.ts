@@ -85,11 +85,6 @@ export class NonInviteServerTransaction {
     return actions;
   }
 
-  /** Ends it without a word. */
-  abandon(): readonly ServerAction[] {
-    return this.#state === 'terminated' ? [] : this.#terminate();
-  }
-
   /** When Timer E of a client has reached T2: 3.5 s with the usual values. */
   get #tryingMs(): number {
     const { t1Ms, t2Ms } = this.#options.timers;
@@ -98,6 +93,11 @@ export class NonInviteServerTransaction {
       atMs += timerEMs;
     }
     return atMs;
+  }
+
+  /** Ends it without a word. */
+  abandon(): readonly ServerAction[] {
+    return this.#state === 'terminated' ? [] : this.#terminate();
   }
 
   #terminate(): readonly ServerAction[] {

@@ -184,6 +184,14 @@ export class TransactionLayer {
     return true;
   }
 
+  /** Sends a response once, and forgets the transaction at once. */
+  reject(now: InstantMs, key: TransactionKey, bytes: Uint8Array): void {
+    const entry = this.#servers.get(key);
+    if (entry === undefined) return;
+    this.#options.transport.respond(now, entry.route, bytes, '');
+    this.#doServer(now, entry, entry.machine.abandon());
+  }
+
   restoreServer(
     now: InstantMs,
     request: SipRequest,
@@ -320,7 +328,9 @@ export class TransactionLayer {
     const [status, reason] =
       invite === undefined ? ([481, 'Call/Transaction Does Not Exist'] as const) : ([200, 'OK'] as const);
     const toTag = this.#options.toTagOf(invite?.request ?? request);
-    this.respond(now, entry.key, status, buildResponse(request, status, reason, { toTag }));
+    const bytes = buildResponse(request, status, reason, { toTag });
+    if (invite === undefined) this.reject(now, entry.key, bytes);
+    else this.respond(now, entry.key, status, bytes);
     if (invite?.machine.state === 'proceeding') {
       this.#events.push({ kind: 'cancel', invite: invite.key, request, origin });
     }

@@ -20,8 +20,8 @@ export interface StreamFlow {
   /** Not on a WebSocket, where a frame is a message. */
   readonly framer: SipFramer | undefined;
   isOpen: boolean;
-  /** A whole message or ping has come. */
-  hasSpoken: boolean;
+  /** The core has let somebody in who wrote on it. */
+  isAdmitted: boolean;
   /** When a message began whose end has not come, monotonic ms; undefined: none has. */
   partialSinceMs: number | undefined;
   /** Monotonic ms. */

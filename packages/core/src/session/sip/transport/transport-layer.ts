@@ -174,6 +174,14 @@ export class TransportLayer {
     return flow.id;
   }
 
+  /** Whoever writes on it may stay. Without this a stream that others opened ends after a while, whatever came on it. */
+  admit(id: SipFlow): void {
+    const flow = this.#flows.get(id);
+    if (flow?.kind !== 'stream' || flow.isAdmitted) return;
+    flow.isAdmitted = true;
+    this.#outputs.push({ kind: 'admitted', connection: flow.connection });
+  }
+
   placeOf(id: SipFlow): string | undefined {
     const flow = this.#flows.get(id);
     return flow?.kind === 'datagram' ? formatPlace(flow) : undefined;
@@ -319,13 +327,13 @@ export class TransportLayer {
       connection,
       framer: isFramed ? new SipFramer() : undefined,
       isOpen: true,
-      hasSpoken: false,
+      isAdmitted: false,
       partialSinceMs: undefined,
       openedMs: now.monotonic,
       usedMs: now.monotonic,
       armedMs: Infinity,
     });
-    this.#arm(flow, now.monotonic + this.#limits.firstMessageMsMax);
+    this.#arm(flow, now.monotonic + this.#limits.admissionMsMax);
   }
 
   #handleBytes(now: InstantMs, connection: number, chunk: Uint8Array): void {
@@ -342,7 +350,6 @@ export class TransportLayer {
     framer.push(bytes);
     for (let next = framer.next(); next !== undefined; next = framer.next()) {
       if (next.kind === 'ping') {
-        flow.hasSpoken = true;
         // RFC 5626 §4.4.1: at once, with a single CRLF.
         this.send(now, flow.id, lineEnd);
       } else if (next.kind === 'fault') {
@@ -360,7 +367,6 @@ export class TransportLayer {
   /** RFC 7118 §5: a frame is one message. */
   #handleFrame(now: InstantMs, flow: StreamFlow, bytes: Uint8Array): void {
     if (isLineEnds(bytes)) {
-      flow.hasSpoken = true;
       if (bytes.length === 4) this.send(now, flow.id, lineEnd);
       return;
     }
@@ -378,7 +384,6 @@ export class TransportLayer {
   }
 
   #handleMessage(flow: StreamFlow, message: SipMessage): void {
-    flow.hasSpoken = true;
     this.#pushMessage(message, originOf(flow));
   }
 
@@ -424,9 +429,9 @@ export class TransportLayer {
       const dueMs = flow.usedMs + this.#limits.outgoingIdleMsMax;
       if (dueMs <= monotonic) return this.#close(now, flow, 'idle');
       this.#arm(flow, dueMs);
-    } else if (!flow.hasSpoken) {
-      const dueMs = flow.openedMs + this.#limits.firstMessageMsMax;
-      if (dueMs <= monotonic) return this.#close(now, flow, 'first-message-timeout');
+    } else if (!flow.isAdmitted) {
+      const dueMs = flow.openedMs + this.#limits.admissionMsMax;
+      if (dueMs <= monotonic) return this.#close(now, flow, 'admission-timeout');
       this.#arm(flow, dueMs);
     }
   }
@@ -468,7 +473,7 @@ export class TransportLayer {
       connection,
       framer: new SipFramer(),
       isOpen: false,
-      hasSpoken: false,
+      isAdmitted: false,
       partialSinceMs: undefined,
       openedMs: now.monotonic,
       usedMs: now.monotonic,

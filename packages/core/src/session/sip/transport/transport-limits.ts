@@ -1,13 +1,13 @@
 /** Bounds of the transport layer of SIP. docs/limits.md says what happens at each. */
 export const sipTransportLimits = {
+  /** A connection on which nobody has been let in by then is closed, ms. */
+  admissionMsMax: 60_000,
   /** A connection of ours to another server that is not made by then has failed, ms; a host not found likewise. */
   connectMsMax: 5_000,
   /** UDP remotes whose flow is known: phones that registered by UDP, and trunks. */
   datagramFlowsMax: 100_000,
   /** A request longer than this goes over TCP where the transport is ours to choose, bytes (RFC 3261 §18.1.1). */
   datagramRequestBytesMax: 1_300,
-  /** A connection on which no whole message or ping has come by then is closed, ms. */
-  firstMessageMsMax: 60_000,
   /** The end of a message must follow its beginning, ms. */
   messageMsMax: 30_000,
   /** Connections of ours to other servers. */
