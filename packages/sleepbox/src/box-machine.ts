@@ -390,6 +390,9 @@ export class BoxMachine {
 
   /** When to look again because the program may not sleep yet; undefined: now it may. */
   #findReasonToStayAwake(now: number, snapshot: SocketSnapshot): number | undefined {
+    // Connected again: what the program has to say on it comes next, and so does the answer.
+    if (this.#heldBecause === 'no-connection' && this.#book.watched().length > 0)
+      this.#beginWindow(now, 'data');
     const isWindowOver = now >= this.#windowEndsAt;
     if (this.#sleepAsked === undefined && !isWindowOver) {
       this.#scheduleLook(now);
