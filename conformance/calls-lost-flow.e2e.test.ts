@@ -165,6 +165,8 @@ for (const kind of kinds.filter(({ isInShortForm }) => isLong || isInShortForm))
         await stage.server.restart();
         for (const { relay } of places) relay.isOpen = true;
         const each = places.map(async ({ phone }, index) => {
+          // A platform may have frozen it, without a connection, before the server was there again.
+          await phone.box.ctl('wake');
           await phone.incoming(positions[index], kind.comesBackMsMax);
           await answerAndTalk(phone, calls[index]!, positions[index]!, tally);
         });
@@ -213,8 +215,10 @@ for (const kind of kinds.filter(({ isInShortForm }) => isLong || isInShortForm))
           await stage.server.restart();
           for (const { relay } of places) relay.isOpen = true;
           const each = places.map(async ({ phone }, index) => {
-            if (moment === 'parked') await phone.incoming(positions[index], kind.comesBackMsMax);
-            else await phone.registered(before[index], kind.comesBackMsMax);
+            if (moment === 'parked') {
+              await phone.box.ctl('wake');
+              await phone.incoming(positions[index], kind.comesBackMsMax);
+            } else await phone.registered(before[index], kind.comesBackMsMax);
             await phone.answer();
             const caller = callers[index]!;
             const answered = await caller.event('answered', 0, kind.comesBackMsMax);
