@@ -11,6 +11,8 @@ import type { ServerObserver, SimServer } from './sim-server.js';
 export interface NetworkClient {
   readonly address: SipAddress;
   onConnected(stream: Stream): void;
+  /** Nothing passes any more; nobody knows yet. */
+  onCut(): void;
   /** The stream is gone, or was never there. */
   onStreamClosed(stream: Stream): void;
   onBytes(bytes: Uint8Array, stream: Stream | undefined): void;
@@ -130,6 +132,7 @@ export class SimNetwork {
   cut(stream: Stream, isSilent = false): void {
     if (!stream.isWhole) return;
     stream.isWhole = false;
+    stream.client.onCut();
     this.#clock.after(isSilent ? SERVER_NOTICES_MS : this.#options.latencyMs, () => this.#tellServer(stream));
     this.#clock.after(isSilent ? CLIENT_NOTICES_MS : this.#options.latencyMs, () => this.#tellClient(stream));
   }
@@ -161,6 +164,7 @@ export class SimNetwork {
       stream.isServerTold = true;
       const wasWhole = stream.isWhole;
       stream.isWhole = false;
+      if (wasWhole) stream.client.onCut();
       if (wasWhole) this.#travel(() => this.#tellClient(stream));
     }
     this.#streams.clear();

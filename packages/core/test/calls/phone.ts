@@ -19,7 +19,7 @@ export interface CallRecord {
   readonly sipCallId: string;
   /** When it had the call: rang with it, or had answered it. */
   readonly had: Interval[];
-  /** When it rang, or waited for the ACK. */
+  /** When it rang. */
   readonly alerting: Interval[];
   /** Finals that it sent: when, and whether they settle what it does with the call. */
   readonly finals: {
@@ -237,6 +237,7 @@ export class SimPhone extends UserAgent {
 
   #answer(call: PhoneCall, transaction: ServerTransaction): void {
     call.state = 'answered';
+    this.#stopAlerting(call);
     transaction.last = this.respond(transaction.request, 200, 'OK', call.tag, [
       ['Contact', `<${this.contact};ob>`],
     ]);
@@ -308,7 +309,6 @@ export class SimPhone extends UserAgent {
     const call = this.#find(request);
     if (call?.state !== 'answered') return;
     call.state = 'confirmed';
-    this.#stopAlerting(call);
   }
 
   #handleCancel(request: SipRequest): void {

@@ -202,6 +202,10 @@ export abstract class UserAgent implements NetworkClient {
     });
   }
 
+  onCut(): void {
+    this.noteReach();
+  }
+
   onStreamClosed(stream: Stream): void {
     if (this.process === 'frozen') this.options.clock.after(THAW_MS, () => this.thaw());
     this.do(() => {

@@ -181,8 +181,11 @@ export interface Edge<Request, Response> {
     /** What is said to a retransmission; undefined: 100. */
     lastResponse: Uint8Array | undefined,
   ): TransactionKey | undefined;
-  /** Responses take this flow from now on; if it is gone, §18.2.2 again. */
-  redirect(transaction: TransactionKey, flow: SipFlow): void;
+  /**
+   * Responses take this flow from now on; if it is gone, §18.2.2 again. A final response that was not acknowledged is said
+   * again there.
+   */
+  redirect(now: InstantMs, transaction: TransactionKey, flow: SipFlow): void;
   /** Whether responses reach: answered by `routed`. Connects if need be; at once where nothing can be known (UDP). */
   probe(now: InstantMs, transaction: TransactionKey, ticket: number): void;
   /** Whether this new request came already on another way, and is still being answered: 482 (RFC 3261 §8.2.2.2). */

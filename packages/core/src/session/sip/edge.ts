@@ -162,8 +162,9 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
     return this.#after(now, this.#transactions.restoreServer(now, request, listener, state, lastResponse));
   }
 
-  redirect(transaction: TransactionKey, flow: SipFlow): void {
-    this.#transactions.redirect(transaction, flow);
+  redirect(now: InstantMs, transaction: TransactionKey, flow: SipFlow): void {
+    this.#transactions.redirect(now, transaction, flow);
+    this.#settle(now);
   }
 
   probe(now: InstantMs, transaction: TransactionKey, ticket: number): void {

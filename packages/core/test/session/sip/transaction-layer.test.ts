@@ -154,7 +154,7 @@ describe('an INVITE that came', () => {
     const { transaction, request } = world.event('request');
     world.close(1);
     world.open(2);
-    world.edge.redirect(transaction, world.flowOf(2));
+    world.edge.redirect(world.now, transaction, world.flowOf(2));
     world.respond(transaction, 200, request);
     assert.deepEqual(world.out(), ['2: SIP/2.0 200 Whatever']);
   });

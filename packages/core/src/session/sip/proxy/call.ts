@@ -33,6 +33,8 @@ interface Attempt {
   /** It was sent before a restart of the server, on a flow of which nothing is known. */
   isRestored: boolean;
   isFinal: boolean;
+  /** The hub wants it no more. */
+  isWithdrawn: boolean;
   /** Its first 2xx was reported. */
   hasAnswered: boolean;
   /** 2xx that wait for the hub. */
@@ -65,6 +67,8 @@ export interface CallParts {
   readonly listener: number;
   readonly place: Place;
   readonly isFromTrunk: boolean;
+  /** Where the same run of a device has a live flow. */
+  locate(target: Offer['target']): Offer['target'] | undefined;
   /** Nothing of it is left. */
   onEnd(call: Call): void;
 }
@@ -123,6 +127,7 @@ export class Call implements ServerOwner, ClientOwner {
       this.#amend(known, offer.target);
       if (edge.attach(now, known.transaction, offer.target.flow, true)) {
         known.isDetached = false;
+        known.flow = offer.target.flow;
         return;
       }
       edge.abandon(now, known.transaction);
@@ -135,6 +140,7 @@ export class Call implements ServerOwner, ClientOwner {
   handleCancelLeg(now: InstantMs, leg: number, attempt: number, reason: LegEnd): void {
     const known = this.#attempts.get(keyOf({ leg, attempt }));
     if (known?.transaction === undefined || known.isFinal) return;
+    known.isWithdrawn = true;
     const text = reason === 'caller-cancelled' ? this.#cancelReason : reasons[reason];
     this.#context.edge.cancel(now, known.transaction, text);
   }
@@ -187,19 +193,30 @@ export class Call implements ServerOwner, ClientOwner {
   }
 
   /** The caller has come back on another flow: responses go there. */
-  redirect(flow: SipFlow): void {
-    if (this.#server !== undefined) this.#context.edge.redirect(this.#server, flow);
+  redirect(now: InstantMs, flow: SipFlow): void {
+    if (this.#server !== undefined) this.#context.edge.redirect(now, this.#server, flow);
   }
 
-  /** A device is on another flow: what is under way with the same run of it goes on there. */
+  /**
+   * A device is on another flow: what is under way with the same run of it goes on there. RFC 5626 §6: the new flow takes the
+   * place of the old one, also while that only seems to be alive.
+   */
   attach(now: InstantMs, target: Offer['target']): void {
     for (const attempt of this.#attempts.values()) {
-      if (!attempt.isDetached || attempt.transaction === undefined) continue;
-      const { aor, instance, run } = attempt.target;
+      const { aor, instance, run, regId } = attempt.target;
       if (aor !== target.aor || instance !== target.instance || run !== target.run) continue;
-      this.#amend(attempt, target);
-      attempt.isDetached = !this.#context.edge.attach(now, attempt.transaction, target.flow, false);
+      if (attempt.isDetached || (regId === target.regId && attempt.flow !== target.flow)) {
+        this.#move(now, attempt, target);
+      }
     }
+  }
+
+  #move(now: InstantMs, attempt: Attempt, target: Offer['target']): void {
+    if (attempt.transaction === undefined) return;
+    this.#amend(attempt, target);
+    if (!this.#context.edge.attach(now, attempt.transaction, target.flow, false)) return;
+    attempt.isDetached = false;
+    attempt.flow = target.flow;
   }
 
   // What devices answer.
@@ -240,9 +257,13 @@ export class Call implements ServerOwner, ClientOwner {
     }
   }
 
-  handleDetached(_now: InstantMs, transaction: TransactionKey): void {
+  handleDetached(now: InstantMs, transaction: TransactionKey): void {
     const attempt = this.#byTransaction.get(transaction);
-    if (attempt !== undefined) attempt.isDetached = true;
+    if (attempt === undefined) return;
+    attempt.isDetached = true;
+    // It may have come back by another flow before this one was known to be lost.
+    const other = this.parts.locate(attempt.target);
+    if (other !== undefined) this.#move(now, attempt, other);
   }
 
   handleClientEnd(_now: InstantMs, transaction: TransactionKey): void {
@@ -338,6 +359,7 @@ export class Call implements ServerOwner, ClientOwner {
       isDetached: false,
       isRestored: false,
       isFinal: false,
+      isWithdrawn: false,
       hasAnswered: false,
       answers: [],
       flow: target.flow,
@@ -442,7 +464,7 @@ export class Call implements ServerOwner, ClientOwner {
     this.#breadth.give(attempt.breadth);
     const { leg, attempt: number } = attempt;
     const { status, reason } = response;
-    if (!this.#isOver) this.#refusals.push({ status, response });
+    if (!this.#isOver && !this.#hasItAlready(attempt)) this.#refusals.push({ status, response });
     this.#context.putCommand({
       kind: 'leg-refused',
       call: this.parts.id,
@@ -451,6 +473,14 @@ export class Call implements ServerOwner, ClientOwner {
       status,
       reason: reason.slice(0, 128),
     });
+  }
+
+  /** The device refuses this branch because it has the call on another one: that is nobody's answer to the call. */
+  #hasItAlready({ leg, attempt: number, statuses }: Attempt): boolean {
+    if ([...statuses].some((status) => status >= 180)) return false;
+    return [...this.#attempts.values()].some(
+      (other) => other.leg === leg && other.attempt < number && !other.isFinal && !other.isWithdrawn,
+    );
   }
 
   #forwardRefusal(now: InstantMs, best: Refusal): void {

@@ -5,7 +5,7 @@ import { parseMessage, type SipRequest, type SipUri } from '../../../wire/sip/in
 import type { StackContext } from '../context.js';
 import type { Origin, TransactionKey } from '../edge-types.js';
 import { instanceKey, type Locations } from '../registrar/locations.js';
-import { Call, offersRelay } from './call.js';
+import { Call, offersRelay, type CallParts } from './call.js';
 import { formatPlace, parsePlace, type Place } from './place.js';
 
 export interface NewCall {
@@ -87,7 +87,7 @@ export class Calls {
   handleBound(now: InstantMs, aor: Aor): void {
     for (const { target } of this.#locations.ofUser(aor)) {
       for (const call of this.#byCaller.get(instanceKey(aor, target.instance)) ?? []) {
-        call.redirect(target.flow);
+        call.redirect(now, target.flow);
         this.#callerIsBack(call.parts.id, true);
       }
       for (const call of this.#byCallee.get(aor) ?? []) call.attach(now, target);
@@ -114,7 +114,7 @@ export class Calls {
     if (server === undefined) return this.#callerIsBack(id, false);
     const location = place.kind === 'instance' ? this.#locations.find(place.aor, place.instance) : undefined;
     if (location !== undefined) {
-      call.redirect(location.target.flow);
+      call.redirect(now, location.target.flow);
       return this.#callerIsBack(id, true);
     }
     const ticket = this.#context.takeTicket();
@@ -150,7 +150,13 @@ export class Calls {
     server: TransactionKey | undefined,
   ): Call {
     const onEnd = (ended: Call) => this.#forget(ended);
-    const call = new Call(this.#context, { id, aor, invite, listener, place, isFromTrunk, onEnd }, server);
+    const { edge } = this.#context;
+    const locate: CallParts['locate'] = ({ aor: user, instance, run }) =>
+      this.#locations
+        .all(user, instance)
+        .findLast(({ target }) => target.run === run && edge.flowInfo(target.flow) !== undefined)?.target;
+    const parts: CallParts = { id, aor, invite, listener, place, isFromTrunk, locate, onEnd };
+    const call = new Call(this.#context, parts, server);
     this.#calls.set(id, call);
     put(this.#byCallee, aor, call);
     if (place.kind === 'instance') put(this.#byCaller, instanceKey(place.aor, place.instance), call);

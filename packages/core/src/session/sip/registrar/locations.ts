@@ -62,6 +62,11 @@ export class Locations {
     return this.#byInstance.get(instanceKey(aor, instance))?.at(-1);
   }
 
+  /** Every location of an instance, the newest last. */
+  all(aor: Aor, instance: string): readonly Location[] {
+    return this.#byInstance.get(instanceKey(aor, instance)) ?? [];
+  }
+
   /** The newest location of each live instance of a user. */
   ofUser(aor: Aor): Location[] {
     const keys = [...(this.#byAor.get(aor) ?? [])];

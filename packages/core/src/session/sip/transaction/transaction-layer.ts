@@ -212,9 +212,12 @@ export class TransactionLayer {
     return key;
   }
 
-  redirect(key: TransactionKey, flow: SipFlow): void {
+  redirect(now: InstantMs, key: TransactionKey, flow: SipFlow): void {
     const entry = this.#servers.get(key);
-    if (entry !== undefined) entry.route.flow = flow;
+    if (entry === undefined || entry.route.flow === flow) return;
+    entry.route.flow = flow;
+    // A final that was not acknowledged may be lost with the connection that it was written to.
+    if (entry.machine.state === 'completed') this.#doServer(now, entry, entry.machine.handleRetransmission());
   }
 
   /** Where responses of a transaction go; undefined: it is over. */

@@ -1,0 +1,32 @@
+/**
+ * Random lives of several users with several phones of all kinds, and calls among them, while flows are lost, apps crash, and
+ * the server dies.
+ *
+ * Short by default; WAKELINE_LONG=1 makes it 10,000. WAKELINE_SEED picks the first, which is printed; WAKELINE_SEARCH=1 goes on
+ * after a failure.
+ */
+import test from 'node:test';
+import { runLife } from './lives.js';
+
+const rounds = process.env['WAKELINE_LONG'] === '1' ? 10_000 : 100;
+const firstSeed = Number(process.env['WAKELINE_SEED'] ?? Date.now() % 1_000_000);
+
+/** Seeds that once failed. */
+const pinned: readonly number[] = [98, 120, 131, 298];
+
+test(`[CA-34] ${rounds} random lives: no call is lost by desynchronisation`, async (context) => {
+  context.diagnostic(`WAKELINE_SEED=${firstSeed}`);
+  const seeds = [...pinned, ...Array.from({ length: rounds }, (_, index) => firstSeed + index)];
+  const isSearch = process.env['WAKELINE_SEARCH'] === '1';
+  let failures = 0;
+  for (const seed of seeds) {
+    try {
+      await runLife(seed);
+    } catch (cause) {
+      if (!isSearch) throw new Error(`seed ${seed}: ${(cause as Error).message}`, { cause });
+      failures += 1;
+      console.log(`seed ${seed}: ${(cause as Error).message.split('\n')[0]}`);
+    }
+  }
+  if (failures > 0) throw new Error(`${failures} of ${seeds.length}`);
+});
