@@ -229,7 +229,7 @@ export interface RestoredCall {
   readonly callerPlace: string;
   /** Wall-clock ms. */
   readonly deadlineMs: number;
-  /** Attempts that were sent and have had no final response: their transactions go on. */
+  /** Attempts that were sent and have had no final response, and the one that has answered: their transactions go on. */
   readonly attempts: readonly {
     readonly leg: number;
     readonly attempt: number;

@@ -107,11 +107,16 @@ export class SimPhone extends UserAgent {
     });
   }
 
+  override onCut(): void {
+    for (const call of this.#calls) {
+      if (call.state === 'ringing') this.recordOf(call.sipCallId).lostWhileRinging.push(this.nowMs);
+    }
+    super.onCut();
+  }
+
   protected override handleStreamLost(): void {
     for (const call of this.#calls) {
-      if (call.state !== 'ringing' && call.state !== 'answered') continue;
-      this.recordOf(call.sipCallId).lostWhileRinging.push(this.nowMs);
-      if (this.row.keepsTransactions) continue;
+      if (this.row.keepsTransactions || (call.state !== 'ringing' && call.state !== 'answered')) continue;
       this.#end(call);
     }
     if (this.row.keepsTransactions) return;

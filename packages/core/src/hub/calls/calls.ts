@@ -289,7 +289,8 @@ function restoredOf(call: Call): RestoredCall {
   }[] = [];
   for (const leg of call.legs) {
     for (const { isOpen, number: attempt, target, hadProvisional, isAlerting } of leg.attempts) {
-      if (isOpen)
+      const hasWon = call.answered?.leg === leg.number && call.answered.attempt === attempt;
+      if (isOpen || hasWon)
         attempts.push({ leg: leg.number, attempt, target, hadProvisional, wasAlerting: isAlerting });
     }
   }

@@ -47,7 +47,10 @@ export class Ways {
     const { edge, life } = this.#context;
     switch (place.kind) {
       case 'instance': {
-        const location = this.#locations.find(place.aor, place.instance);
+        // That a flow is lost is told to its transactions first: it may still be among the locations.
+        const location = this.#locations
+          .all(place.aor, place.instance)
+          .findLast(({ target }) => edge.flowInfo(target.flow) !== undefined);
         if (location !== undefined) handle(now, location.target.flow);
         else if (request.mayWait) this.#reach(now, place, request.method, handle);
         else handle(now, undefined);
