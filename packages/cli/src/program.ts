@@ -392,7 +392,7 @@ function addCalls(program: Command, io: CliIo, setExitCode: (code: number) => vo
     .description('list the newest calls')
     .option('--missed', 'only those that nobody answered or declined')
     .option('--address <address>', 'only those to this user')
-    .option('--count <count>', 'so many at most (default 50)')
+    .option('--count <count>', 'so many at most, 1 to 999999 (default 50)')
     .addHelpText('after', examples('wakeline calls', 'wakeline calls list --missed --count 200 --json'))
     .action(async (options) => setExitCode(await (await load()).listCalls(options, io)));
   withClientOptions(calls.command('show'))
@@ -412,11 +412,7 @@ function addUsers(program: Command, io: CliIo, setExitCode: (code: number) => vo
     .description('users of SIP: list them, or one of the commands below')
     .addHelpText(
       'after',
-      examples(
-        'wakeline users',
-        'wakeline users add bob@example.org',
-        'wakeline users bindings bob@example.org',
-      ),
+      examples('wakeline users', 'wakeline users add bob@example.org', 'wakeline users show bob@example.org'),
     );
   withClientOptions(users.command('list', { isDefault: true }))
     .description('list all users')
@@ -439,6 +435,11 @@ function addUsers(program: Command, io: CliIo, setExitCode: (code: number) => vo
       ),
     )
     .action(async (address, options) => setExitCode(await (await load()).addUser(address, options, io)));
+  withClientOptions(users.command('show'))
+    .description('show a user and its phones')
+    .argument('<address>')
+    .addHelpText('after', examples('wakeline users show bob@example.org'))
+    .action(async (address, options) => setExitCode(await (await load()).showUser(address, options, io)));
   withClientOptions(users.command('remove'))
     .description('end a user with its bindings; its calls go on to their end')
     .argument('<address>')

@@ -105,6 +105,17 @@ Missed after 45.0 s and 2 wakes, the caller got 480: leg 1 was woken and did not
       last({ state: 'answered', missed: false, status: 200, reason: 'leg 2 answered', wakes: 1 }),
       'Answered after 45.0 s and 1 wake: leg 2 answered',
     );
+    const answered = {
+      state: 'answered',
+      missed: false,
+      status: 200,
+      reason: 'answered by leg 2 after 2.3 s',
+    };
+    assert.equal(
+      last({ ...answered, wakes: 0 }),
+      'Answered by leg 2 after 2.3 s, with no wake but the INVITE.',
+    );
+    assert.equal(last({ ...answered, wakes: 2 }), 'Answered by leg 2 after 2.3 s, woken 2 times.');
     assert.equal(
       last({ state: 'ringing', missed: false, endedAt: null }),
       'It goes on: ringing, 2 wakes so far.',
@@ -163,6 +174,10 @@ describe('wakeline calls', () => {
     server.answer = () => ({ status: 200, json: { calls: [], next: null } });
     assert.equal((await ask(['calls'])).out, 'no calls yet\n');
     assert.equal((await ask(['calls', '--missed'])).out, 'no missed calls\n');
+    assert.equal(
+      (await ask(['calls', '--address', 'bob@example.org'])).out,
+      'no calls to bob@example.org yet\n',
+    );
   });
 
   test('show finds a call by its first digits', async () => {
@@ -192,7 +207,7 @@ describe('wakeline calls', () => {
     const wrong = await ask(['calls', 'show', 'xyz']);
     assert.equal(wrong.code, 2);
     assert.match(wrong.err, /"xyz" is no id of a call/);
-    assert.match((await ask(['calls', '--count', '0'])).err, /--count: "0" is no number/);
+    assert.match((await ask(['calls', '--count', '0'])).err, /--count must be from 1 to 999999, not "0"/);
   });
 });
 
@@ -231,6 +246,25 @@ bob@example.org  2       1          bob@example.org  sha-256   wakeline users
     await ask(['users', 'add', 'bob@example.org']);
     assert.deepEqual(server.requests[1]!.json, { algorithms: ['sha-256'] });
     assert.match((await ask(['users', 'add', 'bob'])).err, /"bob" is no address of a user/);
+  });
+
+  test('show has the user and its phones', async () => {
+    server.answer = ({ url }) => ({
+      status: 200,
+      json: url?.endsWith('/bindings') === true ? { bindings: [] } : user,
+    });
+    assert.equal(
+      (await ask(['users', 'show', 'bob@example.org'])).out,
+      `address        bob@example.org
+password       sha-256
+told of calls  bob@example.org
+made in        wakeline users
+
+no phone has registered
+`,
+    );
+    const { out } = await ask(['users', 'show', 'bob@example.org', '--json']);
+    assert.deepEqual(JSON.parse(out), { ...user, phones: [] });
   });
 
   test('remove and bindings', async () => {

@@ -167,6 +167,7 @@ function request(
     [
       ['via', `SIP/2.0/TCP ${phone.sentBy};branch=${branch};rport;alias`],
       ['max-forwards', '70'],
+      ['user-agent', 'small-phone'],
       ...routes.map((route) => ['route', route]),
       ...headers,
       ['cseq', `${cseq} ${method}`],

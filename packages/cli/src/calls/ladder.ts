@@ -207,10 +207,18 @@ function conclusion(call: CallTrace): string {
     return `It goes on: ${state}, ${count(wakes, 'wake')} so far.`;
   }
   const seconds = ((Date.parse(endedAt) - Date.parse(startedAt)) / 1_000).toFixed(1);
-  const after = `after ${seconds} s and ${count(wakes, 'wake')}`;
   const why = printable(reason ?? 'no reason was kept');
+  // Its reason says when.
+  if (state === 'answered' && reason?.startsWith(state) === true) {
+    return `${sentence(why)}, ${wakes === 0 ? 'with no wake but the INVITE' : `woken ${count(wakes, 'time')}`}.`;
+  }
+  const after = `after ${seconds} s and ${count(wakes, 'wake')}`;
   if (missed) return `Missed ${after}, the caller got ${status ?? 'nothing'}: ${why}`;
-  return `${state.slice(0, 1).toUpperCase()}${state.slice(1)} ${after}: ${why}`;
+  return `${sentence(state)} ${after}: ${why}`;
+}
+
+function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
 function conclusionColour({ endedAt, missed, state }: CallTrace): keyof typeof colours | undefined {

@@ -5,7 +5,7 @@ import { ladder } from '../calls/ladder.js';
 import type { CallTrace } from '../calls/ladder.js';
 import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
-import { formatTable, isColoured } from '../io.js';
+import { formatTable, isColoured, printable } from '../io.js';
 import type { CliIo } from '../io.js';
 
 export interface ListCallsOptions extends ClientOptions {
@@ -53,7 +53,7 @@ export async function listCalls(options: ListCallsOptions, io: CliIo): Promise<n
     after = page.next ?? undefined;
   } while (after !== undefined && left > 0);
   if (options.json === true) return exitCodes.ok.code;
-  if (rows.length === 0) io.stdout.write(options.missed === true ? 'no missed calls\n' : 'no calls yet\n');
+  if (rows.length === 0) io.stdout.write(`${noneText(options)}\n`);
   else {
     io.stdout.write(formatTable(['CALL', 'STARTED', 'FROM', 'TO', 'STATE', 'STATUS', 'WAKES', 'WHY'], rows));
     if (after !== undefined) io.stderr.write(`These are the newest ${wanted}; more with --count N.\n`);
@@ -61,10 +61,15 @@ export async function listCalls(options: ListCallsOptions, io: CliIo): Promise<n
   return exitCodes.ok.code;
 }
 
+function noneText({ missed, address }: ListCallsOptions): string {
+  const whose = address === undefined ? '' : ` to ${printable(address)}`;
+  return missed === true ? `no missed calls${whose}` : `no calls${whose} yet`;
+}
+
 function countOf(text: string | undefined): number {
   if (text === undefined) return COUNT_DEFAULT;
   if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
-  throw new CliError('usage', `--count: "${text}" is no number`, { hint: 'write it like 100' });
+  throw new CliError('usage', `--count must be from 1 to 999999, not "${text}"`);
 }
 
 async function pageOf(

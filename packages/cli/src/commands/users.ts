@@ -98,17 +98,40 @@ export async function removeUser(address: string, options: UsersOptions, io: Cli
   return exitCodes.ok.code;
 }
 
+/** A user as the list has it, and its phones. As JSON: one object, with `phones`. */
+export async function showUser(address: string, options: UsersOptions, io: CliIo): Promise<number> {
+  const path = pathOf(address);
+  const client = await createApiClient(options, io);
+  const user = (await client.call('GET', path)) as User;
+  const { bindings } = (await client.call('GET', `${path}/bindings`)) as { bindings: readonly Binding[] };
+  if (options.json === true) {
+    io.stdout.write(`${JSON.stringify({ ...user, phones: bindings })}\n`);
+    return exitCodes.ok.code;
+  }
+  const rows = [
+    ['address', user.address],
+    ['password', user.algorithms.join(' ')],
+    ['told of calls', user.devices.join(' ') || '-'],
+    ['made in', user.configured ? 'the configuration' : 'wakeline users'],
+  ];
+  io.stdout.write(rows.map(([name, value]) => `${name.padEnd(14)} ${printable(value)}\n`).join(''));
+  io.stdout.write(`\n${phonesText(bindings)}`);
+  return exitCodes.ok.code;
+}
+
 export async function showBindings(address: string, options: UsersOptions, io: CliIo): Promise<number> {
   const path = pathOf(address);
   const client = await createApiClient(options, io);
   const { bindings } = (await client.call('GET', `${path}/bindings`)) as { bindings: readonly Binding[] };
   if (options.json === true) for (const binding of bindings) io.stdout.write(`${JSON.stringify(binding)}\n`);
-  else if (bindings.length === 0) io.stdout.write('no phone has registered\n');
-  else {
-    const heading = ['PHONE', 'STATE', 'WAKE', 'EXPIRES', 'INSTANCE', 'CONTACT'];
-    io.stdout.write(formatTable(heading, bindings.map(bindingRow)));
-  }
+  else io.stdout.write(phonesText(bindings));
   return exitCodes.ok.code;
+}
+
+function phonesText(bindings: readonly Binding[]): string {
+  if (bindings.length === 0) return 'no phone has registered\n';
+  const heading = ['PHONE', 'STATE', 'WAKE', 'EXPIRES', 'INSTANCE', 'CONTACT'];
+  return formatTable(heading, bindings.map(bindingRow));
 }
 
 function bindingRow({

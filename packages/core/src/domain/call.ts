@@ -56,10 +56,15 @@ export interface Binding extends BindingTarget {
    * back in `restored`; undefined: the flow ends with the process.
    */
   readonly place: string | undefined;
+  /** Since when it has no flow, wall-clock ms; undefined: it has one. */
+  readonly lostMs?: number | undefined;
 }
 
 /** One contact of a REGISTER. */
-export interface BindingChange extends Omit<Binding, 'aor' | 'run' | 'cseq' | 'flow' | 'expiresMs'> {
+export interface BindingChange extends Omit<
+  Binding,
+  'aor' | 'run' | 'cseq' | 'flow' | 'expiresMs' | 'lostMs'
+> {
   /** 0 removes it. */
   readonly expiresSeconds: number;
 }

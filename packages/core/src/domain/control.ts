@@ -188,6 +188,8 @@ export type ControlRequest =
       /** 1 … 1,000. */
       readonly count: number;
     }
+  /** Answered by `user`. */
+  | { readonly kind: 'get-user'; readonly ticket: number; readonly aor: Aor }
   /** Makes a user, or changes it. Answered by `user`. */
   | { readonly kind: 'put-user'; readonly ticket: number; readonly user: SipUser }
   /** Ends the user with its bindings; its calls go on to their end. Answered by `done`. */

@@ -110,6 +110,7 @@ export class Requests {
       case 'get-call':
       case 'call-intent':
       case 'list-users':
+      case 'get-user':
       case 'put-user':
       case 'delete-user':
       case 'list-bindings':

@@ -20,9 +20,7 @@ export function parseListenerUrl(url: string): ListenerAddress | string {
   const [, scheme = '', written = '', portText, , rest = ''] = match;
   const protocol = listenerProtocols.find((known) => known === scheme.toLowerCase());
   if (protocol === undefined) {
-    const near = nearestName(scheme, listenerProtocols);
-    const meant = near === undefined ? `one of ${listenerProtocols.join(', ')}` : `did you mean ${near}`;
-    return `"${url}": the protocol "${scheme}" is not known; ${meant}?`;
+    return `"${url}": the protocol "${scheme}" is not known; ${meantBy(scheme)}?`;
   }
   if (rest !== '') return `"${url}": a listener has no user, path or query; ${EXAMPLE}`;
   const host = written.startsWith('[') ? written.slice(1, -1) : written;
@@ -33,6 +31,13 @@ export function parseListenerUrl(url: string): ListenerAddress | string {
   if (portText === undefined || portText === '') return `"${url}": the port is missing; ${EXAMPLE}`;
   if (port > 65_535) return `"${url}": ${portText} is no port; choose 0 (any free one) … 65535`;
   return { protocol, host, port, isLoopback: isLoopbackHost(host) };
+}
+
+function meantBy(scheme: string): string {
+  // SIP's own scheme leaves the transport open, and one letter more means TLS.
+  if (scheme.toLowerCase() === 'sip') return 'did you mean sip+tcp, sip+udp, or sips for TLS';
+  const near = nearestName(scheme, listenerProtocols);
+  return near === undefined ? `one of ${listenerProtocols.join(', ')}` : `did you mean ${near}`;
 }
 
 /** Also an IPv4 address. */

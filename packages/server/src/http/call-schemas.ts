@@ -87,6 +87,7 @@ export const callSchemas = {
   }),
   intent: closed({ intent: text('what the user wants', { enum: ['answer', 'decline'] }) }, ['intent']),
   address: closed({ address: text('address of the user, percent-encoded') }, ['address']),
+  user: closed(userFields),
   users: closed({ users: { type: 'array', items: closed(userFields) }, next }, ['users', 'next']),
   usersQuery: closed({
     after: text('only users behind this address', { minLength: 1, maxLength: 256 }),

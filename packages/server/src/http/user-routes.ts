@@ -44,6 +44,27 @@ export function addUserRoutes(app: FastifyInstance, options: HttpApiOptions): vo
     },
   });
 
+  app.route<{ Params: { address: string } }>({
+    method: 'GET',
+    url: '/v1/users/:address',
+    config: { scopes: ['read'] },
+    schema: {
+      tags: ['users'],
+      operationId: 'getUser',
+      summary: 'One user of SIP, without the password',
+      params: callSchemas.address,
+      querystring: schemas.nothing,
+      response: {
+        200: callSchemas.user,
+        ...errorResponses(['query-invalid', 'address-invalid', ...authErrors, 'unknown-user', 'calls-off']),
+      },
+    },
+    handler: async (request) => {
+      const aor = addressOf(request.params.address);
+      return userJson((await ask(hub, { kind: 'get-user', aor }, 'user')).user);
+    },
+  });
+
   app.route<{ Params: { address: string }; Body: PutUser | null }>({
     method: 'PUT',
     url: '/v1/users/:address',

@@ -18,7 +18,7 @@ export interface GateOptions {
   readonly connectsPerSecondPerAddressMax: number;
   /** Connections without a finished CONNECT; the oldest is closed for a new one. */
   readonly handshakesMax: number;
-  /** From the accepted socket to the finished CONNECT, ms. */
+  /** From the accepted socket to the finished CONNECT, or to the end of the TLS handshake of SIP, ms. */
   readonly handshakeMs: number;
 }
 
@@ -51,7 +51,7 @@ export class Admission {
   readonly socket: Socket;
   /** Where it is counted; undefined until its peer is known (a proxy's connection), and once it is closed. */
   counted: AddressCount | undefined = undefined;
-  /** Begin of the handshake under way, monotonic ms. */
+  /** Begin of the handshake under way, monotonic ms; Infinity: somebody else ends what takes too long. */
   handshakeSinceMs = 0;
 
   constructor(gate: Gate, socket: Socket) {
@@ -72,6 +72,11 @@ export class Admission {
   /** The connection has to prove itself from now on. */
   beginHandshake(): void {
     this.#gate.beginHandshake(this);
+  }
+
+  /** Whoever has the connection now ends it when it takes too long; it still makes room for a newer one. */
+  leaveTimeToOwner(): void {
+    this.handshakeSinceMs = Infinity;
   }
 
   /** It did. */
@@ -176,6 +181,7 @@ export class Gate {
   sweep(): void {
     const nowMs = this.#options.clock().monotonic;
     for (const admission of this.#handshakes) {
+      if (admission.handshakeSinceMs === Infinity) continue;
       if (nowMs - admission.handshakeSinceMs < this.#options.handshakeMs) break;
       this.counters.handshakesTimedOut += 1;
       this.#handshakes.delete(admission);

@@ -119,6 +119,8 @@ class OutgoingFlowSocket implements FlowSocket {
     return progressOf(this.#socket);
   }
 
+  handleTimedByOwner(): void {}
+
   handleOpened(): void {}
 
   pause(): void {

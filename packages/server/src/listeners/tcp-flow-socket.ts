@@ -68,6 +68,10 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
     return progressOf(this.#stream);
   }
 
+  handleTimedByOwner(): void {
+    this.leaveTimeToOwner();
+  }
+
   handleOpened(): void {
     this.finishHandshake();
   }

@@ -111,6 +111,10 @@ export class WebSocketFlowSocket implements FlowSocket {
     if (this.#unopenedBytesLeft < 0) this.destroy();
   }
 
+  handleTimedByOwner(): void {
+    this.#admission.leaveTimeToOwner();
+  }
+
   handleOpened(): void {
     this.#socket.off('data', handleUnopenedData);
     this.#admission.finishHandshake();

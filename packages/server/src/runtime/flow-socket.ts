@@ -43,6 +43,8 @@ export interface FlowSocket {
   readonly unsentBytes: number;
   /** A number that changes whenever the host took bytes off the process or its queue changed. */
   progressMark(): number;
+  /** Whoever has taken it over ends it by itself when it takes too long to prove itself. */
+  handleTimedByOwner(): void;
   /** The device proved itself: the connection no longer counts as an unfinished handshake. */
   handleOpened(): void;
   /** Stops reading; at most what is under way still arrives. */

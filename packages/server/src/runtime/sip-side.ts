@@ -396,6 +396,8 @@ export class SipSide implements CallClient, SipConnectionOwner {
     }
     const connection = new SipConnection(this, number, socket);
     socket.receiver = connection;
+    // The stack ends whom it has not let in by then (admissionMsMax).
+    socket.handleTimedByOwner();
     this.#connections.set(number, connection);
     this.counters.connections = this.#connections.size;
     this.counters.connectionsOpened += 1;

@@ -237,6 +237,11 @@ describe('mistakes', () => {
       { environment: { WAKELINE_LISTENS: 'x' } },
       /^WAKELINE_LISTENS: no such setting; did you mean WAKELINE_LISTEN\?$/,
     ],
+    [
+      "SIP's scheme as a protocol",
+      { yaml: 'listen: [sip://127.0.0.1:5060]\n' },
+      /the protocol "sip" is not known; did you mean sip\+tcp, sip\+udp, or sips for TLS\?$/,
+    ],
     ['no YAML', { yaml: 'a: [\n' }, /^\/wakeline\.yaml:\d: /],
     ['a key given twice', { yaml: 'logLevel: info\nlogLevel: warn\n' }, /^\/wakeline\.yaml:2: .*unique/],
     ['a list for a file', { yaml: '- a\n' }, /must be a mapping/],

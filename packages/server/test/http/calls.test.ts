@@ -171,6 +171,15 @@ describe('users', () => {
     assert.deepEqual(hub.requests, [{ kind: 'list-users', after: 'alice@example.org', count: 1 }]);
   });
 
+  test('can be asked for one by one', async () => {
+    hub.reply = () => ({ kind: 'user', user });
+    const { status, json } = await hub.call('GET', '/v1/users/bob%40Example.org');
+    assert.deepEqual([status, json], [200, userJson]);
+    assert.deepEqual(hub.requests, [{ kind: 'get-user', aor }]);
+    hub.reply = () => ({ kind: 'refused', reason: 'unknown-user' });
+    assert.equal((await hub.call('GET', '/v1/users/bob%40example.org')).status, 404);
+  });
+
   test('get a password that the answer alone shows', async () => {
     hub.reply = () => ({ kind: 'user', user });
     const { status, json } = await hub.call('PUT', '/v1/users/bob%40Example.org');

@@ -18,12 +18,16 @@ function makeGate(options: Partial<GateOptions> = {}) {
     handshakeMs: 10_000,
     ...options,
   });
-  const arrive = (address: string): { socket: DoorSocket; finish: () => void } => {
+  const arrive = (address: string): { socket: DoorSocket; finish: () => void; leaveTime: () => void } => {
     const socket = new DoorSocket();
     const made = new Admission(gate, socket as unknown as Socket);
     const admission = gate.admit(made) ? made : undefined;
     if (admission?.claim(address) === true) admission.beginHandshake();
-    return { socket, finish: () => admission?.finishHandshake() };
+    return {
+      socket,
+      finish: () => admission?.finishHandshake(),
+      leaveTime: () => admission?.leaveTimeToOwner(),
+    };
   };
   return { gate, clock, arrive };
 }
@@ -50,6 +54,20 @@ describe('gate', () => {
     clock.nowMs += 500;
     assert.equal(arrive('192.0.2.1').socket.isDestroyed, false);
     assert.equal(arrive('192.0.2.1').socket.isDestroyed, true);
+  });
+
+  it('whose owner ends what takes too long is not ended here, and still makes room', () => {
+    const { gate, clock, arrive } = makeGate({ handshakesMax: 2 });
+    const owned = arrive('192.0.2.1');
+    const timed = arrive('192.0.2.2');
+    owned.leaveTime();
+    clock.nowMs += 10_000;
+    gate.sweep();
+    assert.deepEqual([owned.socket.isDestroyed, timed.socket.isDestroyed], [false, true]);
+    arrive('192.0.2.3');
+    arrive('192.0.2.4');
+    assert.equal(owned.socket.isDestroyed, true);
+    assert.deepEqual([gate.counters.handshakesTimedOut, gate.counters.handshakesDisplaced], [1, 1]);
   });
 
   it('connections in all are bounded', () => {

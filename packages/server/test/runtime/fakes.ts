@@ -55,6 +55,7 @@ export class FakeSocket implements FlowSocket {
   progressMark(): number {
     return this.progress;
   }
+  handleTimedByOwner(): void {}
   handleOpened(): void {
     this.isOpened = true;
   }

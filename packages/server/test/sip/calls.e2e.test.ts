@@ -158,7 +158,7 @@ describe('a call to a phone that is not there', () => {
     assert.equal((await answered).status, 200);
   });
 
-  it('is still there after the server was killed and started again', async (t) => {
+  it('is still there after the server has left in good order and was started again', async (t) => {
     const dataDirectory = await temporaryDirectory(t);
     const udp: ListenerConfig = listener('sip+udp');
     const first = await start(t, { dataDirectory });

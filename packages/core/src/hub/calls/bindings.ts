@@ -129,12 +129,12 @@ export class Bindings {
     return {
       bindings: list.filter((binding) => binding.expiresMs > now.wall),
       instances: changes.filter(({ expiresSeconds }) => expiresSeconds > 0).map(({ instance }) => instance),
-      undo: () => this.#set(aor, this.#withLiveFlows(old)),
+      undo: () => this.#set(aor, this.#withLiveFlows(old, now)),
     };
   }
 
   /** Bindings of the flow go on without it. Returns whose instances were on it. */
-  loseFlow(flow: SipFlow): { readonly aor: Aor; readonly instance: string }[] {
+  loseFlow(now: InstantMs, flow: SipFlow): { readonly aor: Aor; readonly instance: string }[] {
     const aors = this.#flows.get(flow);
     this.#flows.delete(flow);
     const lost: { aor: Aor; instance: string }[] = [];
@@ -143,7 +143,7 @@ export class Bindings {
       if (bindings === undefined) continue;
       for (const binding of bindings.list)
         if (binding.flow === flow) lost.push({ aor, instance: binding.instance });
-      this.#set(aor, this.#withLiveFlows(bindings));
+      this.#set(aor, this.#withLiveFlows(bindings, now));
       // What had expired and was kept for its flow ends with it.
       this.#watch(aor, 0);
     }
@@ -156,7 +156,9 @@ export class Bindings {
     const isIt = (binding: Binding): boolean => binding.instance === instance && binding.regId === regId;
     if (bindings === undefined || !bindings.list.some(isIt)) return false;
     this.#note(flow, aor);
-    const list = bindings.list.map((binding) => (isIt(binding) ? { ...binding, flow } : binding));
+    const list = bindings.list.map((binding) =>
+      isIt(binding) ? { ...binding, flow, lostMs: undefined } : binding,
+    );
     this.#set(aor, { ...bindings, list });
     return true;
   }
@@ -173,11 +175,11 @@ export class Bindings {
   }
 
   /** The user is gone, with its bindings. Returns how to put them back. */
-  remove(aor: Aor): () => void {
+  remove(now: InstantMs, aor: Aor): () => void {
     const old = this.#byAor.get(aor) ?? none;
     this.#set(aor, none);
     this.#put(aor);
-    return () => this.#set(aor, this.#withLiveFlows(old));
+    return () => this.#set(aor, this.#withLiveFlows(old, now));
   }
 
   /** Forgets what has expired and has no flow. */
@@ -208,7 +210,9 @@ export class Bindings {
       const aor = decodeUtf8(key, 0, key.length);
       if (aor === undefined) continue;
       const row = parseJson(value) as AorBindings;
-      const list = row.list.map((binding) => ({ ...binding, flow: 0 })).filter((b) => b.expiresMs > now.wall);
+      const list = row.list
+        .map((binding) => ({ ...binding, flow: 0, lostMs: binding.lostMs ?? now.wall }))
+        .filter((b) => b.expiresMs > now.wall);
       this.#set(aor, { list, isUnregistered: row.isUnregistered });
       for (const { expiresMs } of list) this.#watch(aor, expiresMs);
       if (list.length < row.list.length) this.#put(aor);
@@ -233,9 +237,9 @@ export class Bindings {
     else aors.add(aor);
   }
 
-  #withLiveFlows(bindings: AorBindings): AorBindings {
+  #withLiveFlows(bindings: AorBindings, { wall }: InstantMs): AorBindings {
     const list = bindings.list.map((binding) =>
-      binding.flow === 0 || this.isLive(binding.flow) ? binding : { ...binding, flow: 0 },
+      binding.flow === 0 || this.isLive(binding.flow) ? binding : { ...binding, flow: 0, lostMs: wall },
     );
     return { ...bindings, list };
   }

@@ -19,6 +19,7 @@ const requestKinds = [
   'get-call',
   'call-intent',
   'list-users',
+  'get-user',
   'put-user',
   'delete-user',
   'list-bindings',
@@ -65,6 +66,11 @@ export class CallRequests {
         return this.#intend(ticket, request.call, request.deviceId, request.intent);
       case 'list-users':
         return this.#listUsers(ticket, request.after, countOf(request.count));
+      case 'get-user': {
+        const user = this.#users.find(request.aor);
+        if (user === undefined) return this.#refuse(ticket, 'unknown-user');
+        return this.#replyWhenSynced({ kind: 'user', ticket, user: this.#summary(user) });
+      }
       case 'put-user':
         return this.#putUser(ticket, request.user);
       case 'delete-user':
@@ -127,7 +133,7 @@ export class CallRequests {
     if (this.#users.isConfigured(aor)) return this.#refuse(ticket, 'user-configured');
     if (this.#users.find(aor) === undefined) return this.#refuse(ticket, 'unknown-user');
     const undoUser = this.#users.remove(aor);
-    const undoBindings = this.#bindings.remove(aor);
+    const undoBindings = this.#bindings.remove(this.#core.now, aor);
     this.#replyWhenSynced({ kind: 'done', ticket }, () => {
       undoBindings();
       undoUser();

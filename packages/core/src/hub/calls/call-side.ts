@@ -189,7 +189,7 @@ export class CallSide {
   }
 
   #loseFlow(flow: number): void {
-    for (const { aor, instance } of this.#bindings.loseFlow(flow)) {
+    for (const { aor, instance } of this.#bindings.loseFlow(this.#core.now, flow)) {
       this.#messages.handleFlowLost(aor, instance, flow);
       this.#calls.handleFlowLost(aor, instance, flow);
     }

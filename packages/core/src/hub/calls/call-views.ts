@@ -47,7 +47,9 @@ function viewOf(leg: Leg): LegView {
 
 /** What became of each leg, for the reason of a call that nobody answered. Ask before the legs are ended. */
 export function explainLegs(call: Call, devices: readonly string[]): string {
-  const parts = call.legs.map((leg) => `leg ${leg.number} (${leg.userAgent ?? leg.instance}) ${fateOf(leg)}`);
+  const parts = call.legs.map(
+    (leg) => `leg ${leg.number} (${leg.userAgent ?? leg.instance}) ${fateOf(call, leg, devices)}`,
+  );
   if (call.legs.length > 0) return parts.join('; ');
   if (devices.length === 0) return 'no phone is registered, and no device is known that could be woken';
   return call.wakes === 0
@@ -55,7 +57,7 @@ export function explainLegs(call: Call, devices: readonly string[]): string {
     : `no phone is registered; ${devices.join(', ')} did not come after ${times(call.wakes, 'wake')}`;
 }
 
-function fateOf(leg: Leg): string {
+function fateOf(call: Call, leg: Leg, devices: readonly string[]): string {
   const lost = leg.lostAtMs === undefined ? '' : ` at ${seconds(leg.lostAtMs)}`;
   switch (leg.state) {
     case 'ringing':
@@ -67,9 +69,8 @@ function fateOf(leg: Leg): string {
       return hasSaid ? 'was offered the call and never rang' : 'was offered the call and said nothing';
     }
     case 'waking':
-      return `did not come after ${times(leg.wakes, 'wake')}`;
     case 'asleep':
-      return 'was away and had no way to be woken';
+      return absenceOf(call, leg, devices);
     case 'rejected': {
       const status = leg.attempts.findLast(({ isFinal }) => isFinal)?.status;
       return status === undefined ? 'declined' : `answered ${status}`;
@@ -77,6 +78,27 @@ function fateOf(leg: Leg): string {
     default:
       return leg.state;
   }
+}
+
+/** Telling a user's devices wakes the phone only where they are the phone: so it is said what was tried. */
+function absenceOf(call: Call, leg: Leg, devices: readonly string[]): string {
+  const { hasPush, isPushRefused, wakes } = leg;
+  const since = absentSince(call, leg);
+  if (hasPush && !isPushRefused) return `${since} and did not come after ${times(wakes, 'wake')}`;
+  const push = hasPush || isPushRefused ? 'its push route wakes nobody' : 'it has no push route';
+  if (wakes === 0) return `${since}, and ${push}: nothing could wake it`;
+  return `${since}, and ${push}: only ${devices.join(', ')} could be told (${times(wakes, 'time')}), and it did not come`;
+}
+
+function absentSince(call: Call, { absentSinceMs, lostAtMs }: Leg): string {
+  if (lostAtMs !== undefined) return `lost its connection at ${seconds(lostAtMs)}`;
+  if (absentSinceMs === undefined || absentSinceMs > call.startedWallMs) return 'had no connection';
+  return `had lost its connection ${duration(call.startedWallMs - absentSinceMs)} before the call`;
+}
+
+function duration(ms: number): string {
+  if (ms < 120_000) return seconds(ms);
+  return ms < 7_200_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 3_600_000)} h`;
 }
 
 function times(count: number, what: string): string {

@@ -57,6 +57,10 @@ export class Leg {
   wakes = 0;
   /** Its flow seems alive and says nothing. */
   isSuspect = false;
+  /** Since when its device has had no flow, wall-clock ms; undefined: it has one, or nobody knows. */
+  absentSinceMs: number | undefined = undefined;
+  /** Its device gave a push resource to be woken by. */
+  hasPush = false;
   /** Its push resource will not wake it. */
   isPushRefused = false;
   /** When the silence of its flow becomes suspect. */

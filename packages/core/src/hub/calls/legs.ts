@@ -83,6 +83,8 @@ export class Legs {
     if (leg === undefined || leg.isOver) return;
     leg.contact = binding.contact;
     leg.userAgent = binding.userAgent;
+    leg.absentSinceMs = binding.lostMs;
+    leg.hasPush = binding.push !== undefined;
     if (binding.flow !== 0 && !call.isHeld) this.#drain(call, leg, binding);
   }
 

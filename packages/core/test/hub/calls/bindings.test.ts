@@ -207,6 +207,11 @@ describe('users', () => {
         liveBindings: 0,
       },
     ]);
+    const one = await world.request({ kind: 'get-user', aor: carol.aor });
+    assert(one.kind === 'user');
+    assert.deepEqual(one.user, rest.users[0]);
+    const nobody = await world.request({ kind: 'get-user', aor: 'nobody@home.test' });
+    assert(nobody.kind === 'refused' && nobody.reason === 'unknown-user');
     await world.phone({ aor: carol.aor });
     assert.equal((await world.request({ kind: 'delete-user', aor: carol.aor })).kind, 'done');
     assert.equal(world.hub.findUser(carol.aor), undefined);

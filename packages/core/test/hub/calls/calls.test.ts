@@ -1,7 +1,7 @@
 /** Calls: from the INVITE to the end, with phones that are there, asleep, gone and back. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CALL, CallWorld, PUSH, callId } from './call-world.js';
+import { BOB, CALL, CallWorld, PUSH, callId, userOf } from './call-world.js';
 
 describe('a call', () => {
   test('[CA-1] is on disk with its legs and attempts before anything of it is said', async () => {
@@ -77,7 +77,32 @@ describe('a call', () => {
     assert.deepEqual(world.take(), ['finish 480 best']);
     const detail = await world.detail();
     assert.deepEqual([detail.state, detail.isMissed], ['expired', true]);
-    assert.match(detail.reason!, /nobody answered within 45.0 s: leg 1 \(test\/1\) did not come after/);
+    assert.match(
+      detail.reason!,
+      /nobody answered within 45.0 s: leg 1 \(test\/1\) had lost its connection .* before the call and did not come after/,
+    );
+  });
+
+  test('[CA-27] why it was missed: the phone had no connection, and nothing could wake it', async () => {
+    for (const [devices, told] of [
+      [[], ': nothing could wake it'],
+      [['bob-phone'], /^: only bob-phone could be told \(\d+ times?\), and it did not come$/],
+    ] as const) {
+      const world = new CallWorld({ users: [userOf(BOB, devices)] });
+      await world.sleeper();
+      await world.pass(30_000);
+      world.invite();
+      await world.sync();
+      await world.pass(45_000);
+      const { reason } = await world.detail();
+      const [why, rest] = reason!.split(/(?<=no push route)/);
+      assert.equal(
+        why,
+        'nobody answered within 45.0 s: leg 1 (test/1) had lost its connection 30.0 s before the call, and it has no push route',
+      );
+      if (typeof told === 'string') assert.equal(rest, told);
+      else assert.match(rest!, told);
+    }
   });
 
   test('[CA-7] the caller may wait for less, and never for more than the server', async () => {
