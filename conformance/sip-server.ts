@@ -23,6 +23,8 @@ export interface SipServerOptions {
   readonly flowTimer?: string;
   /** More TCP listeners, which phones reach by a relay in front of each. */
   readonly relayed?: readonly RelayedListener[];
+  /** Further keys of the configuration. */
+  readonly more?: Readonly<Record<string, unknown>>;
 }
 
 /** Ports of 127.0.0.1. */
@@ -91,9 +93,10 @@ export class SipServer {
   /** Starts it where it was, after `kill` or `stop`. */
   async restart(): Promise<void> {
     const { directory, users, trunks = [], park = '45s' } = this.#options;
-    const { registrationMin = '1m', flowTimer = '672s', relayed = [] } = this.#options;
+    const { registrationMin = '1m', flowTimer = '672s', relayed = [], more = {} } = this.#options;
     mkdirSync(directory, { recursive: true });
     const configuration = {
+      ...more,
       data: join(directory, 'data'),
       listen: [
         this.url,
@@ -161,6 +164,17 @@ export class SipServer {
       () => `a call is ${states.join(' or ')}; there are: ${JSON.stringify(seen)} ${this.tell()}`,
     );
     return found!;
+  }
+
+  /** Everything that it logged so far. */
+  get log(): string {
+    return this.#program?.stderr ?? '';
+  }
+
+  /** A figure of /metrics. */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.url}/metrics`)).text();
+    return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
   }
 
   /** What it logged, for a failure's message. */
