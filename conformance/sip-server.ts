@@ -8,6 +8,9 @@ import { freePort, until } from './support.js';
 
 /** The domain of every user in these tests. */
 export const DOMAIN = 'home.test';
+/** A machine that does much else takes long to start it. */
+const START_MS_MAX = 90_000;
+
 /** The password of every user. */
 export const PASSWORD = 'secret';
 
@@ -121,9 +124,17 @@ export class SipServer {
     const file = join(directory, 'wakeline.yaml');
     // JSON is YAML.
     writeFileSync(file, JSON.stringify(configuration, null, 2));
-    this.#program = wakeline(['up', '--config', file]);
-    this.#program.endInput();
-    await this.#program.line(/^wakeline: ready /);
+    const program = wakeline(['up', '--config', file]);
+    this.#program = program;
+    program.endInput();
+    await until(
+      () => {
+        if (!program.isRunning) throw new Error(`the server ended at its start: ${this.tell()}`);
+        return program.lines.some((line) => line.startsWith('wakeline: ready '));
+      },
+      START_MS_MAX,
+      () => `the server is ready; it said: ${this.tell()}`,
+    );
   }
 
   /** SIGKILL, as a power switch would. */
