@@ -1,0 +1,101 @@
+/** What a device's machine is told, and what it says. */
+import type { Activity } from '../domain/index.js';
+import type { ClientEnd, ClientPublication } from '../session/mqtt-client/index.js';
+import type { CursorValue } from './cursor.js';
+import type { KeepalivePolicy } from './keepalive/index.js';
+
+export interface DeviceOptions {
+  /** Client id; with a device token, the device's own id. */
+  readonly deviceId: string;
+  readonly username?: string | undefined;
+  readonly password?: Uint8Array | undefined;
+  /** How long the server keeps session and inbox of a device that does not come, seconds. */
+  readonly sessionExpirySeconds: number;
+  readonly keepalive: KeepalivePolicy;
+  /** How long the platform lets the app run after a wake, ms. */
+  readonly windowMs: number;
+  /** As it was stored; undefined: none is. */
+  readonly cursor: CursorValue | undefined;
+  /** For the waits between attempts; unpredictable enough to differ between devices. */
+  readonly seed: number;
+}
+
+/** Where a line is. */
+export type Status =
+  /** Not begun, or ended by the app. */
+  | { readonly kind: 'stopped' }
+  /** The platform says that there is no network. */
+  | { readonly kind: 'offline' }
+  | { readonly kind: 'connecting'; readonly attempt: number }
+  | { readonly kind: 'online'; readonly sessionPresent: boolean }
+  /** The connection, or the attempt, has ended as `end` says; the next attempt begins in `waitMs`. */
+  | { readonly kind: 'waiting'; readonly end: ClientEnd; readonly waitMs: number }
+  /** As `end` says, and no other attempt would change it. Only `start` leaves this. */
+  | { readonly kind: 'refused'; readonly end: ClientEnd };
+
+export type DeviceInput =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'stop' }
+  /** The transport asked for by `connect` is there. */
+  | { readonly kind: 'transport-open'; readonly connection: number }
+  | { readonly kind: 'bytes'; readonly connection: number; readonly chunk: Uint8Array }
+  /** It has ended, or could not be had. */
+  | { readonly kind: 'transport-closed'; readonly connection: number }
+  /** Answered by `subscribed` with the same ticket, as soon as the server has it. Kept for later connections. */
+  | {
+      readonly kind: 'subscribe';
+      readonly ticket: number;
+      readonly filter: string;
+      readonly qos: 0 | 1;
+    }
+  /** Answered by `published` with the same ticket; QoS 0 once it is written. */
+  | { readonly kind: 'publish'; readonly ticket: number; readonly publication: ClientPublication }
+  /**
+   * The app is done with a message. Handled: it is never given again, once that is stored. Else it comes again with a later
+   * connection. A message that is not known (any more) is left alone.
+   */
+  | { readonly kind: 'finish'; readonly message: number; readonly isHandled: boolean }
+  /** The last `store-cursor` is on disk, synced, or could not be written, and is asked for again. */
+  | { readonly kind: 'cursor-stored' }
+  | { readonly kind: 'cursor-failed' }
+  /** What the app does, as `$line/state` says it. */
+  | { readonly kind: 'activity'; readonly activity: Activity }
+  /** The network the device is on, by any name that tells one from another; undefined: none. */
+  | { readonly kind: 'network'; readonly key: string | undefined };
+
+export interface DeviceMessage {
+  /** For `finish`. */
+  readonly id: number;
+  readonly topic: string;
+  readonly body: Uint8Array;
+  /** As `Publication.properties` of the domain. */
+  readonly properties: Uint8Array;
+  readonly retain: boolean;
+  readonly qos: 0 | 1;
+  /** Epoch and place in the inbox; undefined: it has none. */
+  readonly place: { readonly epoch: string; readonly sequence: number } | undefined;
+  readonly expirySeconds: number | undefined;
+}
+
+/** Why a request was not sent. */
+export type RequestRefusal = 'not-connected' | 'too-many' | 'stopped';
+
+export type DeviceOutput =
+  /** Open a transport; its events carry this number. */
+  | { readonly kind: 'connect'; readonly connection: number }
+  /** Of a connection that has ended meanwhile it is left alone, as `close` is. */
+  | { readonly kind: 'write'; readonly connection: number; readonly bytes: Uint8Array }
+  /** Send what was written, and end the transport. */
+  | { readonly kind: 'close'; readonly connection: number }
+  | { readonly kind: 'status'; readonly status: Status }
+  /** To be finished, whatever its QoS. */
+  | { readonly kind: 'message'; readonly message: DeviceMessage }
+  /** Write it over the last one, synced, and answer. One at a time. */
+  | { readonly kind: 'store-cursor'; readonly cursor: CursorValue }
+  /** `outcome`: the server's reason code, below 0x80 if all is well, or why it was not asked. */
+  | { readonly kind: 'subscribed'; readonly ticket: number; readonly outcome: number | RequestRefusal }
+  | { readonly kind: 'published'; readonly ticket: number; readonly outcome: number | RequestRefusal }
+  /** The sleeping device runs, until this monotonic instant at the latest. */
+  | { readonly kind: 'window'; readonly deadlineMs: number }
+  /** Everything is done, or time is up: it may sleep. */
+  | { readonly kind: 'window-over'; readonly isDone: boolean };
