@@ -5,7 +5,7 @@
  *
  * - `unit`: everything but `*.e2e.test.js`, two files at a time. Needs nothing but Node.
  * - `all`: first the peers (tools/peers.sh, told to tests in `WAKELINE_PEERS`), then the unit tests, then the
- *   end-to-end tests one by one.
+ *   end-to-end tests one by one, but those of calls side by side: they wait for phones most of the time.
  * - `long`: as `all`, with `WAKELINE_LONG=1`, by which tests take more time and more cases.
  *
  * `--only` takes a regular expression on the path of the file. Exit code 1 on a failure, on no test at all, and
@@ -30,6 +30,10 @@ type Suite = keyof typeof budgets;
 
 /** Unit files at once: as many as the smallest machine that we care for has cores. */
 const UNIT_CONCURRENCY = 2;
+
+/** Files of calls at once: phones sleep and ring and talk in real time, and hardly use the processor. */
+const CALLS_CONCURRENCY = 3;
+const CALLS = /(^|\/)calls-[^/]*$/;
 
 interface Plan {
   readonly suite: Suite;
@@ -81,9 +85,16 @@ async function runAll(plan: Plan): Promise<boolean> {
   const files = collectTests(plan.root).filter(({ path }) => plan.only.test(path));
   const unit = files.filter(({ isEndToEnd }) => !isEndToEnd);
   const endToEnd = plan.suite === 'unit' ? [] : files.filter(({ isEndToEnd }) => isEndToEnd);
+  const endToEndMs = plan.fileTimeoutMs ?? budget.endToEndFileMs;
+  const isOfCalls = ({ path }: TestFile): boolean => CALLS.test(path);
   const results = [
     ...(await runGroup(unit, UNIT_CONCURRENCY, plan.fileTimeoutMs ?? budget.unitFileMs)),
-    ...(await runGroup(endToEnd, 1, plan.fileTimeoutMs ?? budget.endToEndFileMs)),
+    ...(await runGroup(
+      endToEnd.filter((file) => !isOfCalls(file)),
+      1,
+      endToEndMs,
+    )),
+    ...(await runGroup(endToEnd.filter(isOfCalls), CALLS_CONCURRENCY, endToEndMs)),
   ];
   clearTimeout(overall);
   const { text, isSuccess } = summarize(results, process.env['CI'] === 'true');
