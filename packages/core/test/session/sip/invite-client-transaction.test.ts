@@ -233,6 +233,24 @@ describe('the client side of an INVITE', () => {
     ]);
   });
 
+  test('[SI-37] a CANCEL that a dead flow may have swallowed is sent again on the next one, for 120 s', () => {
+    runTable(create(true), [
+      [0, overTcp, 'send-request', 'calling'],
+      [100, response(180), 'pass-response', 'proceeding'],
+      [1_000, cancel, 'send-cancel', 'proceeding'],
+      [30_000, flowLost, 'flow-lost', 'proceeding'],
+      [140_000, attach(true, false), 'send-cancel', 'proceeding'],
+      [140_100, response(487), 'send-ack pass-response terminated', 'terminated'],
+    ]);
+    runTable(create(true), [
+      [0, overTcp, 'send-request', 'calling'],
+      [100, response(180), 'pass-response', 'proceeding'],
+      [1_000, cancel, 'send-cancel', 'proceeding'],
+      [30_000, flowLost, 'flow-lost', 'proceeding'],
+      [150_000, undefined, 'timeout terminated', 'terminated'],
+    ]);
+  });
+
   test('[SI-37] it waits for a flow no longer than the bound', () => {
     runTable(create(true), [
       [0, overTcp, 'send-request', 'calling'],

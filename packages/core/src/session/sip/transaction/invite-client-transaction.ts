@@ -109,7 +109,10 @@ export class InviteClientTransaction {
     }
   }
 
-  /** The call is not wanted any more. Once sent, it is not sent again: the CANCEL has a transaction of its own. */
+  /**
+   * The call is not wanted any more. On one flow the CANCEL is sent once, in a transaction of its own; on the flow that the
+   * phone comes back with, again.
+   */
   cancel(nowMs: number): readonly ClientAction[] {
     if (this.#cancel !== 'none' || (this.#state !== 'calling' && this.#state !== 'proceeding')) return [];
     this.#cancel = 'wanted';
@@ -136,6 +139,7 @@ export class InviteClientTransaction {
         // Timer C runs on: the phone may answer on another connection (RFC 3261 §18.2.2).
         if (this.#options.outlivesFlow) {
           this.#timers.start('detached', nowMs, this.#options.detachedMsMax);
+          if (this.#cancel !== 'none') this.#cancelAgain(nowMs);
         }
         return ['flow-lost'];
       case 'completed':
@@ -235,10 +239,18 @@ export class InviteClientTransaction {
     return ['send-cancel'];
   }
 
-  /** RFC 3261 §9.1: a request whose CANCEL had no effect for 64·T1 counts as cancelled. */
+  /** RFC 3261 §9.1: a request whose CANCEL had no effect for 64·T1 counts as cancelled. Without a flow there was no effect yet. */
   #waitForCancel(nowMs: number): void {
+    const { cancelledMsMax, outlivesFlow } = this.#options;
     this.#timers.stop('C');
-    this.#timers.start('cancel', nowMs, this.#transactionMs);
+    const awayMs = this.#isAttached || !outlivesFlow ? 0 : cancelledMsMax;
+    this.#timers.start('cancel', nowMs, Math.max(awayMs, this.#transactionMs));
+  }
+
+  /** A connection that was dead for a while may have swallowed the CANCEL, and the phone rings on when it is back. */
+  #cancelAgain(nowMs: number): void {
+    this.#cancel = 'wanted';
+    this.#waitForCancel(nowMs);
   }
 
   #terminate(reason?: 'timeout' | 'transport-error'): readonly ClientAction[] {
