@@ -181,6 +181,7 @@ describe('operation', () => {
       'GET /v1/statistics',
       'GET /v1/tokens',
       'GET /v1/users',
+      'GET /v1/users/{address}',
       'GET /v1/users/{address}/bindings',
       'POST /push/{token}',
       'POST /v1/backups',
