@@ -54,7 +54,7 @@ describe('[DE-26] one QoS 0 delivery to many', () => {
     assert.equal(String(alone), before);
   });
 
-  test('[MQTT-3.1.2-24] is not sent to who takes no packet of its size', () => {
+  test('[MQTT5 3.1.2-24] is not sent to who takes no packet of its size', () => {
     const event = delivery(0, { body: new Uint8Array(100) });
     const small = openSession(5, { properties: { maximumPacketBytes: 60 } });
     assert.deepEqual(openSession(5).events(event).packets.length, 1);
