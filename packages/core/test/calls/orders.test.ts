@@ -21,7 +21,8 @@ const isLong = process.env['WAKELINE_LONG'] === '1';
 const lengthMax = isLong ? 7 : 3;
 /** WAKELINE_SLICE=2/10 takes every tenth order, the third first. */
 const [sliceIndex = 0, sliceCount = 1] = (process.env['WAKELINE_SLICE'] ?? '0/1').split('/').map(Number);
-const firstSeed = Number(process.env['WAKELINE_SEED'] ?? Date.now() % 1_000_000);
+/** The short form is the same each time. */
+const firstSeed = Number(process.env['WAKELINE_SEED'] ?? (isLong ? Date.now() % 1_000_000 : 1));
 /** Longest orders that are drawn besides, for each row. */
 const drawnCount = isLong ? 0 : 40;
 
