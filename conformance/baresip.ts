@@ -104,7 +104,8 @@ export class Baresip implements Phone {
   }
 
   countIncoming(from = 0): number {
-    return this.count(INCOMING, from);
+    // Taking a call is told in the words of one that it takes by itself.
+    return Math.max(this.count(/Incoming call from/, from), this.count(/answering call on line/, from));
   }
 
   async answer(): Promise<void> {
