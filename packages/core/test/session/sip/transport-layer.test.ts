@@ -318,6 +318,8 @@ describe('bytes', () => {
     world.receive(1, options('TCP 192.0.2.7;branch=z9hG4bKb'));
     assert.deepEqual(world.kinds(), ['request']);
     world.receive(1, '\u0000\u0001');
+    // More of it may come before it is looked at.
+    world.receive(1, 'x'.repeat(1_000));
     world.pass(0);
     assert.deepEqual(world.out(), ['close 1 unreadable']);
     world.datagram(

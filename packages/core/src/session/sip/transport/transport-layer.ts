@@ -338,7 +338,8 @@ export class TransportLayer {
 
   #handleBytes(now: InstantMs, connection: number, chunk: Uint8Array): void {
     const flow = this.#flows.stream(connection);
-    if (flow === undefined || !flow.isOpen) return;
+    // What still comes on a stream that cannot be read any more is let go until it ends.
+    if (flow === undefined || !flow.isOpen || flow.partialSinceMs === -Infinity) return;
     flow.usedMs = now.monotonic;
     // Messages are kept as long as their transactions; the chunk is the host's.
     const bytes = chunk.slice();
