@@ -295,7 +295,7 @@ export type CallEvent =
   | {
       /**
        * The call has ended without an answer, and that is on disk: send the caller this final response. `best`: the best
-       * of those that the legs got (RFC 3261 §16.7), and `status` if the session has none.
+       * of those that the legs got (RFC 3261 §16.7): one with `status` if the session has it, and `status` if it has none.
        */
       readonly kind: 'finish';
       readonly call: CallId;

@@ -1,4 +1,5 @@
 /** What Wakeline is about: devices, messages, and what links and hub say to each other. Imports base only. */
+export * from './best-response.js';
 export * from './call.js';
 export * from './call-view.js';
 export * from './control.js';

@@ -1,5 +1,6 @@
 /** How calls end: by an answer, by a refusal, by the caller, by time; once, and told to everybody whom it concerns. */
 import { NEVER, SECOND_MS } from '../../base/time.js';
+import { bestStatusIndex } from '../../domain/best-response.js';
 import type { LegEnd } from '../../domain/call.js';
 import type { CallState } from '../../domain/call-view.js';
 import type { HubCore } from '../hub-core.js';
@@ -139,7 +140,8 @@ export class CallEnds {
   expire(call: Call): void {
     const legs = explainLegs(call, this.#wakes.devicesOf(call.aor));
     const why = `nobody answered within ${seconds(call.ageMs(this.#core.now))}: ${legs}`;
-    this.end(call, { state: 'expired', status: 480, best: true, why, legEnd: 'expired' });
+    const status = bestRefusal(call) ?? 480;
+    this.end(call, { state: 'expired', status, best: true, why, legEnd: 'expired' });
   }
 
   /** Ends the call if nobody is left who could answer it. */
@@ -150,18 +152,28 @@ export class CallEnds {
       this.#wakes.hasDeviceHope(call);
     if (isWaiting) return;
     const legs = explainLegs(call, this.#wakes.devicesOf(call.aor));
-    const refusals = call.legs.flatMap((leg) => (leg.state === 'rejected' ? leg.attempts : []));
-    const statuses = refusals.filter(({ isFinal }) => isFinal).map(({ status }) => status ?? 480);
+    const best = bestRefusal(call);
     // A device that could not be woken makes it a missed call, whatever others said.
-    const isRejected = statuses.length > 0 && call.legs.every((leg) => leg.state === 'rejected');
+    const isRejected = best !== undefined && call.legs.every((leg) => leg.state === 'rejected');
     this.end(call, {
       state: isRejected ? 'rejected' : 'expired',
-      status: statuses.length > 0 ? Math.min(...statuses) : 480,
+      status: best ?? 480,
       best: true,
       why: isRejected ? `declined: ${legs}` : `nobody can answer: ${legs}`,
       legEnd: 'expired',
     });
   }
+}
+
+/** The best of what the devices have answered, as the caller gets it; what came of withdrawn attempts is no answer. */
+function bestRefusal({ legs }: Call): number | undefined {
+  const statuses = legs
+    .filter(({ state }) => state === 'rejected')
+    .flatMap(({ attempts }) =>
+      attempts.filter(({ isFinal, withdrawn }) => isFinal && withdrawn === undefined),
+    )
+    .flatMap(({ status }) => (status === undefined || status < 300 ? [] : [status]));
+  return statuses[bestStatusIndex(statuses)];
 }
 
 export function phraseOf(status: number): string {

@@ -279,6 +279,8 @@ export class Legs {
     if (call.isOver || leg.isOver || wasWithdrawn) return;
     this.#book.touch(call);
     if (hasItAlready) {
+      // Nobody's answer to the call.
+      attempt.withdrawn = 'superseded';
       leg.state = leg.isAlerting ? 'ringing' : 'offered';
       return this.#wakes.schedule(call);
     }

@@ -6,12 +6,19 @@
  * reaches the caller.
  */
 import { decodeUtf8, type InstantMs } from '../../../base/index.js';
-import type { Aor, CallEvent, CallId, LegEnd, RestoredCall, SipFlow } from '../../../domain/index.js';
+import {
+  bestStatusIndex,
+  type Aor,
+  type CallEvent,
+  type CallId,
+  type LegEnd,
+  type RestoredCall,
+  type SipFlow,
+} from '../../../domain/index.js';
 import type { SipRequest, SipResponse } from '../../../wire/sip/index.js';
 import { phraseOf, type ClientOwner, type ServerOwner, type StackContext } from '../context.js';
 import type { Origin, TransactionKey } from '../edge-types.js';
 import { forwardRequest, forwardResponse, recordRouteOf, sentByOf } from '../messages.js';
-import { bestStatusIndex } from './best-response.js';
 import { Breadth } from './breadth.js';
 import type { Place } from './place.js';
 import { aggregatedChallenges } from './challenges.js';
@@ -157,8 +164,8 @@ export class Call implements ServerOwner, ClientOwner {
     if (this.#isAnswered || this.#isOver) return;
     this.#isOver = true;
     const { invite } = this.parts;
-    const best = finish.best ? bestStatusIndex(this.#refusals.map(({ status }) => status)) : -1;
-    if (best >= 0) this.#forwardRefusal(now, this.#refusals[best]!);
+    const best = finish.best ? this.#bestRefusal(finish.status) : undefined;
+    if (best !== undefined) this.#forwardRefusal(now, best);
     else if (this.#server !== undefined) {
       const headers =
         finish.retryAfterSeconds === undefined
@@ -480,6 +487,15 @@ export class Call implements ServerOwner, ClientOwner {
     if ([...statuses].some((status) => status >= 180)) return false;
     return [...this.#attempts.values()].some(
       (other) => other.leg === leg && other.attempt < number && !other.isFinal && !other.isWithdrawn,
+    );
+  }
+
+  /** @param status which it is by what the hub has on disk: the caller may be told so again after a restart. */
+  #bestRefusal(status: number): Refusal | undefined {
+    const refusals = this.#refusals;
+    return (
+      refusals.find((refusal) => refusal.status === status) ??
+      refusals[bestStatusIndex(refusals.map((refusal) => refusal.status))]
     );
   }
 

@@ -3,6 +3,9 @@
  *
  * Departs from it where one device must not speak for all of its user's: of the 6xx only 603, 607 and 608 are an
  * answer of the user, any other is one device's and is chosen only if there is nothing else.
+ *
+ * The hub writes down which it is, the session sends it: so both choose by the same order. It knows no responses, only
+ * their statuses.
  */
 
 /** The user has declined, on whatever device: the call has ended (RFC 3261, RFC 8197, RFC 8688). */
