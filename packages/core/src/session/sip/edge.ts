@@ -249,7 +249,9 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
           this.#events.push(event);
           break;
         case 'unsent':
-          if (event.transaction !== '') this.#events.push(event);
+          if (event.transaction === '') break;
+          this.#transactions.handleUnsent(event.transaction);
+          this.#events.push(event);
       }
     }
   }

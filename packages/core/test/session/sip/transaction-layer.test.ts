@@ -159,6 +159,24 @@ describe('an INVITE that came', () => {
     assert.deepEqual(world.out(), ['2: SIP/2.0 200 Whatever']);
   });
 
+  test('[SI-42] a 2xx that could not be sent goes by the flow that the core names later, once', () => {
+    const world = new EdgeWorld();
+    world.open(1);
+    world.receive(1, requestText());
+    const { transaction, request } = world.event('request');
+    world.close(1);
+    world.respond(transaction, 200, request);
+    assert.deepEqual(world.out(), ['connect -1 tcp 192.0.2.7:5060']);
+    world.close(-1);
+    assert.deepEqual(world.out(), []);
+    world.open(2);
+    world.edge.redirect(world.now, transaction, world.flowOf(2));
+    assert.deepEqual(world.out(), ['2: SIP/2.0 200 Whatever']);
+    world.open(3);
+    world.edge.redirect(world.now, transaction, world.flowOf(3));
+    assert.deepEqual(world.out(), []);
+  });
+
   test('[SI-42] a sender who repeats on a new connection is answered there', () => {
     const world = new EdgeWorld();
     world.open(1);

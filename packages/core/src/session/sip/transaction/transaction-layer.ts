@@ -62,6 +62,8 @@ interface ServerEntry {
   readonly mergeKey: string | undefined;
   /** Said to a retransmission. */
   lastResponse: Uint8Array | undefined;
+  /** There was no way for the last response. */
+  isUnsent: boolean;
   alarm: Alarm | undefined;
 }
 
@@ -180,6 +182,7 @@ export class TransactionLayer {
     // Whoever is not let in is refused or asked for a password.
     if (status < 300) entry.route.isScreened = true;
     entry.lastResponse = bytes;
+    entry.isUnsent = false;
     this.#doServer(now, entry, actions);
     return true;
   }
@@ -217,7 +220,18 @@ export class TransactionLayer {
     if (entry === undefined || entry.route.flow === flow) return;
     entry.route.flow = flow;
     // A final that was not acknowledged may be lost with the connection that it was written to.
-    if (entry.machine.state === 'completed') this.#doServer(now, entry, entry.machine.handleRetransmission());
+    const { machine, route, lastResponse, isUnsent } = entry;
+    entry.isUnsent = false;
+    if (machine.state === 'completed') this.#doServer(now, entry, machine.handleRetransmission());
+    // A 2xx is repeated by who made it alone, who may be gone.
+    else if (machine.state === 'accepted' && isUnsent && lastResponse !== undefined)
+      this.#options.transport.respond(now, route, lastResponse, key);
+  }
+
+  /** A response found no way. */
+  handleUnsent(key: TransactionKey): void {
+    const entry = this.#servers.get(key);
+    if (entry !== undefined) entry.isUnsent = true;
   }
 
   /** Where responses of a transaction go; undefined: it is over. */
@@ -374,6 +388,7 @@ export class TransactionLayer {
       route: responseRouteOf(request.topVia, transport, listener, transport === 'udp' ? 0 : flow),
       mergeKey: merge,
       lastResponse: undefined,
+      isUnsent: false,
       alarm: undefined,
     };
     this.#servers.set(key, entry);
