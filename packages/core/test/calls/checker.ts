@@ -125,7 +125,9 @@ export class Checker implements ServerObserver {
     const refusals = statuses.filter((status) => status >= 300);
     const about = `${sipCallId} of ${caller.kind}: ${statuses.join(' ')}`;
     if (failedMs === undefined) {
-      assert.ok(finals.length > 0, `${about}: its caller hears no end`);
+      // docs/spec/calls.md, known limits: a 2xx is repeated by its phone alone.
+      const isKnownLoss = caller.kind === 'udp-trunk' && records.some(({ diedAnswered }) => diedAnswered);
+      assert.ok(finals.length > 0 || isKnownLoss, `${about}: its caller hears no end`);
       // One that ended just before a restart is told its end once more.
       const ends = new Set(statuses);
       assert.ok(refusals.length === 0 || ends.size === 1, `${about}: its caller hears two ends`);

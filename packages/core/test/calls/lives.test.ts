@@ -13,7 +13,9 @@ const rounds = isLong ? 10_000 : 100;
 const firstSeed = Number(process.env['WAKELINE_SEED'] ?? (isLong ? Date.now() % 1_000_000 : 1));
 
 /** Seeds that once failed. */
-const pinned: readonly number[] = [98, 120, 131, 298, 1062, 1133, 1138, 2617];
+const pinned: readonly number[] = [
+  98, 120, 131, 298, 1062, 1133, 1138, 2617, 11371, 11463, 11709, 11877, 13108,
+];
 
 test(`[CA-34] ${rounds} random lives: no call is lost by desynchronisation`, async (context) => {
   context.diagnostic(`WAKELINE_SEED=${firstSeed}`);

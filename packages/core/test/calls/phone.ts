@@ -34,6 +34,8 @@ export interface CallRecord {
     readonly branch: string;
     readonly answered: number | undefined;
   }[];
+  /** It ended before its 2xx was acknowledged: nobody repeats that any more. */
+  diedAnswered: boolean;
   /** Its flow was lost while it rang. */
   lostWhileRinging: number[];
 }
@@ -85,7 +87,15 @@ export class SimPhone extends UserAgent {
   recordOf(sipCallId: string): CallRecord {
     let record = this.records.get(sipCallId);
     if (record === undefined) {
-      record = { sipCallId, had: [], alerting: [], finals: [], invites: [], lostWhileRinging: [] };
+      record = {
+        sipCallId,
+        had: [],
+        alerting: [],
+        finals: [],
+        invites: [],
+        diedAnswered: false,
+        lostWhileRinging: [],
+      };
       this.records.set(sipCallId, record);
     }
     return record;
@@ -94,7 +104,7 @@ export class SimPhone extends UserAgent {
   /** The app crashes. It comes back by itself, or when it is woken. */
   crash(): void {
     if (this.process === 'dead') return;
-    for (const call of this.#calls) this.#end(call);
+    for (const call of this.#calls) this.#lose(call);
     this.#calls.length = 0;
     this.#transactions.clear();
     this.#unsent = [];
@@ -117,7 +127,7 @@ export class SimPhone extends UserAgent {
   protected override handleStreamLost(): void {
     for (const call of this.#calls) {
       if (this.row.keepsTransactions || (call.state !== 'ringing' && call.state !== 'answered')) continue;
-      this.#end(call);
+      this.#lose(call);
     }
     if (this.row.keepsTransactions) return;
     this.#transactions.clear();
@@ -351,6 +361,12 @@ export class SimPhone extends UserAgent {
   #stopAlerting(call: PhoneCall): void {
     const last = this.recordOf(call.sipCallId).alerting.at(-1);
     if (last !== undefined && last.toMs === Infinity) last.toMs = this.nowMs;
+  }
+
+  /** It forgets the call. */
+  #lose(call: PhoneCall): void {
+    if (call.state === 'answered') this.recordOf(call.sipCallId).diedAnswered = true;
+    this.#end(call);
   }
 
   #end(call: PhoneCall): void {
