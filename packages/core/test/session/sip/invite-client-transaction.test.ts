@@ -199,6 +199,18 @@ describe('the client side of an INVITE', () => {
     ]);
   });
 
+  test('[SI-35] a cancelled INVITE of which nothing was heard is cancelled on each flow that its phone comes back with', () => {
+    runTable(create(true, 45_000), [
+      [0, overTcp, 'send-request', 'calling'],
+      [100, flowLost, 'flow-lost', 'calling'],
+      [200, cancel, '', 'calling'],
+      [1_000, attach(true, false), 'send-cancel', 'calling'],
+      [1_100, flowLost, 'flow-lost', 'calling'],
+      [2_000, attach(true, false), 'send-cancel', 'calling'],
+      [2_100, response(487), 'send-ack pass-response terminated', 'terminated'],
+    ]);
+  });
+
   test('[SI-37] attached without sending, it waits for 64·T1', () => {
     runTable(create(true), [
       [0, overTcp, 'send-request', 'calling'],

@@ -84,7 +84,11 @@ export class InviteClientTransaction {
     const actions: ClientAction[] = [];
     if (this.#state === 'calling') {
       if (resend) actions.push(...this.#call(nowMs, isReliable));
-      else this.#startTimerB(nowMs);
+      else {
+        this.#startTimerB(nowMs);
+        // RFC 3261 §9.1 waits because a CANCEL may overtake its request. That came on the flow which is gone, or never will.
+        actions.push(...this.#cancelIfWanted(nowMs));
+      }
     } else if (this.#state === 'proceeding') {
       if (resend) actions.push('send-request');
       actions.push(...this.#cancelIfWanted(nowMs));
@@ -133,6 +137,7 @@ export class InviteClientTransaction {
       case 'calling':
         if (!this.#options.outlivesFlow) return this.#terminate('transport-error');
         this.#timers.stop('A', 'B');
+        if (this.#cancel === 'sent') this.#cancel = 'wanted';
         this.#timers.start('detached', nowMs, this.#options.detachedMsMax);
         return ['flow-lost'];
       case 'proceeding':
