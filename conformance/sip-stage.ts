@@ -11,8 +11,8 @@ import type { SippOptions } from './sipp.js';
 import { freePort, temporaryDirectory } from './support.js';
 import { TcpRelay } from './tcp-relay.js';
 
-/** What SIPp and the PBX are sent from: the addresses of trunks, so that phones on 127.0.0.1 are none. */
-export const TRUNK_ADDRESS = '127.0.0.11';
+/** What SIPp and the PBX are sent from: the addresses of trunks, so that phones on 127.0.0.1 are none. One of each process: their ports do not meet. */
+export const TRUNK_ADDRESS = `127.1.${(process.pid >> 8) & 255}.${(process.pid % 200) + 20}`;
 export const OTHER_TRUNK_ADDRESS = '127.0.0.12';
 
 /** The trunk that callers of these tests are behind. */

@@ -32,7 +32,7 @@ type Suite = keyof typeof budgets;
 const UNIT_CONCURRENCY = 2;
 
 /** Files of calls at once: phones sleep and ring and talk in real time, and hardly use the processor. */
-const CALLS_CONCURRENCY = 3;
+const CALLS_CONCURRENCY = 4;
 const CALLS = /(^|\/)calls-[^/]*$/;
 
 interface Plan {
