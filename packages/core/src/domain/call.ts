@@ -301,8 +301,6 @@ export type CallEvent =
       readonly call: CallId;
       readonly status: number;
       readonly best: boolean;
-      /** Reason phrase. */
-      readonly reason: string;
       readonly retryAfterSeconds: number | undefined;
     }
   // ---- requests that are not calls ----

@@ -155,13 +155,11 @@ export class CallBook {
     if (call.isDropped) return;
     if (!call.isStored) {
       this.drop(call);
-      const reason = 'Service Unavailable';
       this.#core.outbox.call({
         kind: 'finish',
         call: call.id,
         status: 503,
         best: false,
-        reason,
         retryAfterSeconds: 5,
       });
       return;
@@ -188,7 +186,6 @@ export class CallBook {
       call: call.id,
       status: 500,
       best: false,
-      reason: 'Server Internal Error',
       retryAfterSeconds: undefined,
     });
   }

@@ -12,14 +12,6 @@ import type { Attempt, Call, Leg } from './call.js';
 /** How long a caller whose answer cannot be stored is left waiting at least, ms. */
 const GIVE_UP_MS = 10 * SECOND_MS;
 
-const phrases: Readonly<Record<number, string>> = {
-  480: 'Temporarily Unavailable',
-  486: 'Busy Here',
-  487: 'Request Terminated',
-  503: 'Service Unavailable',
-  603: 'Decline',
-};
-
 export interface End {
   readonly state: CallState & ('rejected' | 'cancelled' | 'expired');
   readonly status: number;
@@ -56,17 +48,10 @@ export class CallEnds {
         status,
       },
     );
-    call.later(() => {
-      const reason = phraseOf(status);
-      this.#core.outbox.call({
-        kind: 'finish',
-        call: id,
-        status,
-        best,
-        reason,
-        retryAfterSeconds: undefined,
-      });
-    }, true);
+    call.later(
+      () => this.#core.outbox.call({ kind: 'finish', call: id, status, best, retryAfterSeconds: undefined }),
+      true,
+    );
     for (const leg of call.legs) this.endLeg(call, leg, end.legEnd);
     const { callCounts } = this.#core;
     if (end.state === 'rejected') callCounts.rejected++;
@@ -174,8 +159,4 @@ function bestRefusal({ legs }: Call): number | undefined {
     )
     .flatMap(({ status }) => (status === undefined || status < 300 ? [] : [status]));
   return statuses[bestStatusIndex(statuses)];
-}
-
-export function phraseOf(status: number): string {
-  return phrases[status] ?? 'Call Ended';
 }

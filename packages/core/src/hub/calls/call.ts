@@ -232,12 +232,12 @@ export class Call implements CallIdentity {
     return this.legs.find((leg) => leg.instance === instance);
   }
 
-  /** Of whom the calls at one time are limited. */
   /** Says something when what was changed until then is on disk. The call has to be touched. */
   later(run: () => void, isEnd = false): void {
     this.effects.push({ isEnd, run });
   }
 
+  /** By whom calls at one time are limited. */
   get callerKey(): string {
     const { aor, trunk, uri } = this.caller;
     return aor ?? `${trunk ?? this.callerAddress} ${uri}`;

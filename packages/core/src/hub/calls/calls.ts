@@ -9,7 +9,6 @@ import type { BindingTarget, CallCommand, CallId, Caller, RestoredCall } from '.
 import type { HubCore } from '../hub-core.js';
 import type { CallOptions } from '../hub-core.js';
 import type { CallBook } from './call-book.js';
-import { phraseOf } from './call-ends.js';
 import type { CallEnds } from './call-ends.js';
 import type { CallWakes } from './call-wakes.js';
 import { Call } from './call.js';
@@ -69,16 +68,7 @@ export class Calls {
     });
     const refusal = this.#refusalOf(call);
     if (refusal !== undefined) {
-      const { status, retryAfterSeconds } = refusal;
-      const reason = phraseOf(status);
-      return core.outbox.call({
-        kind: 'finish',
-        call: call.id,
-        status,
-        best: false,
-        reason,
-        retryAfterSeconds,
-      });
+      return core.outbox.call({ kind: 'finish', call: call.id, best: false, ...refusal });
     }
     core.callCounts.accepted++;
     this.#book.add(call);
@@ -141,15 +131,7 @@ export class Calls {
     const { id, status = 480 } = call;
     call.isFinishOwed = false;
     this.#book.trace(call, 'restart', `the server was started again: the caller gets ${status} once more`);
-    const reason = phraseOf(status);
-    this.#core.outbox.call({
-      kind: 'finish',
-      call: id,
-      status,
-      best: false,
-      reason,
-      retryAfterSeconds: undefined,
-    });
+    this.#core.outbox.call({ kind: 'finish', call: id, status, best: false, retryAfterSeconds: undefined });
   }
 
   handleNote(id: CallId, leg: number | undefined, text: string): void {

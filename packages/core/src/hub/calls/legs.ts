@@ -6,6 +6,7 @@
  * to [CA-15].
  */
 import { NEVER, SECOND_MS } from '../../base/time.js';
+import { isGlobalFailure } from '../../domain/best-response.js';
 import type { Binding, BindingTarget, CallCommand } from '../../domain/call.js';
 import type { HubCore } from '../hub-core.js';
 import { targetOf } from './bindings.js';
@@ -22,9 +23,6 @@ const SILENCE_MS = 3 * SECOND_MS;
 
 /** After a reconnect, how long a device has to answer what it has before it is offered the call once more, ms. */
 const EXTRA_MS = 1 * SECOND_MS;
-
-/** Final responses of one device that end the call for all of them. */
-const globalRefusals: ReadonlySet<number> = new Set([603, 607, 608]);
 
 type Provisional = CallCommand & { readonly kind: 'leg-provisional' };
 type Answered = CallCommand & { readonly kind: 'leg-answered' };
@@ -289,7 +287,7 @@ export class Legs {
     leg.checkDueMs = leg.extraDueMs = NEVER;
     leg.isSuspect = false;
     leg.state = 'rejected';
-    if (globalRefusals.has(status)) {
+    if (isGlobalFailure(status)) {
       const why = `declined for all devices by leg ${leg.number}: ${status} ${reason}`;
       return this.#ends.end(call, {
         state: 'rejected',

@@ -103,24 +103,3 @@ export interface StackContext {
   /** Counts a refusal that has no answer, or one of its own. */
   note(refusal: SipRefusal, origin: Origin): void;
 }
-
-/** The usual phrases of the responses that the stack makes itself. */
-const phrases: Readonly<Record<number, string>> = {
-  100: 'Trying',
-  182: 'Queued',
-  200: 'OK',
-  202: 'Accepted',
-  404: 'Not Found',
-  408: 'Request Timeout',
-  480: 'Temporarily Unavailable',
-  481: 'Call/Transaction Does Not Exist',
-  486: 'Busy Here',
-  487: 'Request Terminated',
-  500: 'Server Internal Error',
-  503: 'Service Unavailable',
-  603: 'Decline',
-};
-
-export function phraseOf(status: number): string {
-  return phrases[status] ?? (status < 300 ? 'OK' : 'Failed');
-}

@@ -57,7 +57,7 @@ export class FakeHub {
       case 'leg-refused':
         return this.#refused(command);
       case 'cancel':
-        return this.#finish(command.call, 487, 'Request Terminated', 'caller-cancelled', false);
+        return this.#finish(command.call, 487, 'caller-cancelled', false);
       case 'reach':
         this.held.push(command);
         return [];
@@ -167,15 +167,14 @@ export class FakeHub {
     const call = this.calls.get(id);
     if (call === undefined || call.isOver) return [];
     for (const each of call.legs) if (each.leg === leg) each.state = 'refused';
-    if (status === 603) return this.#finish(id, 603, 'Decline', 'declined-elsewhere', true);
+    if (status === 603) return this.#finish(id, 603, 'declined-elsewhere', true);
     if (call.legs.some((each) => each.state !== 'refused')) return [];
-    return this.#finish(id, 480, 'Temporarily Unavailable', 'expired', true);
+    return this.#finish(id, 480, 'expired', true);
   }
 
   #finish(
     id: CallId,
     status: number,
-    reason: string,
     why: 'caller-cancelled' | 'declined-elsewhere' | 'expired',
     best: boolean,
   ): CallEvent[] {
@@ -185,7 +184,7 @@ export class FakeHub {
     const offered = call.legs.filter((leg) => leg.state === 'offered');
     return [
       ...offered.map((leg) => cancelLeg(id, leg, why)),
-      { kind: 'finish', call: id, status, best, reason, retryAfterSeconds: undefined },
+      { kind: 'finish', call: id, status, best, retryAfterSeconds: undefined },
     ];
   }
 

@@ -224,7 +224,6 @@ describe('[SI-118] a restart', () => {
       call: caller.call,
       status: 480,
       best: false,
-      reason: 'Temporarily Unavailable',
       retryAfterSeconds: undefined,
     });
     assert.equal(again.response().status, 480);

@@ -16,7 +16,7 @@ import {
   type SipFlow,
 } from '../../../domain/index.js';
 import type { SipRequest, SipResponse } from '../../../wire/sip/index.js';
-import { phraseOf, type ClientOwner, type ServerOwner, type StackContext } from '../context.js';
+import type { ClientOwner, ServerOwner, StackContext } from '../context.js';
 import type { Origin, TransactionKey } from '../edge-types.js';
 import { forwardRequest, forwardResponse, recordRouteOf, sentByOf } from '../messages.js';
 import { Breadth } from './breadth.js';
@@ -26,6 +26,16 @@ import { endLateAnswer } from './late-answer.js';
 
 type Offer = Extract<CallEvent, { kind: 'offer' }>;
 type Finish = Extract<CallEvent, { kind: 'finish' }>;
+
+/** Of the final responses by which the hub ends calls. */
+const phrases: Readonly<Record<number, string>> = {
+  480: 'Temporarily Unavailable',
+  486: 'Busy Here',
+  487: 'Request Terminated',
+  500: 'Server Internal Error',
+  503: 'Service Unavailable',
+  603: 'Decline',
+};
 
 interface Attempt {
   readonly leg: number;
@@ -171,7 +181,7 @@ export class Call implements ServerOwner, ClientOwner {
         finish.retryAfterSeconds === undefined
           ? []
           : [['Retry-After', String(finish.retryAfterSeconds)] as const];
-      const phrase = finish.reason === '' ? phraseOf(finish.status) : finish.reason;
+      const phrase = phrases[finish.status] ?? 'Call Ended';
       this.#context.answer(now, this.#server, invite, finish.status, phrase, { headers });
     }
     this.#refusals.length = 0;
@@ -247,14 +257,12 @@ export class Call implements ServerOwner, ClientOwner {
     if (attempt === undefined || attempt.isFinal) return;
     const { leg, attempt: number, statuses } = attempt;
     const common = { call: this.parts.id, leg, attempt: number } as const;
+    attempt.isFinal = true;
+    this.#breadth.give(attempt.breadth);
     if (why === 'timer-c') {
-      attempt.isFinal = true;
-      this.#breadth.give(attempt.breadth);
       this.#context.putCommand({ kind: 'leg-refused', ...common, status: 408, reason: 'Timer C' });
       return;
     }
-    this.#breadth.give(attempt.breadth);
-    attempt.isFinal = true;
     // A device that once answered and then fell silent is heard of again when it comes back.
     if (why === 'timeout' && statuses.size > 0) {
       this.#context.putCommand({ kind: 'leg-refused', ...common, status: 408, reason: 'Request Timeout' });
