@@ -13,6 +13,7 @@ import type { CallCommand, ControlRequest, FlowId, LinkCommand, WakeOutcome } fr
 import type { HubInput, HubOutput } from '@wakeline/core/hub';
 import type { Store, StoreChange } from '@wakeline/core/ports';
 import type { Clock } from './clock.js';
+import { DeadlineTimer } from './deadline-timer.js';
 import type { HubClient, HubPort } from './hub-port.js';
 import type { Log } from './log.js';
 import type { CallClient, CallHub } from './sip-side.js';
@@ -56,8 +57,7 @@ export class HubDriver implements HubPort, CallHub {
   #callClient: CallClient | undefined;
   #commitsUnderWay = 0;
   #turn: NodeJS.Immediate | undefined;
-  #hubTimer: NodeJS.Timeout | undefined;
-  #hubTimerMs = Infinity;
+  readonly #hubTimer = new DeadlineTimer(() => this.scheduleTurn());
   #isStopped = false;
   #waiters: Waiter[] = [];
 
@@ -122,7 +122,7 @@ export class HubDriver implements HubPort, CallHub {
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    clearTimeout(this.#hubTimer);
+    this.#hubTimer.stop();
     clearImmediate(this.#turn);
     for (const waiter of this.#waiters) waiter.resolve();
     this.#waiters = [];
@@ -151,7 +151,7 @@ export class HubDriver implements HubPort, CallHub {
     this.letOut(now);
     if (this.#isStopped) return;
     if (hub.hasMore) this.scheduleTurn();
-    this.#armHubTimer(now);
+    this.#hubTimer.arm(now, hub.nextTimeoutMs());
     this.#notifyWaiters();
   }
 
@@ -228,19 +228,6 @@ export class HubDriver implements HubPort, CallHub {
     this.scheduleTurn();
   }
 
-  /** One timer for the hub: set anew only when the next deadline is earlier than the one waited for. */
-  #armHubTimer(now: InstantMs): void {
-    const deadlineMs = this.#hub.nextTimeoutMs();
-    if (deadlineMs >= this.#hubTimerMs) return;
-    clearTimeout(this.#hubTimer);
-    this.#hubTimerMs = deadlineMs;
-    const delayMs = Math.min(Math.max(1, Math.ceil(deadlineMs - now.monotonic)), timerMsMax);
-    this.#hubTimer = setTimeout(() => {
-      this.#hubTimerMs = Infinity;
-      this.scheduleTurn();
-    }, delayMs);
-  }
-
   #notifyWaiters(): void {
     if (this.#waiters.length === 0) return;
     const waiting: Waiter[] = [];
@@ -251,9 +238,6 @@ export class HubDriver implements HubPort, CallHub {
     this.#waiters = waiting;
   }
 }
-
-/** `setTimeout` takes no more; a later deadline is looked at again then. */
-const timerMsMax = 0x7fff_ffff;
 
 const committedInput: HubInput = { kind: 'committed' };
 const commitFailedInput: HubInput = { kind: 'commit-failed' };

@@ -21,6 +21,7 @@ import type {
 } from '@wakeline/core/session/sip';
 import type { Peer } from '../listeners/addresses.js';
 import type { Clock } from './clock.js';
+import { DeadlineTimer } from './deadline-timer.js';
 import type { FlowSocket } from './flow-socket.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
@@ -127,8 +128,7 @@ export class SipSide implements CallClient, SipConnectionOwner {
   #isLeaving = false;
   #isStopped = false;
   #sweepTimer: NodeJS.Timeout | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #timerMs = Infinity;
+  readonly #timer = new DeadlineTimer(() => this.#handleTimer());
   #leaveWaiters: (() => void)[] = [];
 
   constructor(options: SipSideOptions) {
@@ -264,7 +264,7 @@ export class SipSide implements CallClient, SipConnectionOwner {
     if (this.#isStopped) return;
     this.#isStopped = true;
     clearInterval(this.#sweepTimer);
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     this.#options.connector.close();
     for (const { socket } of this.#connections.values()) socket.destroy();
     this.#notifyLeft();
@@ -304,7 +304,7 @@ export class SipSide implements CallClient, SipConnectionOwner {
     for (let output = stack.pollOutput(); output !== undefined; output = stack.pollOutput()) {
       this.#handleOutput(now, output);
     }
-    this.#armTimer(now, stack.nextTimeoutMs());
+    this.#timer.arm(now, stack.nextTimeoutMs());
   }
 
   #handleOutput(now: InstantMs, output: SipOutput): void {
@@ -468,18 +468,6 @@ export class SipSide implements CallClient, SipConnectionOwner {
     }
   }
 
-  /** One timer for the stack: set anew only when the next deadline is earlier than the one waited for. */
-  #armTimer(now: InstantMs, deadlineMs: number): void {
-    if (deadlineMs >= this.#timerMs) return;
-    clearTimeout(this.#timer);
-    this.#timerMs = deadlineMs;
-    const delayMs = Math.min(Math.max(1, Math.ceil(deadlineMs - now.monotonic)), timerMsMax);
-    this.#timer = setTimeout(() => {
-      this.#timerMs = Infinity;
-      this.#handleTimer();
-    }, delayMs);
-  }
-
   #notifyLeft(): void {
     const waiters = this.#leaveWaiters;
     this.#leaveWaiters = [];
@@ -493,6 +481,3 @@ export class SipSide implements CallClient, SipConnectionOwner {
     this.#options.onFailed(error);
   }
 }
-
-/** `setTimeout` takes no more; a later deadline is looked at again then. */
-const timerMsMax = 0x7fff_ffff;
