@@ -20,3 +20,12 @@ export const SECOND_MS = 1_000;
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 86_400_000;
+
+/**
+ * When to look whether a wall-clock deadline has come, as monotonic ms: the wall clock may jump, so it is looked at once a
+ * minute at least. Infinity stays what it is.
+ */
+export function lookAtMs(now: InstantMs, wallDueMs: number): number {
+  if (wallDueMs === Infinity) return NEVER;
+  return now.monotonic + Math.min(Math.max(0, wallDueMs - now.wall), MINUTE_MS);
+}

@@ -7,7 +7,7 @@
  */
 import type { Machine } from '../base/machine.js';
 import type { InstantMs } from '../base/time.js';
-import { MINUTE_MS, SECOND_MS } from '../base/time.js';
+import { lookAtMs, SECOND_MS } from '../base/time.js';
 import { assert, unreachable } from '../base/assert.js';
 import type { Aor, SipUser } from '../domain/call.js';
 import type { ApiToken, Statistics } from '../domain/control.js';
@@ -155,10 +155,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
 
   nextTimeoutMs(): number {
     const core = this.#core;
-    const { now } = core;
     const wallDueMs = Math.min(core.expiryDeadlines.nextMs, core.sessionDeadlines.nextMs);
-    // The wall clock may jump: it is looked at once a minute at least.
-    const wallWaitMs = Math.min(Math.max(0, wallDueMs - now.wall), MINUTE_MS);
     return Math.min(
       core.queue.nextTimeoutMs,
       core.willDeadlines.nextMs,
@@ -166,7 +163,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       core.watchers.nextMs,
       this.#system.dueMs,
       this.#calls?.nextTimeoutMs() ?? Infinity,
-      wallDueMs === Infinity ? Infinity : now.monotonic + wallWaitMs,
+      lookAtMs(core.now, wallDueMs),
     );
   }
 

@@ -2,7 +2,7 @@
  * The part of the hub that serves calls: it takes what the SIP stack says in its order, and joins users, bindings, calls,
  * requests within dialogs and messages. There is none where no SIP is spoken.
  */
-import { MINUTE_MS } from '../../base/time.js';
+import { lookAtMs } from '../../base/time.js';
 import type { Aor, CallCommand, SipUser, WakeOutcome } from '../../domain/call.js';
 import type { CallOptions, HubCore } from '../hub-core.js';
 import type { Publisher } from '../publisher.js';
@@ -94,14 +94,10 @@ export class CallSide {
   }
 
   nextTimeoutMs(): number {
-    const { now } = this.#core;
-    const wallDueMs = this.#bindings.nextWallMs;
-    // The wall clock may jump: it is looked at once a minute at least.
-    const wallWaitMs = Math.min(Math.max(0, wallDueMs - now.wall), MINUTE_MS);
     return Math.min(
       this.#book.nextMs,
       this.#reaches.nextMs,
-      wallDueMs === Infinity ? Infinity : now.monotonic + wallWaitMs,
+      lookAtMs(this.#core.now, this.#bindings.nextWallMs),
     );
   }
 
