@@ -34,6 +34,14 @@ export class AddressBudget {
     return this.#addresses.size;
   }
 
+  /** Whether {@link take} would be false; nothing is taken. */
+  isSpent(now: InstantMs, address: string): boolean {
+    const credit = this.#addresses.get(address);
+    const ofAddress =
+      credit === undefined ? this.#perAddressMax : leftAt(credit, now.monotonic, this.#perAddressMax);
+    return ofAddress < 1 || leftAt(this.#total, now.monotonic, this.#totalMax) < 1;
+  }
+
   /** Takes one; false: the address, or all of them, have none left, and nothing was taken. */
   take(now: InstantMs, address: string): boolean {
     const atMs = now.monotonic;
@@ -59,8 +67,11 @@ export class AddressBudget {
   }
 }
 
+function leftAt({ left, atMs: sinceMs }: Credit, atMs: number, perMinute: number): number {
+  return Math.min(perMinute, left + ((atMs - sinceMs) / MINUTE_MS) * perMinute);
+}
+
 function renew(credit: Credit, atMs: number, perMinute: number): void {
-  if (credit.atMs === -Infinity) credit.atMs = atMs;
-  credit.left = Math.min(perMinute, credit.left + ((atMs - credit.atMs) / MINUTE_MS) * perMinute);
+  credit.left = leftAt(credit, atMs, perMinute);
   credit.atMs = atMs;
 }

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { Prng, type InstantMs } from '../../../src/base/index.js';
 import type { SipUser } from '../../../src/domain/index.js';
 import { digestResponse } from '../../../src/session/sip/digest/digest-response.js';
-import { FailedLogins } from '../../../src/session/sip/digest/failed-logins.js';
+import { AddressBudget } from '../../../src/session/address-budget.js';
 import { DigestClient, DigestVerifier, ha1Of } from '../../../src/session/sip/digest/index.js';
 import { Nonces } from '../../../src/session/sip/digest/nonces.js';
 import type { SipCrypto } from '../../../src/session/sip/machine.js';
@@ -313,15 +313,15 @@ describe('failures', () => {
   });
 
   test('[SI-64] all addresses together are bounded, and so is what is remembered of them', () => {
-    const logins = new FailedLogins({ perAddressMax: 2, totalMax: 10, addressesMax: 3 });
-    for (let count = 0; count < 5; count++) logins.add(at(0), `192.0.2.${count}`);
-    assert.equal(logins.size, 3);
-    assert.equal(logins.isBlocked(at(0), '192.0.2.77'), false);
-    for (let count = 0; count < 5; count++) logins.add(at(0), `192.0.2.${count}`);
-    assert.equal(logins.isBlocked(at(0), '192.0.2.77'), true);
-    assert.equal(logins.isBlocked(at(60_000), '192.0.2.77'), false);
-    logins.add(at(120_000), '192.0.2.1');
-    assert.equal(logins.size, 1);
+    const logins = new AddressBudget(2, 10, 3);
+    for (let count = 0; count < 5; count++) logins.take(at(0), `192.0.2.${count}`);
+    assert.equal(logins.addressCount, 3);
+    assert.equal(logins.isSpent(at(0), '192.0.2.77'), false);
+    for (let count = 0; count < 5; count++) logins.take(at(0), `192.0.2.${count}`);
+    assert.equal(logins.isSpent(at(0), '192.0.2.77'), true);
+    assert.equal(logins.isSpent(at(60_000), '192.0.2.77'), false);
+    logins.take(at(120_000), '192.0.2.1');
+    assert.equal(logins.addressCount, 1);
   });
 });
 

@@ -8,6 +8,7 @@
 import { encodeUtf8, limitKey, toHex, type InstantMs } from '../../../base/index.js';
 import type { Aor, SipUser } from '../../../domain/index.js';
 import { formatChallenge, type DigestFields } from '../../../wire/sip/index.js';
+import { AddressBudget } from '../../address-budget.js';
 import type { SipCrypto } from '../machine.js';
 import {
   algorithmTokens,
@@ -16,8 +17,16 @@ import {
   parseAlgorithm,
   type DigestAlgorithm,
 } from './digest-response.js';
-import { FailedLogins, type FailedLoginOptions } from './failed-logins.js';
 import { Nonces } from './nonces.js';
+
+/** Wrong answers to challenges: who guesses passwords is not listened to for a while, nor is anybody once everybody guesses. */
+export interface FailedLoginOptions {
+  /** Each minute, of one address. */
+  readonly perAddressMax: number;
+  /** Each minute, of all. */
+  readonly totalMax: number;
+  readonly addressesMax: number;
+}
 
 export interface DigestVerifierOptions {
   readonly crypto: SipCrypto;
@@ -66,12 +75,13 @@ interface Credentials {
 export class DigestVerifier {
   readonly #options: DigestVerifierOptions;
   readonly #nonces: Nonces;
-  readonly #failures: FailedLogins;
+  readonly #failures: AddressBudget;
 
   constructor(options: DigestVerifierOptions) {
     this.#options = options;
     this.#nonces = new Nonces(options);
-    this.#failures = new FailedLogins(options.failedLogins);
+    const { perAddressMax, totalMax, addressesMax } = options.failedLogins;
+    this.#failures = new AddressBudget(perAddressMax, totalMax, addressesMax);
   }
 
   /**
@@ -112,11 +122,11 @@ export class DigestVerifier {
     if (this.#nonces.check(now, nonce, scope) !== 'fresh') {
       return { kind: 'challenge', stale: true, isFailure: false };
     }
-    if (this.#failures.isBlocked(now, address)) return { kind: 'blocked' };
+    if (this.#failures.isSpent(now, address)) return { kind: 'blocked' };
 
     const user = this.#options.findUser(`${credentials.username}@${realm}`);
     if (!this.#isRight(credentials, attempt, user) || user === undefined) {
-      this.#failures.add(now, address);
+      this.#failures.take(now, address);
       return { kind: 'challenge', stale: false, isFailure: true };
     }
     const isFresh = this.#nonces.take(now, nonce, scope, Number.parseInt(nc, 16));

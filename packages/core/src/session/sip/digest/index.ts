@@ -6,5 +6,5 @@ export {
   type DigestAttempt,
   type DigestVerdict,
   type DigestVerifierOptions,
+  type FailedLoginOptions,
 } from './digest-verifier.js';
-export type { FailedLoginOptions } from './failed-logins.js';
