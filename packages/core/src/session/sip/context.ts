@@ -98,7 +98,7 @@ export interface StackContext {
     request: SipRequest,
     status: number,
     phrase: string,
-    extras: AnswerExtras,
+    extras?: AnswerExtras,
   ): void;
   /** Counts a refusal that has no answer, or one of its own. */
   note(refusal: SipRefusal, origin: Origin): void;

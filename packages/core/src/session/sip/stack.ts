@@ -17,7 +17,7 @@ import {
 import type { CallCommand, CallEvent, SipFlow } from '../../domain/index.js';
 import { buildResponse, type SipRequest, type SipResponse } from '../../wire/sip/index.js';
 import { AddressBudget } from '../address-budget.js';
-import type { ClientOwner, ServerOwner, StackContext } from './context.js';
+import type { AnswerExtras, ClientOwner, ServerOwner, StackContext } from './context.js';
 import type { EdgeEvent, Origin, TransactionKey } from './edge-types.js';
 import { SipEdge } from './edge.js';
 import { sipLimits } from './limits.js';
@@ -83,6 +83,16 @@ export class SipStack implements Machine<SipInput, SipOutput> {
       tryingMsMax: limits.tryingMsMax,
       toTagOf: (request) => this.#toTagOf(request, tagKey),
     });
+    const responseTo = (
+      request: SipRequest,
+      status: number,
+      phrase: string,
+      extras?: AnswerExtras,
+    ): Uint8Array =>
+      buildResponse(request, status, phrase, {
+        toTag: this.#toTagOf(request, tagKey),
+        headers: extras?.headers,
+      });
     const tokens = new PlaceTokens(options.crypto, this.#keyFor('route'));
     this.#context = {
       options,
@@ -97,11 +107,8 @@ export class SipStack implements Machine<SipInput, SipOutput> {
       onRouted: (ticket, handle) => this.#routed.set(ticket, handle),
       after: (now, ms, handle) => this.#timers.add(now.monotonic + ms, handle),
       randomHex: () => toHex(options.crypto.randomBytes(16)),
-      answer: (now, transaction, request, status, phrase, extras = {}) => {
-        const toTag = this.#toTagOf(request, tagKey);
-        const bytes = buildResponse(request, status, phrase, { toTag, headers: extras.headers });
-        this.#edge.respond(now, transaction, status, bytes);
-      },
+      answer: (now, transaction, request, status, phrase, extras) =>
+        this.#edge.respond(now, transaction, status, responseTo(request, status, phrase, extras)),
       refuse: (now, transaction, request, origin, refusal, detail, extras) => {
         this.#note(refusal, origin);
         const { status, phrase } = answerTo(refusal);
@@ -110,13 +117,10 @@ export class SipStack implements Machine<SipInput, SipOutput> {
       reject: (now, transaction, request, origin, refusal, detail, extras) => {
         this.#note(refusal, origin);
         const { status, phrase } = answerTo(refusal);
-        this.#context.challenge(now, transaction, request, status, detail ?? phrase, extras ?? {});
+        this.#context.challenge(now, transaction, request, status, detail ?? phrase, extras);
       },
-      challenge: (now, transaction, request, status, phrase, extras) => {
-        const toTag = this.#toTagOf(request, tagKey);
-        const bytes = buildResponse(request, status, phrase, { toTag, headers: extras.headers });
-        this.#edge.reject(now, transaction, bytes);
-      },
+      challenge: (now, transaction, request, status, phrase, extras) =>
+        this.#edge.reject(now, transaction, responseTo(request, status, phrase, extras)),
       note: (refusal, origin) => this.#note(refusal, origin),
     };
     const context = this.#context;
