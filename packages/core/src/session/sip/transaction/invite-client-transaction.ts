@@ -133,18 +133,19 @@ export class InviteClientTransaction {
   handleFlowLost(nowMs: number): readonly ClientAction[] {
     if (!this.#isAttached) return [];
     this.#isAttached = false;
+    // A connection that was dead for a while may have swallowed the CANCEL, and the phone rings on when it is back.
+    if (this.#cancel === 'sent' && this.#options.outlivesFlow) this.#cancel = 'wanted';
     switch (this.#state) {
       case 'calling':
         if (!this.#options.outlivesFlow) return this.#terminate('transport-error');
         this.#timers.stop('A', 'B');
-        if (this.#cancel === 'sent') this.#cancel = 'wanted';
         this.#timers.start('detached', nowMs, this.#options.detachedMsMax);
         return ['flow-lost'];
       case 'proceeding':
         // Timer C runs on: the phone may answer on another connection (RFC 3261 §18.2.2).
         if (this.#options.outlivesFlow) {
           this.#timers.start('detached', nowMs, this.#options.detachedMsMax);
-          if (this.#cancel !== 'none') this.#cancelAgain(nowMs);
+          if (this.#cancel === 'wanted') this.#waitForCancel(nowMs);
         }
         return ['flow-lost'];
       case 'completed':
@@ -250,12 +251,6 @@ export class InviteClientTransaction {
     this.#timers.stop('C');
     const awayMs = this.#isAttached || !outlivesFlow ? 0 : cancelledMsMax;
     this.#timers.start('cancel', nowMs, Math.max(awayMs, this.#transactionMs));
-  }
-
-  /** A connection that was dead for a while may have swallowed the CANCEL, and the phone rings on when it is back. */
-  #cancelAgain(nowMs: number): void {
-    this.#cancel = 'wanted';
-    this.#waitForCancel(nowMs);
   }
 
   #terminate(reason?: 'timeout' | 'transport-error'): readonly ClientAction[] {

@@ -24,6 +24,8 @@ export interface StreamFlow {
   isAdmitted: boolean;
   /** When a message began whose end has not come, monotonic ms; undefined: none has. */
   partialSinceMs: number | undefined;
+  /** What comes on it is no message any more: it is to be closed once it was answered. */
+  isUnreadable: boolean;
   /** Monotonic ms. */
   readonly openedMs: number;
   /** Something was last sent or received, monotonic ms. */

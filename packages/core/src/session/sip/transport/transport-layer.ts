@@ -329,6 +329,7 @@ export class TransportLayer {
       isOpen: true,
       isAdmitted: false,
       partialSinceMs: undefined,
+      isUnreadable: false,
       openedMs: now.monotonic,
       usedMs: now.monotonic,
       armedMs: Infinity,
@@ -339,7 +340,7 @@ export class TransportLayer {
   #handleBytes(now: InstantMs, connection: number, chunk: Uint8Array): void {
     const flow = this.#flows.stream(connection);
     // What still comes on a stream that cannot be read any more is let go until it ends.
-    if (flow === undefined || !flow.isOpen || flow.partialSinceMs === -Infinity) return;
+    if (flow === undefined || !flow.isOpen || flow.isUnreadable) return;
     flow.usedMs = now.monotonic;
     // Messages are kept as long as their transactions; the chunk is the host's.
     const bytes = chunk.slice();
@@ -380,7 +381,7 @@ export class TransportLayer {
     this.#events.push({ kind: 'fault', fault, origin: originOf(flow) });
     if (fault.canContinue) return;
     // After the answer.
-    flow.partialSinceMs = -Infinity;
+    flow.isUnreadable = true;
     this.#arm(flow, now.monotonic);
   }
 
@@ -420,7 +421,7 @@ export class TransportLayer {
     const { monotonic } = now;
     flow.armedMs = Infinity;
     const { partialSinceMs } = flow;
-    if (partialSinceMs === -Infinity) return this.#close(now, flow, 'unreadable');
+    if (flow.isUnreadable) return this.#close(now, flow, 'unreadable');
     if (partialSinceMs !== undefined) {
       const dueMs = partialSinceMs + this.#limits.messageMsMax;
       if (dueMs <= monotonic) return this.#close(now, flow, 'message-timeout');
@@ -476,6 +477,7 @@ export class TransportLayer {
       isOpen: false,
       isAdmitted: false,
       partialSinceMs: undefined,
+      isUnreadable: false,
       openedMs: now.monotonic,
       usedMs: now.monotonic,
       armedMs: Infinity,
