@@ -6,7 +6,7 @@
  *     node bench/mqtt.mjs [--only CASE,...] [--servers NAME,...] [--rounds 3] [--quick] [--json]
  */
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cases } from './mqtt/cases.mjs';
@@ -22,7 +22,8 @@ import {
   removeDirectory,
   runToEnd,
 } from './mqtt/processes.mjs';
-import { formatCeiling, formatFigure, formatReport, median, summarize } from './mqtt/report.mjs';
+import { formatCeiling, formatFigure, formatReport } from './mqtt/report.mjs';
+import { diskOf, machine, summariesOf, versionsOf } from './mqtt/run-record.mjs';
 import { RunningServer, servers, whyMissing } from './mqtt/servers.mjs';
 
 const bench = fileURLToPath(new URL('.', import.meta.url));
@@ -219,25 +220,21 @@ async function measure() {
       log(`${place} round ${round + 1} · ${item.title} · ${servers[name].title}: ${told}`);
       if (index === tasks.length - 1 || tasks[index + 1].round !== round) disks.push(measureDisk(base));
     }
-    const results = {};
-    for (const [caseName, byServer] of Object.entries(all)) {
-      results[caseName] = {};
-      for (const name of names)
-        if (byServer[name] !== undefined) results[caseName][name] = summarize(byServer[name]);
-    }
-    const versions = {};
-    for (const name of names) versions[name] = await servers[name].version();
-    const disk = {};
-    for (const figure of Object.keys(disks[0])) disk[figure] = median(disks.map((one) => one[figure]));
-    const machine = {
-      cores: cpus().length,
-      processor: cpus()[0]?.model.trim() ?? '',
-      memoryBytes: totalmem(),
-      kernel: release(),
-      node: process.version,
-    };
+    const results = summariesOf(all, names);
+    const versions = await versionsOf(names, servers);
+    const disk = diskOf(disks);
     const setup = { rounds, inFlight, upFlags, isQuick, only: options.only ?? null };
-    return { bench: 'mqtt', at, ...setup, machine, servers: names, versions, disk, ceiling, results };
+    return {
+      bench: 'mqtt',
+      at,
+      ...setup,
+      machine: machine(),
+      servers: names,
+      versions,
+      disk,
+      ceiling,
+      results,
+    };
   } finally {
     await removeDirectory(base);
   }

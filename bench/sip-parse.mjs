@@ -8,11 +8,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, mkdir } from 'node:fs/promises';
-import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { availableServers, chosen, parseOptions } from './mqtt/command-line.mjs';
 import { formatNumber, formatTable, summarize } from './mqtt/report.mjs';
+import { machine, roundsOf, versionsOf } from './mqtt/run-record.mjs';
 import { makeMessages, MESSAGE_BYTES, parsers } from './sip/parse-work.mjs';
 
 const self = fileURLToPath(import.meta.url);
@@ -103,8 +103,7 @@ async function measure() {
     whyMissing,
     log,
   );
-  const rounds = Number(options.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds wants a number from 1');
+  const rounds = roundsOf(options.rounds);
   const at = new Date().toISOString();
   const all = Object.fromEntries(names.map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
@@ -120,18 +119,10 @@ async function measure() {
   }
   const sums = new Set(Object.values(all).flatMap((figures) => figures.map(({ sum }) => sum)));
   if (sums.size > 1) throw new Error('the parsers did not find the same in the messages');
-  const versions = {};
-  for (const name of names) versions[name] = await parsers[name].version();
-  const machine = {
-    cores: cpus().length,
-    processor: cpus()[0]?.model.trim() ?? '',
-    memoryBytes: totalmem(),
-    kernel: release(),
-    node: process.version,
-  };
+  const versions = await versionsOf(names, parsers);
   const results = Object.fromEntries(names.map((name) => [name, summarize(all[name])]));
   return {
-    bench: 'sip-parse', at, rounds, isQuick: options.quick, messageBytes: MESSAGE_BYTES, machine, versions, results,
+    bench: 'sip-parse', at, rounds, isQuick: options.quick, messageBytes: MESSAGE_BYTES, machine: machine(), versions, results,
   }; // prettier-ignore
 }
 

@@ -8,14 +8,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, mkdir } from 'node:fs/promises';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { availableServers, chosen, parseOptions } from './mqtt/command-line.mjs';
-import { measureDisk } from './mqtt/disk.mjs';
 import { freePort, makeDirectory, removeDirectory } from './mqtt/processes.mjs';
-import { formatFigure, median, summarize } from './mqtt/report.mjs';
+import { formatFigure } from './mqtt/report.mjs';
+import { machine, roundsOf, runRounds, versionsOf } from './mqtt/run-record.mjs';
 import { RunningServer } from './mqtt/servers.mjs';
 import { cases } from './webpush/cases.mjs';
 import { formatPushReport, formatVapid } from './webpush/report.mjs';
@@ -133,8 +133,7 @@ async function measure() {
     whyMissing,
     log,
   );
-  const rounds = Number(options.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds wants a number from 1');
+  const rounds = roundsOf(options.rounds);
   const isQuick = options.quick;
   const upFlags = options.up.split(' ').filter((flag) => flag !== '');
   const base = await makeDirectory(options.directory);
@@ -142,39 +141,20 @@ async function measure() {
   try {
     const at = new Date().toISOString();
     const ceiling = await measureCeiling(items, isQuick);
-    const disks = [measureDisk(base)];
-    const all = {};
-    for (let round = 0; round < rounds; round++) {
-      for (const item of items) {
-        for (let index = 0; index < names.length; index++) {
-          // Each round begins with another server: none has always the colder machine.
-          const name = names[(index + round) % names.length];
-          const figures = await runOne(item, name, { base, isQuick, upFlags });
-          ((all[item.name] ??= {})[name] ??= []).push(figures);
-          const told = figures.failed ?? formatFigure(item.figure, figures[item.figure]);
-          log(`round ${round + 1} · ${item.title} · ${servers[name].title}: ${told}`);
-        }
-      }
-      disks.push(measureDisk(base));
-    }
-    const results = {};
-    for (const [caseName, byServer] of Object.entries(all)) {
-      results[caseName] = {};
-      for (const name of names) results[caseName][name] = summarize(byServer[name]);
-    }
-    const versions = {};
-    for (const name of names) versions[name] = await servers[name].version();
-    const disk = {};
-    for (const figure of Object.keys(disks[0])) disk[figure] = median(disks.map((one) => one[figure]));
-    const machine = {
-      cores: cpus().length,
-      processor: cpus()[0]?.model.trim() ?? '',
-      memoryBytes: totalmem(),
-      kernel: release(),
-      node: process.version,
-    };
+    const runHere = (item, name) => runOne(item, name, { base, isQuick, upFlags });
+    const figures = await runRounds({ items, names, servers, rounds, base, log, runOne: runHere });
+    const versions = await versionsOf(names, servers);
     const setup = { rounds, upFlags, isQuick, only: options.only ?? null };
-    return { bench: 'webpush', at, ...setup, machine, servers: names, versions, disk, ceiling, results };
+    return {
+      bench: 'webpush',
+      at,
+      ...setup,
+      machine: machine(),
+      servers: names,
+      versions,
+      ceiling,
+      ...figures,
+    };
   } finally {
     await removeDirectory(base);
   }
