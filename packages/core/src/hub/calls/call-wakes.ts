@@ -49,11 +49,7 @@ export class CallWakes {
 
   /** Devices that wake the user; none when the user has unregistered, which nothing wakes. */
   devicesOf(aor: Aor): readonly string[] {
-    return this.#bindings.isUnregistered(aor) ? [] : this.#allDevices(aor);
-  }
-
-  #allDevices(aor: Aor): readonly string[] {
-    return (this.#users.find(aor)?.devices ?? []).slice(0, this.#core.limits.callDevicesMax);
+    return this.#bindings.isUnregistered(aor) ? [] : this.#users.devicesOf(aor);
   }
 
   /** Starts, goes on with or ends waking, as the legs need it. */
@@ -125,7 +121,7 @@ export class CallWakes {
     const ttlSeconds = call.isMissed ? undefined : Math.ceil(limits.callTombstoneMs / SECOND_MS);
     const urgency = call.areDevicesTold ? Urgency.high : Urgency.normal;
     const answeredBy = call.answered && call.findLeg(call.answered.leg)?.instance;
-    for (const deviceId of this.#allDevices(call.aor)) {
+    for (const deviceId of this.#users.devicesOf(call.aor)) {
       const outcome = this.#notices.send(
         deviceId,
         { ...identityOf(call), state, instance: answeredBy, reason: call.reason },

@@ -56,7 +56,6 @@ export class InstanceWaker {
   }
 
   #devices(aor: Aor): readonly string[] {
-    if (this.#bindings.isUnregistered(aor)) return [];
-    return (this.#users.find(aor)?.devices ?? []).slice(0, this.#core.limits.callDevicesMax);
+    return this.#bindings.isUnregistered(aor) ? [] : this.#users.devicesOf(aor);
   }
 }

@@ -26,6 +26,11 @@ export class Users {
     return this.#configured.get(aor) ?? this.#kept.get(aor);
   }
 
+  /** Devices that are told of the user's calls. */
+  devicesOf(aor: Aor): readonly string[] {
+    return (this.find(aor)?.devices ?? []).slice(0, this.#limits.callDevicesMax);
+  }
+
   isConfigured(aor: Aor): boolean {
     return this.#configured.has(aor);
   }

@@ -56,12 +56,9 @@ export class Relay implements ServerOwner, ClientOwner {
   }
 
   start(now: InstantMs): void {
-    const { place, request, mayWait } = this.#parts;
-    const { method, bytes } = request;
-    if (method === 'INVITE') this.#context.answer(now, this.#parts.server, request, 100, 'Trying');
-    this.#ways.find(now, { place, method, requestBytes: bytes.length, mayWait }, (later, flow) =>
-      this.#send(later, flow),
-    );
+    const { request, mayWait } = this.#parts;
+    if (request.method === 'INVITE') this.#context.answer(now, this.#parts.server, request, 100, 'Trying');
+    this.#find(now, mayWait);
   }
 
   handleCancel(now: InstantMs, cancel: SipRequest): void {
@@ -96,11 +93,7 @@ export class Relay implements ServerOwner, ClientOwner {
     if (why === 'transport-error' && this.#mayRetry && mayWait && place.kind === 'instance') {
       this.#mayRetry = false;
       this.#leaveClient();
-      this.#ways.find(
-        now,
-        { place, method: request.method, requestBytes: request.bytes.length, mayWait },
-        (later, flow) => this.#send(later, flow),
-      );
+      this.#find(now, mayWait);
     } else if (why === 'transport-error') this.#fail(now, 500, 'Next Hop Unavailable');
     else if (request.method === 'INVITE') this.#fail(now, 408, 'Request Timeout');
     // RFC 4320 §4.2: a 408 for anything else comes too late to help.
@@ -110,6 +103,13 @@ export class Relay implements ServerOwner, ClientOwner {
     if (transaction !== this.#client) return;
     this.#client = undefined;
     this.#endIfDone();
+  }
+
+  /** Sends it when there is a flow to its place, or fails. */
+  #find(now: InstantMs, mayWait: boolean, authorization?: readonly [name: string, value: string]): void {
+    const { place, request } = this.#parts;
+    const want = { place, method: request.method, requestBytes: request.bytes.length, mayWait };
+    this.#ways.find(now, want, (later, flow) => this.#send(later, flow, authorization));
   }
 
   #send(
@@ -155,14 +155,12 @@ export class Relay implements ServerOwner, ClientOwner {
     const isProxy = status === 407;
     const challenges = response.headers(isProxy ? 'Proxy-Authenticate' : 'WWW-Authenticate');
     if (this.#wasAuthorized || !digest.handleChallenge(challenges, false)) return false;
-    const { request, requestUri, place } = this.#parts;
+    const { request, requestUri } = this.#parts;
     const value = digest.authorize(request.method, requestUri ?? request.uri);
     if (value === undefined) return false;
     this.#wasAuthorized = true;
     this.#leaveClient();
-    const header = [isProxy ? 'Proxy-Authorization' : 'Authorization', value] as const;
-    const want = { place, method: request.method, requestBytes: request.bytes.length, mayWait: false };
-    this.#ways.find(now, want, (later, flow) => this.#send(later, flow, header));
+    this.#find(now, false, [isProxy ? 'Proxy-Authorization' : 'Authorization', value]);
     return true;
   }
 
