@@ -1,0 +1,8 @@
+/**
+ * The line on any platform: shapes, errors and ports. Imports nothing of any platform; each has its own entry point with an
+ * `openLine` that brings its parts.
+ */
+export { DeviceError, deviceErrorCodes, type DeviceErrorCode, type DeviceErrorOptions } from './errors.js';
+export type * from './line/types.js';
+export type * from './ports/index.js';
+export type { KeepalivePolicy, Status } from '@wakeline/core/device';

@@ -1,0 +1,157 @@
+/** The public shapes of a line: what an app gives, and what it gets. */
+import type { KeepalivePolicy, Status } from '@wakeline/core/device';
+import type { DeviceError } from '../errors.js';
+import type { Platform, Storage, Transport } from '../ports/index.js';
+
+/** A length of time: ms, or a text such as `500ms`, `10s`, `4m`, `2h`, `7d`. */
+export type Duration = number | string;
+
+/** How a dead path is found: see docs/spec/keepalive.md. */
+export type Keepalive =
+  /** Learns what each network allows, and asks as rarely as that. The default. */
+  | 'adaptive'
+  /** Never asks. */
+  | 'none'
+  /** Never lets the device sleep: warns with KEEPALIVE_COSTLY. */
+  | 'keepAwake'
+  /** Asks after the same silence everywhere. */
+  | { readonly fixed: Duration }
+  | KeepalivePolicy;
+
+/** What an app says of its line, on every platform. */
+export interface LineOptions {
+  /** Of the server: `mqtts://host`, `mqtt://host:port`, `wss://host/mqtt`, `ws://…`; which of them, the platform says. */
+  readonly url: string | URL;
+  /** Client id; with a device token, the device's own id. */
+  readonly deviceId: string;
+  /** A device token (`wl_d_…`). */
+  readonly token?: string;
+  /** Instead of a token. */
+  readonly username?: string;
+  readonly password?: string;
+  /** Default: `adaptive`. */
+  readonly keepalive?: Keepalive;
+  /** How long the server keeps session and inbox of a device that does not come. Default: `30d`. */
+  readonly sessionExpiry?: Duration;
+  /** Whether the messages addressed to the device are subscribed to. Default: true. */
+  readonly inbox?: boolean;
+  /** Ends the line as {@link Line.close} does. */
+  readonly signal?: AbortSignal;
+  /** Told what goes wrong without ending the line: HANDLER_FAILED, KEEPALIVE_COSTLY, STORAGE_FAILED, REFUSED. Default: `console.warn`. */
+  readonly onWarning?: (warning: DeviceError) => void;
+}
+
+/** What a line stands on. Each platform's `openLine` has its own; here an app can bring others. */
+export interface LineParts {
+  readonly transports: readonly Transport[];
+  readonly storage: Storage;
+  readonly platform: Platform;
+}
+
+/** A message for the app. It is the app's until `ack` or `giveBack`, whichever comes first. */
+export interface Message {
+  readonly topic: string;
+  /** Of the device's inbox, when the message is addressed to the device itself; undefined: it was published to a topic. */
+  readonly channel: string | undefined;
+  readonly body: Uint8Array;
+  /** The body as UTF-8. */
+  text(): string;
+  /** The body as JSON. @throws SyntaxError */
+  json(): unknown;
+  readonly contentType: string | undefined;
+  readonly responseTopic: string | undefined;
+  readonly correlationData: Uint8Array | undefined;
+  /** As the sender wrote them, in order; a name may come twice. */
+  readonly userProperties: readonly (readonly [name: string, value: string])[];
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+  /** Of its life, seconds, when it came; undefined: it does not expire. */
+  readonly expirySeconds: number | undefined;
+  /** Epoch and number within the device's inbox: the same for a message that comes again. Undefined: QoS 0. */
+  readonly place: { readonly epoch: string; readonly sequence: number } | undefined;
+  /**
+   * Handled: it never comes again once that is stored, which is when the promise resolves (of QoS 0, at once). Rejects with
+   * CLOSED if the line is closed before; nobody need wait for it.
+   */
+  ack(): Promise<void>;
+  /** Not handled: it comes again with a later connection. */
+  giveBack(): void;
+}
+
+/** A call that waits for this user, while no SIP phone of the user is there. */
+export interface Call {
+  readonly id: string;
+  /** The caller's address and name, where they are told. */
+  readonly from: string | undefined;
+  readonly fromName: string | undefined;
+  /** Until when it waits. */
+  readonly deadline: Date;
+  /** Aborted when the call is over, whoever ended it. */
+  readonly over: AbortSignal;
+  /** The user takes it: the phone is going to register for it. */
+  answer(): Promise<CallOutcome>;
+  /** The user does not: the caller hears it at once. */
+  decline(): Promise<CallOutcome>;
+}
+
+/** done: as said. over: the call had ended. unknown: the server knows of no such call. */
+export type CallOutcome = 'done' | 'over' | 'unknown';
+
+export interface PublishOptions {
+  /** 1, the default: waits for a connection, and resolves when the server has it. 0: resolves when it is written. */
+  readonly qos?: 0 | 1;
+  /** When it is worth nothing any more. Default: never. */
+  readonly expiry?: Duration;
+  readonly contentType?: string;
+  readonly responseTopic?: string;
+  readonly correlationData?: Uint8Array;
+  readonly userProperties?: readonly (readonly [name: string, value: string])[];
+  /** No longer waited for; the server may get it all the same. */
+  readonly signal?: AbortSignal;
+}
+
+export interface SubscribeOptions {
+  /** Default: 1. */
+  readonly qos?: 0 | 1;
+  readonly signal?: AbortSignal;
+}
+
+export interface ConsumeOptions {
+  /** Ends the loop. */
+  readonly signal?: AbortSignal;
+}
+
+export interface HandleOptions extends ConsumeOptions {
+  /** Messages handled at the same time, 1 … 50. Default: 1, which keeps their order. */
+  readonly concurrency?: number;
+}
+
+/** The line of a device. It lives as long as the app does, over all connections. */
+export interface Line {
+  /** Where it is now. */
+  readonly status: Status;
+  /** The end of the wake window in which the sleeping device runs; undefined: there is none. */
+  readonly windowEnd: Date | undefined;
+  /** From the present status on. Of statuses that follow each other faster than they are read the last ones are seen. */
+  statuses(options?: ConsumeOptions): AsyncIterableIterator<Status>;
+  /** Resolves when it is connected. Rejects with CLOSED or REFUSED when it will not be. */
+  online(options?: ConsumeOptions): Promise<void>;
+  /** Each must be acknowledged or given back by the loop. @throws DeviceError CONSUMER_TAKEN */
+  messages(options?: ConsumeOptions): AsyncIterableIterator<Message>;
+  /**
+   * Each message is acknowledged when the handler returns (or its promise resolves), unless it was already; a throw gives it back,
+   * with the warning HANDLER_FAILED. @throws DeviceError CONSUMER_TAKEN
+   */
+  onMessage(handler: (message: Message) => void | Promise<void>, options?: HandleOptions): void;
+  /** @throws DeviceError CONSUMER_TAKEN */
+  calls(options?: ConsumeOptions): AsyncIterableIterator<Call>;
+  /** @throws DeviceError CONSUMER_TAKEN */
+  onCall(handler: (call: Call) => void | Promise<void>, options?: ConsumeOptions): void;
+  /** Resolves when the server has it; it holds for later connections. Rejects with REFUSED, TOO_MANY, CLOSED, or the signal's reason. */
+  subscribe(filter: string, options?: SubscribeOptions): Promise<void>;
+  /** Rejects with REFUSED, NOT_CONNECTED, TOO_MANY, CLOSED, or the signal's reason. */
+  publish(topic: string, body: string | Uint8Array, options?: PublishOptions): Promise<void>;
+  /** Says goodbye, stores what is to be stored, and lets go of everything. Idempotent. Never rejects. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

@@ -1,0 +1,2 @@
+/** The line in Node. */
+export * from '../../api.js';
