@@ -15,7 +15,7 @@ export const coreArrows: Arrows = {
   session: ['wire', 'domain', 'base'],
   hub: ['domain', 'ports', 'base'],
   device: ['session', 'domain', 'base'],
-  testing: ['domain', 'ports', 'base'],
+  testing: ['device', 'domain', 'ports', 'base'],
 };
 
 /** Packages, by the name that others import. */

@@ -200,7 +200,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
       askedGapMs: 0,
     };
     this.#setStatus({ kind: 'connecting', attempt: this.#backoff.attempts + 1 });
-    this.#outputs.push({ kind: 'connect', connection: number });
+    this.#outputs.push({ kind: 'connect', connection: number, role: 'main' });
   }
 
   /** Lets go of the connection, with a farewell where there is somebody to hear it. */

@@ -2,12 +2,19 @@
 export { isCursorValue, type CursorValue } from './cursor.js';
 export { DeviceMachine } from './device-machine.js';
 export * from './keepalive/index.js';
+export { isNetworkKnowledge } from './knowledge.js';
 export { deviceLimits } from './limits.js';
 export type {
+  CallEnd,
+  CallIntent,
+  CallIntentOutcome,
+  CallWake,
+  ConnectionRole,
   DeviceInput,
   DeviceMessage,
   DeviceOptions,
   DeviceOutput,
+  NetworkKnowledge,
   RequestRefusal,
   Status,
 } from './types.js';

@@ -2,7 +2,7 @@
 import type { Activity } from '../domain/index.js';
 import type { ClientEnd, ClientPublication } from '../session/mqtt-client/index.js';
 import type { CursorValue } from './cursor.js';
-import type { KeepalivePolicy } from './keepalive/index.js';
+import type { GapKnowledge, KeepalivePolicy } from './keepalive/index.js';
 
 export interface DeviceOptions {
   /** Client id; with a device token, the device's own id. */
@@ -12,6 +12,13 @@ export interface DeviceOptions {
   /** How long the server keeps session and inbox of a device that does not come, seconds. */
   readonly sessionExpirySeconds: number;
   readonly keepalive: KeepalivePolicy;
+  /** What the policy had learned, as it was stored (`store-knowledge`); undefined: nothing is. */
+  readonly knowledge?: NetworkKnowledge | undefined;
+  /**
+   * The platform lets the app ask the connection no more often than so, ms. Where the network needs it more often, the server is
+   * told (`gap` of `$line/state`). undefined: as often as the policy wants.
+   */
+  readonly floorMs?: number | undefined;
   /** How long the platform lets the app run after a wake, ms. */
   readonly windowMs: number;
   /** As it was stored; undefined: none is. */
@@ -19,6 +26,12 @@ export interface DeviceOptions {
   /** For the waits between attempts; unpredictable enough to differ between devices. */
   readonly seed: number;
 }
+
+/** What a policy has learned, by network key. Stored as JSON; what is read back is looked at by `isNetworkKnowledge`. */
+export type NetworkKnowledge = Readonly<Record<string, GapKnowledge>>;
+
+/** What a connection is for. main: the line itself. canary: it tries out a silence, and carries nothing. */
+export type ConnectionRole = 'main' | 'canary';
 
 /** Where a line is. */
 export type Status =
@@ -61,7 +74,43 @@ export type DeviceInput =
   /** What the app does, as `$line/state` says it. */
   | { readonly kind: 'activity'; readonly activity: Activity }
   /** The network the device is on, by any name that tells one from another; undefined: none. */
-  | { readonly kind: 'network'; readonly key: string | undefined };
+  | { readonly kind: 'network'; readonly key: string | undefined }
+  /**
+   * What the user has decided about a call that was told by `call`, perhaps before any INVITE has come. Said as soon as there is a
+   * connection, again if that is lost, until it is answered by `call-intended` with the same ticket.
+   */
+  | {
+      readonly kind: 'call-intent';
+      readonly ticket: number;
+      readonly call: string;
+      readonly intent: CallIntent;
+    };
+
+/** answer: the call waits some seconds longer for the phone to come. decline: it ends with 603 at once, on all devices. */
+export type CallIntent = 'answer' | 'decline';
+
+/**
+ * done: the server has done so. unknown: it knows no such call, or not for this device. over: the call was over. The others: it was not said; the
+ * line was stopped, the server takes no intents, or too many wait already.
+ */
+export type CallIntentOutcome = 'done' | 'unknown' | 'over' | 'stopped' | 'refused' | 'too-many';
+
+/** A call, or another request, for which the phone is to register. docs/spec/calls.md has the message. */
+export interface CallWake {
+  /** The server's id of it; later messages and `call-intent` name it. */
+  readonly call: string;
+  /** ringing: an INVITE with `sipCallId` waits. request: something that is no call does. */
+  readonly state: 'ringing' | 'request';
+  readonly aor: string;
+  readonly sipCallId: string | undefined;
+  readonly from: string | undefined;
+  readonly fromName: string | undefined;
+  /** Wall clock of the server, ms. */
+  readonly startedMs: number | undefined;
+}
+
+/** How a call ended, as the server says it; `deadline`: its time is over here, and the server has not said anything. */
+export type CallEnd = 'answered-elsewhere' | 'declined-elsewhere' | 'cancelled' | 'missed' | 'deadline';
 
 export interface DeviceMessage {
   /** For `finish`. */
@@ -81,8 +130,8 @@ export interface DeviceMessage {
 export type RequestRefusal = 'not-connected' | 'too-many' | 'stopped';
 
 export type DeviceOutput =
-  /** Open a transport; its events carry this number. */
-  | { readonly kind: 'connect'; readonly connection: number }
+  /** Open a transport; its events carry this number. A canary has a transport of its own, beside the main one. */
+  | { readonly kind: 'connect'; readonly connection: number; readonly role: ConnectionRole }
   /** Of a connection that has ended meanwhile it is left alone, as `close` is. */
   | { readonly kind: 'write'; readonly connection: number; readonly bytes: Uint8Array }
   /** Send what was written, and end the transport. */
@@ -92,9 +141,38 @@ export type DeviceOutput =
   | { readonly kind: 'message'; readonly message: DeviceMessage }
   /** Write it over the last one, synced, and answer. One at a time. */
   | { readonly kind: 'store-cursor'; readonly cursor: CursorValue }
+  /** Write it over the last one; need not be synced, and is not answered. */
+  | { readonly kind: 'store-knowledge'; readonly knowledge: NetworkKnowledge }
   /** `outcome`: the server's reason code, below 0x80 if all is well, or why it was not asked. */
   | { readonly kind: 'subscribed'; readonly ticket: number; readonly outcome: number | RequestRefusal }
   | { readonly kind: 'published'; readonly ticket: number; readonly outcome: number | RequestRefusal }
+  | { readonly kind: 'call-intended'; readonly ticket: number; readonly outcome: CallIntentOutcome }
+  /**
+   * A call waits, until the monotonic instant `deadlineMs`. Given once for each call, again if its deadline has moved. `message` is its
+   * message, which is not given by `message` and is to be finished like any other: finish it as handled when the phone rings.
+   */
+  | {
+      readonly kind: 'call';
+      readonly message: DeviceMessage;
+      readonly call: CallWake;
+      readonly deadlineMs: number;
+    }
+  /**
+   * A call is over, or was missed while this device was away. `message` is to be finished; undefined with the end `deadline`, behind which
+   * the server's own word may follow.
+   */
+  | {
+      readonly kind: 'call-over';
+      readonly message: DeviceMessage | undefined;
+      readonly call: string;
+      readonly end: CallEnd;
+      /** As far as the server tells. */
+      readonly from: string | undefined;
+      readonly fromName: string | undefined;
+      readonly startedMs: number | undefined;
+      /** Why it was missed, in a sentence. */
+      readonly reason: string | undefined;
+    }
   /** The sleeping device runs, until this monotonic instant at the latest. */
   | { readonly kind: 'window'; readonly deadlineMs: number }
   /** Everything is done, or time is up: it may sleep. */

@@ -200,7 +200,7 @@ describe('connecting', () => {
     assert.deepEqual(device.status, { kind: 'stopped' });
     device.machine.handleInput(device.server.now, { kind: 'start' });
     const [, connect] = [device.machine.pollOutput(), device.machine.pollOutput()];
-    assert.deepEqual(connect, { kind: 'connect', connection: 2 });
+    assert.deepEqual(connect, { kind: 'connect', connection: 2, role: 'main' });
     await device.advance(deviceLimits.connectTimeoutMs - 1);
     assert.deepEqual(device.status, { kind: 'connecting', attempt: 1 });
     await device.advance(1);

@@ -19,6 +19,10 @@ export interface GapConstants {
   readonly tolerance: number;
   /** The keepalive comes so much before what is known to be allowed. */
   readonly guardMs: number;
+  /** The wake in which a canary is looked at comes so much later than the push into it: it takes a while to open one. */
+  readonly leadMs: number;
+  /** Where the main connection has to try for itself, it tries so many times of what is known. */
+  readonly mainStep: number;
   /** So many dead probes in a row at the same silence make it the upper bound. */
   readonly deathsToBelieve: number;
   /** Two dead keepalives within this time prove the estimate wrong. */
@@ -33,6 +37,8 @@ export const gapConstants: GapConstants = {
   gapMsMax: 1_740 * SECOND_MS,
   tolerance: 0.1,
   guardMs: 10 * SECOND_MS,
+  leadMs: 2 * SECOND_MS,
+  mainStep: 1.25,
   deathsToBelieve: 2,
   deathsWithinMs: DAY_MS,
   highMsMax: 7 * DAY_MS,
@@ -40,13 +46,15 @@ export const gapConstants: GapConstants = {
 
 /** All times divided by one factor, for networks whose timeouts a test cannot wait for. */
 export function scaledConstants(factor: number): GapConstants {
-  const { lowFirstMs, gapMsMin, gapMsMax, guardMs, deathsWithinMs, highMsMax, ...rest } = gapConstants;
+  const { lowFirstMs, gapMsMin, gapMsMax, guardMs, leadMs, deathsWithinMs, highMsMax, ...rest } =
+    gapConstants;
   return {
     ...rest,
     lowFirstMs: lowFirstMs / factor,
     gapMsMin: gapMsMin / factor,
     gapMsMax: gapMsMax / factor,
     guardMs: guardMs / factor,
+    leadMs: leadMs / factor,
     deathsWithinMs: deathsWithinMs / factor,
     highMsMax: highMsMax / factor,
   };
@@ -73,6 +81,7 @@ export class GapEstimate {
   #deadProbes = 0;
   /** Wall clock of the last dead keepalive; -Infinity: none that counts. */
   #lastDeathMs = -NEVER;
+  #isLearned = false;
 
   /** @param hintMs what the server knows of others on this network; undefined: nothing. */
   constructor(constants: GapConstants = gapConstants, hintMs?: number) {
@@ -86,6 +95,7 @@ export class GapEstimate {
     const { lowMs, highMs, highSinceMs } = knowledge;
     if (!(lowMs >= constants.gapMsMin && lowMs <= constants.gapMsMax)) return undefined;
     const estimate = new GapEstimate(constants, lowMs);
+    estimate.#isLearned = true;
     if (highMs === undefined) return estimate;
     if (!(highMs > lowMs && highMs < NEVER && Number.isFinite(highSinceMs))) return undefined;
     estimate.#highMs = highMs;
@@ -112,30 +122,49 @@ export class GapEstimate {
     return this.#highMs;
   }
 
-  /** The silence to try next, ms; undefined: it is known well enough. */
+  /** Whether it holds more than what it began with. */
+  get isLearned(): boolean {
+    return this.#isLearned;
+  }
+
+  /** The silence to try next, whole ms; undefined: it is known well enough. */
   targetMs(wallMs: number): number | undefined {
     const { gapMsMax, tolerance } = this.#constants;
     const highMs = this.highMs(wallMs);
     const lowMs = this.#lowMs;
-    if (highMs === NEVER) return lowMs < gapMsMax ? Math.min(gapMsMax, 2 * lowMs) : undefined;
-    return highMs > lowMs * (1 + tolerance) ? Math.sqrt(lowMs * highMs) : undefined;
+    if (highMs === NEVER) return lowMs < gapMsMax ? Math.round(Math.min(gapMsMax, 2 * lowMs)) : undefined;
+    return highMs > lowMs * (1 + tolerance) ? Math.round(Math.sqrt(lowMs * highMs)) : undefined;
   }
 
   /** The silence after which the connection is asked, ms: short enough to be safe, and in step with the next probe. */
   gapMs(wallMs: number): number {
-    const { gapMsMin, guardMs } = this.#constants;
-    const safeMs = Math.max(gapMsMin, this.#lowMs - guardMs);
+    const { leadMs } = this.#constants;
+    const safeMs = this.#safeMs;
     const targetMs = this.targetMs(wallMs);
+    if (targetMs === undefined) return safeMs;
     // A whole number of gaps makes the target, so that the probe ends at a keepalive and costs no wake of its own.
+    const lookMs = targetMs + leadMs;
+    return lookMs / Math.max(2, Math.ceil(lookMs / safeMs - 1e-9));
+  }
+
+  /** The same where there are no canaries, so that the connection itself is what is risked, by small steps. */
+  mainGapMs(wallMs: number): number {
+    const targetMs = this.targetMs(wallMs);
     return targetMs === undefined
-      ? safeMs
-      : targetMs / Math.max(2, Math.ceil(targetMs / Math.max(safeMs, 1) - 1e-9));
+      ? this.#safeMs
+      : Math.min(targetMs, Math.round(this.#lowMs * this.#constants.mainStep));
+  }
+
+  get #safeMs(): number {
+    const { gapMsMin, guardMs } = this.#constants;
+    return Math.max(gapMsMin, this.#lowMs - guardMs, 1);
   }
 
   /** How the probe of `targetMs` ended. */
   handleProbe(wallMs: number, targetMs: number, verdict: ProbeVerdict): void {
     if (verdict === 'void') return;
     if (verdict === 'alive') {
+      this.#isLearned = true;
       this.#deadProbes = 0;
       this.#lowMs = Math.max(this.#lowMs, targetMs);
       // Evidence against the upper bound: the network has changed.
@@ -156,6 +185,7 @@ export class GapEstimate {
     this.#lastDeathMs = wallMs;
     if (!isSecond) return;
     this.#lastDeathMs = -NEVER;
+    this.#isLearned = true;
     this.#deadProbes = 0;
     this.#lowMs = Math.max(gapMsMin, gapMs / 2);
     if (gapMs > this.#lowMs) this.#setHigh(wallMs, gapMs);
@@ -163,6 +193,7 @@ export class GapEstimate {
   }
 
   #setHigh(wallMs: number, highMs: number): void {
+    this.#isLearned = true;
     this.#highMs = highMs;
     this.#highSinceMs = wallMs;
   }

@@ -7,5 +7,14 @@ export {
   type GapKnowledge,
   type ProbeVerdict,
 } from './gap-estimate.js';
-export { PairedCanary, verdictOf, type CanaryLook, type CanaryOrder } from './paired-canary.js';
-export { fixedKeepalive, keepAwake, keepAwakeWarning, noKeepalive, type KeepalivePolicy } from './policy.js';
+export { adaptiveKeepalive, PairedCanary, verdictOf } from './paired-canary.js';
+export {
+  fixedKeepalive,
+  keepAwake,
+  keepAwakeWarning,
+  noKeepalive,
+  type CanaryLook,
+  type CanaryOrder,
+  type KeepalivePolicy,
+  type NetworkLearner,
+} from './policy.js';

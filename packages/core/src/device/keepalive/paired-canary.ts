@@ -14,26 +14,7 @@ import {
   type GapKnowledge,
   type ProbeVerdict,
 } from './gap-estimate.js';
-import type { KeepalivePolicy } from './policy.js';
-
-/** What to do in a wake, after the main connection has answered. */
-export type CanaryOrder =
-  /** Open a canary, and ask the server to push into it after so much silence, ms. */
-  | { readonly kind: 'open'; readonly silenceMs: number }
-  /** Look whether the push is there; tell it by {@link PairedCanary.handleLook}. */
-  | { readonly kind: 'look' };
-
-/** What a look at the canary found. */
-export interface CanaryLook {
-  /** The push was read. */
-  readonly hasArrived: boolean;
-  /** The server says that it has pushed. */
-  readonly isSent: boolean;
-  /** Every keepalive of the main connection since the canary was opened was answered. */
-  readonly isMainWell: boolean;
-  /** Where nothing has arrived: another canary came about at once. */
-  readonly isPathThere: boolean;
-}
+import type { CanaryLook, CanaryOrder, KeepalivePolicy, NetworkLearner } from './policy.js';
 
 /** What the look proves [KA-3]. */
 export function verdictOf(look: CanaryLook): ProbeVerdict {
@@ -43,8 +24,8 @@ export function verdictOf(look: CanaryLook): ProbeVerdict {
 
 interface Probe {
   readonly targetMs: number;
-  /** Monotonic ms. */
-  readonly openedMs: number;
+  /** Monotonic ms: ordered, and then opened. */
+  openedMs: number;
   isMainWell: boolean;
 }
 
@@ -54,7 +35,7 @@ const UNNAMED = '';
 /** Half a millisecond: sums of gaps that make a target are not exact. */
 const ROUNDING_MS = 0.5;
 
-export class PairedCanary implements KeepalivePolicy {
+export class PairedCanary implements KeepalivePolicy, NetworkLearner {
   readonly keepsAwake = false;
   readonly warning = undefined;
   readonly #constants: GapConstants;
@@ -62,18 +43,17 @@ export class PairedCanary implements KeepalivePolicy {
   readonly #estimates = new Map<string, GapEstimate>();
   #key = UNNAMED;
   #probe: Probe | null = null;
+  #takesCanaries = true;
 
   constructor(constants: GapConstants = gapConstants) {
     this.#constants = constants;
     this.#use(UNNAMED);
   }
 
-  /** What is to be stored, by network: {@link restore}. */
   get knowledge(): Readonly<Record<string, GapKnowledge>> {
     return Object.fromEntries([...this.#estimates].map(([key, estimate]) => [key, estimate.knowledge]));
   }
 
-  /** Takes what was stored. Networks of which nothing sensible is known are learned anew. */
   restore(knowledge: Readonly<Record<string, GapKnowledge>>): void {
     for (const [key, entry] of Object.entries(knowledge)) {
       const estimate = GapEstimate.restore(entry, this.#constants);
@@ -82,13 +62,28 @@ export class PairedCanary implements KeepalivePolicy {
     this.#use(this.#key);
   }
 
-  /** What the server knows of others on this network, ms: taken if nothing is known here. */
+  get learner(): this {
+    return this;
+  }
+
+  isLearned(key: string): boolean {
+    return this.#estimates.get(key)?.isLearned ?? false;
+  }
+
   handleHint(key: string, hintMs: number): void {
-    if (!this.#estimates.has(key)) this.#put(key, new GapEstimate(this.#constants, hintMs));
+    if (this.isLearned(key)) return;
+    this.#put(key, new GapEstimate(this.#constants, hintMs));
+    // What is being tried may not be more than what is now known.
+    if (key === this.#key) this.#probe = null;
+  }
+
+  handleServer(takesCanaries: boolean): void {
+    this.#takesCanaries = takesCanaries;
+    this.#probe = null;
   }
 
   gapMs(now: InstantMs): number {
-    return this.#estimate.gapMs(now.wall);
+    return this.#takesCanaries ? this.#estimate.gapMs(now.wall) : this.#estimate.mainGapMs(now.wall);
   }
 
   handleNetwork(_now: InstantMs, key: string): void {
@@ -99,11 +94,17 @@ export class PairedCanary implements KeepalivePolicy {
 
   handleDeath(now: InstantMs, gapMs: number): void {
     if (this.#probe !== null) this.#probe.isMainWell = false;
-    this.#estimate.handleDeath(now.wall, gapMs);
+    const estimate = this.#estimate;
+    // Without canaries it was a probe, if it was longer than what is known.
+    if (!this.#takesCanaries && gapMs > estimate.lowMs) estimate.handleProbe(now.wall, gapMs, 'dead');
+    else estimate.handleDeath(now.wall, gapMs);
   }
 
-  /** The device is awake and its main connection has answered: what is to be done about the canary, if anything. */
-  handleAnswer(now: InstantMs): CanaryOrder | undefined {
+  handleAnswer(now: InstantMs, gapMs: number): CanaryOrder | undefined {
+    if (!this.#takesCanaries) {
+      if (gapMs > this.#estimate.lowMs) this.#estimate.handleProbe(now.wall, gapMs, 'alive');
+      return undefined;
+    }
     const probe = this.#probe;
     if (probe !== null) {
       return now.monotonic - probe.openedMs >= probe.targetMs - ROUNDING_MS ? { kind: 'look' } : undefined;
@@ -114,10 +115,10 @@ export class PairedCanary implements KeepalivePolicy {
     return { kind: 'open', silenceMs };
   }
 
-  /**
-   * What the ordered look found; `isMainWell` is known here and need not be right. The next order may be asked for in the
-   * same wake.
-   */
+  handleOpened(now: InstantMs): void {
+    if (this.#probe !== null) this.#probe.openedMs = now.monotonic;
+  }
+
   handleLook(now: InstantMs, look: Omit<CanaryLook, 'isMainWell'>): ProbeVerdict {
     const probe = this.#probe;
     if (probe === null) return 'void';
@@ -129,7 +130,6 @@ export class PairedCanary implements KeepalivePolicy {
     return verdict;
   }
 
-  /** The canary could not be opened, or was lost before its time. */
   dropCanary(): void {
     this.#probe = null;
   }
@@ -154,4 +154,9 @@ export class PairedCanary implements KeepalivePolicy {
       return;
     }
   }
+}
+
+/** The policy `adaptive`. One for each device. */
+export function adaptiveKeepalive(constants: GapConstants = gapConstants): KeepalivePolicy {
+  return new PairedCanary(constants);
 }

@@ -99,7 +99,7 @@ export class World {
   /** Does what the policy orders, in this wake. */
   #obey(): void {
     const { prng, timeoutMs, falseDeaths = 0, voids = 0 } = this.#options;
-    const order = this.policy.handleAnswer(this.now);
+    const order = this.policy.handleAnswer(this.now, 0);
     if (order === undefined) return;
     if (order.kind === 'open') {
       this.#canaryMs = this.nowMs;
