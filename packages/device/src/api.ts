@@ -5,4 +5,7 @@
 export { DeviceError, deviceErrorCodes, type DeviceErrorCode, type DeviceErrorOptions } from './errors.js';
 export type * from './line/types.js';
 export type * from './ports/index.js';
+export type { PushFailure } from './push/decrypt.js';
+export { webCrypto, type CryptoLike, type EcKeyPair, type PushCrypto } from './push/push-crypto.js';
+export type * from './push/types.js';
 export type { KeepalivePolicy, Status } from '@wakeline/core/device';

@@ -6,11 +6,12 @@
 export const deviceErrorCodes = {
   CLOSED: 'the line was closed, by the app or because the server refused the device',
   CONSUMER_TAKEN: 'messages or calls go to one handler or one loop, and there is one already',
+  CRYPTO_MISSING: 'the platform has no cryptography for Web Push, and none was given',
   HANDLER_FAILED: 'a handler of the app threw; its message comes again with a later connection',
   KEEPALIVE_COSTLY: 'the chosen keepalive policy has a cost that is worth knowing',
   NOT_CONNECTED: 'there is no connection, and QoS 0 does not wait for one',
   OPTION_INVALID: 'an option of the line is unknown, missing or not allowed',
-  REFUSED: 'the server refused what was asked; reasonCode says why',
+  REFUSED: 'the server refused what was asked; reasonCode or refusal says why',
   STORAGE_FAILED: 'what must outlive the app cannot be read or written',
   STORAGE_LOCKED: 'another process, or another line of this one, has the storage of this device open',
   TOO_MANY: 'as many requests wait as may',
@@ -24,6 +25,8 @@ export interface DeviceErrorOptions {
   readonly retryable?: boolean;
   /** Of the server, in MQTT 5.0 (§2.4). */
   readonly reasonCode?: number;
+  /** Of the server, one of the refusals in docs/errors.md. */
+  readonly refusal?: string;
 }
 
 /** The one error class of the package. Decide by `code`, never by the text. */
@@ -32,11 +35,13 @@ export class DeviceError extends Error {
   readonly code: DeviceErrorCode;
   readonly retryable: boolean;
   readonly reasonCode: number | undefined;
+  readonly refusal: string | undefined;
 
   constructor(code: DeviceErrorCode, message: string, options: DeviceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? false;
     this.reasonCode = options.reasonCode;
+    this.refusal = options.refusal;
   }
 }

@@ -2,6 +2,8 @@
 import type { KeepalivePolicy, Status } from '@wakeline/core/device';
 import type { DeviceError } from '../errors.js';
 import type { Platform, Storage, Transport } from '../ports/index.js';
+import type { PushCrypto } from '../push/push-crypto.js';
+import type { PushChannels, PushOutcome } from '../push/types.js';
 
 /** A length of time: ms, or a text such as `500ms`, `10s`, `4m`, `2h`, `7d`. */
 export type Duration = number | string;
@@ -46,6 +48,8 @@ export interface LineParts {
   readonly transports: readonly Transport[];
   readonly storage: Storage;
   readonly platform: Platform;
+  /** For Web Push. Undefined: there is none, and `push` rejects with CRYPTO_MISSING. */
+  readonly crypto: PushCrypto | undefined;
 }
 
 /** A message for the app. It is the app's until `ack` or `giveBack`, whichever comes first. */
@@ -69,6 +73,8 @@ export interface Message {
   readonly expirySeconds: number | undefined;
   /** Epoch and number within the device's inbox: the same for a message that comes again. Undefined: QoS 0. */
   readonly place: { readonly epoch: string; readonly sequence: number } | undefined;
+  /** Of a Web Push message that came encrypted, on a channel that `push` has subscribed; undefined: of any other. */
+  readonly encryption: PushOutcome | undefined;
   /**
    * Handled: it never comes again once that is stored, which is when the promise resolves (of QoS 0, at once). Rejects with
    * CLOSED if the line is closed before; nobody need wait for it.
@@ -151,6 +157,8 @@ export interface Line {
   subscribe(filter: string, options?: SubscribeOptions): Promise<void>;
   /** Rejects with REFUSED, NOT_CONNECTED, TOO_MANY, CLOSED, or the signal's reason. */
   publish(topic: string, body: string | Uint8Array, options?: PublishOptions): Promise<void>;
+  /** Web Push to this device. */
+  readonly push: PushChannels;
   /** Says goodbye, stores what is to be stored, and lets go of everything. Idempotent. Never rejects. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
