@@ -61,6 +61,44 @@ describe('the server side of an INVITE', () => {
     ]);
   });
 
+  test('[SI-49] a 2xx over UDP that its phone does not repeat is sent again every 4.5 s until Timer L', () => {
+    runTable(create(), [
+      [0, start, '', 'proceeding'],
+      [100, overUdp(200), 'send-response', 'accepted'],
+      [600, overUdp(200), 'send-response', 'accepted'],
+      [5_099, undefined, '', 'accepted'],
+      [5_100, undefined, 'send-response', 'accepted'],
+      [9_600, undefined, 'send-response', 'accepted'],
+      [10_000, overUdp(200), 'send-response', 'accepted'],
+      [14_500, undefined, 'send-response', 'accepted'],
+      [19_000, undefined, 'send-response', 'accepted'],
+      [23_500, undefined, 'send-response', 'accepted'],
+      [28_000, undefined, 'send-response', 'accepted'],
+      [32_100, undefined, 'terminated', 'terminated'],
+    ]);
+  });
+
+  test('[SI-49] not over TCP, nor once it is acknowledged, whatever comes then', () => {
+    runTable(create(), [
+      [0, start, '', 'proceeding'],
+      [100, overTcp(200), 'send-response', 'accepted'],
+      [32_100, undefined, 'terminated', 'terminated'],
+    ]);
+    const acknowledge: Step = (machine) => {
+      machine.handleAnswerAck();
+      return [];
+    };
+    runTable(create(), [
+      [0, start, '', 'proceeding'],
+      [100, overUdp(200), 'send-response', 'accepted'],
+      [4_600, undefined, 'send-response', 'accepted'],
+      [4_800, acknowledge, '', 'accepted'],
+      [5_000, overUdp(200), 'send-response', 'accepted'],
+      [20_000, undefined, '', 'accepted'],
+      [32_100, undefined, 'terminated', 'terminated'],
+    ]);
+  });
+
   test('[SI-41] over UDP a refusal is repeated by Timer G up to T2 until its ACK; Timer I absorbs more of them', () => {
     runTable(create(), [
       [0, start, '', 'proceeding'],

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decodeUtf8, encodeUtf8 } from '../../../src/base/index.js';
 import { parseMessage } from '../../../src/wire/sip/index.js';
-import { alice, bob, EdgeWorld, requestText, responseText, TCP, UDP } from './edge-world.js';
+import {
+  alice,
+  bob,
+  EdgeWorld,
+  requestText,
+  responseText,
+  TCP,
+  UDP,
+  type RequestParts,
+} from './edge-world.js';
 
 describe('matching', () => {
   test('[SI-30] a request is new by branch, sent-by and method; the same again is not', () => {
@@ -45,6 +54,34 @@ describe('matching', () => {
     world.respond(transaction, 200, request);
     world.receive(1, requestText({ method: 'ACK', toTag: 't' }));
     assert.equal(world.event('ack').invite, transaction);
+  });
+
+  test('[SI-49] the ACK of a 2xx over UDP ends its repetition; another one does not', () => {
+    const world = new EdgeWorld();
+    world.datagram(alice, requestText({ via: 'UDP 192.0.2.7:40000;branch=z9hG4bKa' }));
+    const { transaction, request } = world.event('request');
+    world.respond(transaction, 200, request);
+    const answer = 'udp 192.0.2.7:40000: SIP/2.0 200 Whatever';
+    assert.deepEqual(world.out(), [answer]);
+    const ack = (parts: RequestParts) =>
+      world.datagram(
+        alice,
+        requestText({
+          method: 'ACK',
+          toTag: 't',
+          via: 'UDP 192.0.2.7:40000;branch=z9hG4bKack',
+          ...parts,
+        }),
+      );
+    ack({ cseq: 2 });
+    ack({ fromTag: 'other' });
+    ack({ callId: 'call-2' });
+    world.pass(9_500);
+    assert.deepEqual(world.out(), [answer, answer]);
+    ack({});
+    world.pass(30_000);
+    assert.deepEqual(world.out(), []);
+    assert.equal(world.kinds().at(-1), 'terminated');
   });
 
   test('[SI-31] without a branch of RFC 3261 requests are matched as RFC 2543 wants it', () => {

@@ -2,8 +2,9 @@
  * The server side of an INVITE (RFC 3261 §17.2.1 with the Accepted state of RFC 6026 §7.1).
  *
  * It says 100 by itself when the core has said nothing for 200 ms. A transport error does not end it: the caller may be
- * reached in another way, and the phone that answers must not be left alone (RFC 6026 §7.1). It holds no bytes: it says
- * what is to be sent.
+ * reached in another way, and the phone that answers must not be left alone (RFC 6026 §7.1). A 2xx is repeated by the phone
+ * that made it; where that has fallen silent and no ACK has come over UDP, this repeats the last one, as the caller would
+ * ring on for nobody. It holds no bytes: it says what is to be sent.
  */
 import type { ServerAction } from './actions.js';
 import { TimerSet, transactionMs, type TimerValues } from './timers.js';
@@ -23,6 +24,7 @@ export class InviteServerTransaction {
   readonly #timers = new TimerSet();
   #state: InviteServerState = 'proceeding';
   #hasResponded = false;
+  #isAcknowledged = false;
   /** Between two retransmissions of the response, ms. */
   #timerGMs = 0;
 
@@ -60,7 +62,10 @@ export class InviteServerTransaction {
   }
 
   handleAck(nowMs: number): readonly ServerAction[] {
-    if (this.#state === 'accepted') return ['pass-ack'];
+    if (this.#state === 'accepted') {
+      this.handleAnswerAck();
+      return ['pass-ack'];
+    }
     if (this.#state !== 'completed') return [];
     this.#timers.stopAll();
     // RFC 3261 §17.2.1: on reliable transports Timer I is 0. Which of both it is shows in whether Timer G ran.
@@ -70,6 +75,12 @@ export class InviteServerTransaction {
     return [];
   }
 
+  /** An ACK for a 2xx came, which has a branch of its own (RFC 3261 §17.1.1.3): the caller has heard it. */
+  handleAnswerAck(): void {
+    this.#isAcknowledged = true;
+    this.#timers.stop('answer');
+  }
+
   /**
    * The core answers. Undefined: it is too late, or not allowed, and nothing was sent.
    *
@@ -77,7 +88,11 @@ export class InviteServerTransaction {
    */
   respond(nowMs: number, status: number, isReliable: boolean): readonly ServerAction[] | undefined {
     // RFC 6026 §7.1: after a 2xx only further ones.
-    if (this.#state === 'accepted') return status >= 200 && status < 300 ? ['send-response'] : undefined;
+    if (this.#state === 'accepted') {
+      if (status < 200 || status >= 300) return undefined;
+      this.#awaitAck(nowMs, isReliable);
+      return ['send-response'];
+    }
     if (this.#state !== 'proceeding') return undefined;
     this.#hasResponded = true;
     this.#timers.stop('100');
@@ -89,6 +104,7 @@ export class InviteServerTransaction {
     if (status < 300) {
       this.#state = 'accepted';
       this.#timers.start('L', nowMs, transactionMs(this.#options.timers));
+      this.#awaitAck(nowMs, isReliable);
     } else {
       this.#state = 'completed';
       this.#timers.start('H', nowMs, transactionMs(this.#options.timers));
@@ -113,6 +129,10 @@ export class InviteServerTransaction {
           this.#timers.start('G', nowMs, this.#timerGMs);
           actions.push('send-response');
           break;
+        case 'answer':
+          this.#awaitAck(nowMs, false);
+          actions.push('send-response');
+          break;
         case 'H':
           actions.push('ack-timeout', ...this.#terminate());
           break;
@@ -130,6 +150,13 @@ export class InviteServerTransaction {
   /** Ends it without a word. */
   abandon(): readonly ServerAction[] {
     return this.#state === 'terminated' ? [] : this.#terminate();
+  }
+
+  #awaitAck(nowMs: number, isReliable: boolean): void {
+    if (isReliable || this.#isAcknowledged) return;
+    // A phone that is there repeats it after T2 at the latest (RFC 3261 §13.3.1.4), and then this does not.
+    const { t1Ms, t2Ms } = this.#options.timers;
+    this.#timers.start('answer', nowMs, t2Ms + t1Ms);
   }
 
   #terminate(): readonly ServerAction[] {

@@ -23,7 +23,8 @@ export function transactionMs(values: TimerValues): number {
 }
 
 /**
- * RFC names, and four of ours: `100` is the time at which a server transaction says 100 by itself, `cancel` the time after
+ * RFC names, and five of ours: `100` is the time at which a server transaction says 100 by itself, `answer` the time after
+ * which it says a 2xx again that nobody has acknowledged or repeated, `cancel` the time after
  * a CANCEL at which its INVITE is given up (RFC 3261 §9.1), `detached` how long a client transaction waits for a new
  * flow, `end` how long a server transaction waits for an answer of the core.
  */
@@ -42,6 +43,7 @@ export type TimerName =
   | 'L'
   | 'M'
   | '100'
+  | 'answer'
   | 'cancel'
   | 'detached'
   | 'end';

@@ -33,3 +33,8 @@ export function serverKey(request: SipRequest, method: string): TransactionKey {
 export function mergeKey({ to, from, callId, cseq }: SipRequest): string | undefined {
   return to.tag === undefined ? `${callId} ${from.tag ?? ''} ${cseq.number} ${cseq.method}` : undefined;
 }
+
+/** Equal in an INVITE and in the ACK for its 2xx, which has a branch and a To-tag of its own (RFC 3261 §13.2.2.4). */
+export function answerKey({ from, callId, cseq }: SipRequest): string {
+  return `${callId} ${from.tag ?? ''} ${cseq.number}`;
+}

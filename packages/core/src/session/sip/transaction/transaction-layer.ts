@@ -24,7 +24,7 @@ import { InviteServerTransaction } from './invite-server-transaction.js';
 import { NonInviteClientTransaction } from './non-invite-client-transaction.js';
 import { NonInviteServerTransaction } from './non-invite-server-transaction.js';
 import type { TimerValues } from './timers.js';
-import { clientKey, mergeKey, responseKey, serverKey } from './transaction-keys.js';
+import { answerKey, clientKey, mergeKey, responseKey, serverKey } from './transaction-keys.js';
 import type { sipTransactionLimits } from './transaction-limits.js';
 
 export type TransactionLimits = { readonly [Name in keyof typeof sipTransactionLimits]: number };
@@ -106,6 +106,8 @@ export class TransactionLayer {
   readonly #byFlow = new Map<SipFlow, Set<ClientEntry>>();
   /** How many server transactions have this key. */
   readonly #merges = new Map<string, number>();
+  /** INVITEs that were answered with a 2xx of which no ACK has come, by {@link answerKey}. */
+  readonly #unacknowledged = new Map<string, ServerEntry>();
   readonly #deadlines = new DeadlineHeap<Alarm>();
   readonly #events: TransactionEvent[] = [];
 
@@ -183,6 +185,7 @@ export class TransactionLayer {
     if (status < 300) entry.route.isScreened = true;
     entry.lastResponse = bytes;
     entry.isUnsent = false;
+    if (entry.machine.state === 'accepted') this.#unacknowledged.set(answerKey(entry.request), entry);
     this.#doServer(now, entry, actions);
     return true;
   }
@@ -325,6 +328,7 @@ export class TransactionLayer {
   #handleAck(now: InstantMs, request: SipRequest, origin: Origin): void {
     const invite = this.#servers.get(serverKey(request, 'INVITE'));
     if (invite === undefined) {
+      this.#handleAnswerAck(request);
       this.#events.push({ kind: 'ack', invite: undefined, request, origin });
       return;
     }
@@ -336,6 +340,15 @@ export class TransactionLayer {
     const actions = machine.handleAck(now.monotonic);
     if (actions.includes('pass-ack')) this.#events.push({ kind: 'ack', invite: invite.key, request, origin });
     this.#doServer(now, invite, actions);
+  }
+
+  #handleAnswerAck(request: SipRequest): void {
+    const key = answerKey(request);
+    const entry = this.#unacknowledged.get(key);
+    if (entry === undefined) return;
+    this.#unacknowledged.delete(key);
+    (entry.machine as InviteServerTransaction).handleAnswerAck();
+    this.#arm(entry);
   }
 
   /** RFC 3261 §9.2, §16.10: answered here, whatever becomes of the INVITE. */
@@ -490,12 +503,16 @@ export class TransactionLayer {
 
   #endServer(entry: ServerEntry): void {
     this.#servers.delete(entry.key);
+    const { request } = entry;
+    if (request.method === 'INVITE' && this.#unacknowledged.get(answerKey(request)) === entry) {
+      this.#unacknowledged.delete(answerKey(request));
+    }
     if (entry.mergeKey !== undefined) {
       const left = (this.#merges.get(entry.mergeKey) ?? 0) - 1;
       if (left > 0) this.#merges.set(entry.mergeKey, left);
       else this.#merges.delete(entry.mergeKey);
     }
-    if (entry.request.method !== 'CANCEL') {
+    if (request.method !== 'CANCEL') {
       this.#events.push({ kind: 'terminated', transaction: entry.key, side: 'server' });
     }
   }
