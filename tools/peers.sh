@@ -11,7 +11,7 @@ set -eu
 # program:package, one for each peer; a name with a dot is a module of the distribution's own Python
 peers='mosquitto:mosquitto mosquitto_sub:mosquitto-clients strace:strace python3:python3
   paho.mqtt.client:python3-paho-mqtt firefox-esr:firefox-esr
-  sipp:sip-tester baresip:baresip-core kamailio:kamailio'
+  ip:iproute2 nft:nftables sipp:sip-tester baresip:baresip-core kamailio:kamailio'
 # Those among them that come with a service, which is never to run because of us.
 services='mosquitto kamailio'
 list=${1:-/dev/null}

@@ -18,6 +18,8 @@ const definitions = {
   wake: { type: 'string', multiple: true },
   keepalive: { type: 'string' },
   maintenance: { type: 'string' },
+  nat: { type: 'string' },
+  'nat-loose': { type: 'boolean' },
   seed: { type: 'string' },
   freezer: { type: 'string' },
   watcher: { type: 'string' },
@@ -54,12 +56,18 @@ export async function parseCommand(argv: readonly string[]): Promise<ParsedComma
   if (command.length === 0) throw new SleepboxError('NO_COMMAND', 'there is no command; write it after --');
   const json = values.json === true;
   const marks = await parseWake(values.wake);
-  const duration = (name: 'window' | 'keepalive' | 'maintenance', max: number): number | undefined => {
+  const duration = (
+    name: 'window' | 'keepalive' | 'maintenance' | 'nat',
+    max: number,
+    min: number = limits.windowMsMin,
+  ): number | undefined => {
     const text = values[name];
-    return text === undefined
-      ? undefined
-      : parseDuration(text, { min: limits.windowMsMin, max }, `--${name}`);
+    return text === undefined ? undefined : parseDuration(text, { min, max }, `--${name}`);
   };
+  const idleMs = duration('nat', limits.natIdleMsMax, limits.natIdleMsMin);
+  if (idleMs === undefined && values['nat-loose'] === true) {
+    throw new SleepboxError('BAD_OPTION', '--nat-loose goes with --nat IDLE');
+  }
   const options: SleepboxOptions = {
     command,
     profile: values.profile as ProfileName | undefined,
@@ -68,6 +76,7 @@ export async function parseCommand(argv: readonly string[]): Promise<ParsedComma
     marks,
     keepaliveMs: duration('keepalive', limits.keepaliveMsMax),
     maintenanceMs: duration('maintenance', limits.keepaliveMsMax),
+    nat: idleMs === undefined ? undefined : { idleMs, loose: values['nat-loose'] === true },
     seed: parseSeed(values.seed),
     freezer: oneOf('freezer', values.freezer, ['auto', 'cgroup', 'cgroup-v2', 'cgroup-v1', 'signal']),
     watcher: oneOf('watcher', values.watcher, ['auto', 'helper', 'proc-poll']),
@@ -195,6 +204,9 @@ Options:
   --wake tcp:HOST:PORT  only connections to this peer; may be given several times
   --keepalive TIME    wake for the keep-alive handler before this time is over (ios-voip: at least 10m)
   --maintenance TIME  android-doze: first time between maintenance windows (1h)
+  --nat IDLE          behind a NAT of the Linux kernel that forgets flows idle for so long (whole seconds); root
+                      only; the program reaches this machine's 127.0.0.1 as 198.18.0.1, also in SLEEPBOX_HOST
+  --nat-loose         what the program sends revives a TCP flow that the NAT has forgotten; else nothing passes
   --seed NUMBER       repeat the moments that the box picks
   --freezer KIND      auto (default), cgroup, cgroup-v2, cgroup-v1, signal
   --watcher KIND      auto (default), helper, proc-poll
@@ -207,6 +219,7 @@ Examples:
   wakeline sleepbox -- mosquitto_sub -h broker.example -t news -k 3600
   wakeline sleepbox --window 5s --wake tcp:broker.example:1883 --json -- node app.mjs
   wakeline sleepbox --profile android-doze --maintenance 60s -- ./app
+  sudo wakeline sleepbox --nat 45s -- mosquitto_sub -h 198.18.0.1 -t news -k 3600
   wakeline sleepbox ctl wake
 
 Exit code: 0 the program left with 0, or ctl stop; 2 wrong usage; 3 ctl found no box, or several;

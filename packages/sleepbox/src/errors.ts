@@ -13,6 +13,7 @@ export const sleepboxErrors = {
   NOT_LINUX: 'sleepbox needs Linux',
   NO_FREEZER: 'the cgroup freezer was asked for and may not be used',
   FREEZE_FAILED: 'the kernel did not report the program frozen in time',
+  NO_NAT: 'the NAT cannot be built, or has ended; the message names what is missing',
   NO_HELPER: 'the helper was asked for and can neither be found nor be compiled',
   WATCHER_FAILED: 'the helper that watches the sockets ended or stopped answering',
   HOST_NOT_FOUND: 'the host of --wake tcp:HOST:PORT has no address',

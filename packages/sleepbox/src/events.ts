@@ -23,6 +23,19 @@ export type BoxEvent =
       readonly command: readonly string[];
       readonly socket: string;
     }
+  | {
+      /** The NAT stands: what it is, how the program reaches the machine, as whom the machine sees it. */
+      readonly type: 'nat';
+      readonly idleMs: number;
+      readonly loose: boolean;
+      /** The machine's 127.0.0.1, for the program; also SLEEPBOX_HOST in its environment. */
+      readonly host: string;
+      readonly address: string;
+      /** Whether the program gets beyond the machine. */
+      readonly outside: boolean;
+      /** Process that holds it: `nsenter --net=/proc/PID/ns/net conntrack -L` shows the flows that it knows. */
+      readonly pid: number;
+    }
   | { readonly type: 'launch'; readonly pid: number; readonly launches: number }
   | {
       /** Something came in a window (or in the middle of freezing: `whileFreezing`), which began a new one. */

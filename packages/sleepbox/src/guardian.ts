@@ -1,12 +1,13 @@
 /**
  * A shell that waits for sleepbox to die. If it dies without a word (SIGKILL, out of memory), the guardian lets
- * the frozen program run and ends it, so that nothing stays frozen with nobody to wake it. It does nothing else.
+ * the frozen program run and ends it, so that nothing stays frozen with nobody to wake it, and then its NAT. It does nothing
+ * else.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 
 import type { Freezer } from './freezer.js';
 
-// $0 kind, $1 cgroup directory, $2 runtime directory. Standard input: the program's pid after each launch, `bye` at
+// $0 kind, $1 cgroup directory, $2 runtime directory, $3 pid of the NAT's holder. Standard input: the program's pid after each launch, `bye` at
 // the end; it closes when sleepbox is gone.
 const script = `
 trap '' INT TERM HUP
@@ -29,18 +30,20 @@ for second in 1 2 3 4 5; do
 done
 tell KILL "$1"
 if [ "$0" != signal ]; then sleep 0.1; rmdir "$1"; fi
-rm -f "$2/program.sock" "$2/ctl.sock" "$2/box.json" && rmdir "$2"
+[ -n "$3" ] && kill -s TERM "$3" 2>/dev/null
+rm -f "$2/program.sock" "$2/ctl.sock" "$2/box.json" "$2/resolv.conf" && rmdir "$2"
 `;
 
 export class Guardian {
   readonly #child: ChildProcess;
 
   /** Starts the shell; it costs one blocked process of about a megabyte. */
-  constructor(freezer: Freezer, runtimeDirectory: string) {
-    this.#child = spawn('/bin/sh', ['-c', script, freezer.kind, freezer.directory ?? '', runtimeDirectory], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-    });
+  constructor(freezer: Freezer, runtimeDirectory: string, natPid?: number) {
+    this.#child = spawn(
+      '/bin/sh',
+      ['-c', script, freezer.kind, freezer.directory ?? '', runtimeDirectory, String(natPid ?? '')],
+      { stdio: ['pipe', 'ignore', 'ignore'], detached: true },
+    );
     this.#child.on('error', () => {}); // without /bin/sh there is still the sweep
     this.#child.stdin?.on('error', () => {});
     this.#child.unref();

@@ -17,6 +17,7 @@ export type {
   WindowCause,
 } from './events.js';
 export { limits as sleepboxLimits } from './limits.js';
+export { natHost, type NatOptions } from './nat.js';
 export type { SleepboxOptions } from './options.js';
 export { type Mode, type Profile, type ProfileName, profiles } from './profiles.js';
 export { Sleepbox, type TimelineEvent, waitForEvent } from './sleepbox.js';

@@ -69,4 +69,16 @@ export const limits = {
   windowMsMin: 100,
   /** Longest window, ms (a day). */
   windowMsMax: 24 * 3_600_000,
+  /** Shortest idle time of a NAT, ms: the kernel's clock of flows counts whole seconds. */
+  natIdleMsMin: 1_000,
+  /** Longest idle time of a NAT, ms (7 days): beyond the longest that is met, 5 days. */
+  natIdleMsMax: 7 * 24 * 3_600_000,
+  /** NATs of one machine at once: a /30 of 198.19.0.0/16 for each. */
+  natsMax: 16_384,
+  /** How often a NAT is tried again when other boxes that start at the same time take its number. */
+  natAttemptsMax: 64,
+  /** How long building or ending a NAT may take, ms: some thirty small programs on a busy machine. */
+  natStepsMsMax: 30_000,
+  /** What is kept of the words of a step that failed, UTF-16 code units. */
+  natErrorCharactersMax: 4_096,
 } as const;

@@ -7,6 +7,7 @@ import { formatDuration } from './durations.js';
 import { SleepboxError } from './errors.js';
 import type { FreezerChoice } from './freezer.js';
 import { limits } from './limits.js';
+import type { NatOptions } from './nat.js';
 import { nearestName } from './nearest-name.js';
 import { isProfileName, type Mode, profileOf, type ProfileName, profiles } from './profiles.js';
 import type { OutputMode } from './program.js';
@@ -46,6 +47,8 @@ export interface SleepboxOptions {
   readonly runtimeDirectory?: string;
   /** First time between Doze's maintenance windows, ms; default the profile's hour. */
   readonly maintenanceMs?: number;
+  /** Puts the program behind a NAT of the Linux kernel; root only. Default: the machine's own network. */
+  readonly nat?: NatOptions;
   /** Times that only tests have reason to change, ms. */
   readonly scaled?: {
     readonly keepaliveMsMin?: number;
@@ -67,6 +70,7 @@ export interface ResolvedOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string | undefined;
   readonly root: string;
+  readonly nat: NatOptions | undefined;
 }
 
 const keys: Record<keyof SleepboxOptions, true> = {
@@ -86,6 +90,7 @@ const keys: Record<keyof SleepboxOptions, true> = {
   cwd: true,
   runtimeDirectory: true,
   maintenanceMs: true,
+  nat: true,
   scaled: true,
 };
 
@@ -124,6 +129,7 @@ export function resolveOptions(options: SleepboxOptions): ResolvedOptions {
   requireRange('window', windowMs, limits.windowMsMin, limits.windowMsMax);
   requireRange('maintenance', maintenanceMs, limits.windowMsMin, limits.keepaliveMsMax);
   requireRange('keepalive', keepaliveMs, 0, limits.keepaliveMsMax);
+  requireNat(options.nat);
   if (maintenanceMs !== undefined && profile.maintenance === undefined) {
     throw bad(`profile ${profileName} has no maintenance windows`);
   }
@@ -160,7 +166,15 @@ export function resolveOptions(options: SleepboxOptions): ResolvedOptions {
     env: options.env ?? process.env,
     cwd: options.cwd,
     root: options.runtimeDirectory ?? runtimeDirectory(),
+    nat: options.nat,
   };
+}
+
+function requireNat(nat: NatOptions | undefined): void {
+  if (nat === undefined) return;
+  requireRange('nat', nat.idleMs, limits.natIdleMsMin, limits.natIdleMsMax);
+  if (nat.idleMs % 1_000 === 0) return;
+  throw new SleepboxError('BAD_DURATION', 'nat must be whole seconds: the kernel counts its flows in them');
 }
 
 function requireRange(what: string, ms: number | undefined, min: number, max: number): void {

@@ -74,7 +74,8 @@ export function writeBoxRecord(
 }
 
 export function removeBoxDirectory(directory: string): void {
-  for (const file of ['program.sock', 'ctl.sock', 'box.json']) rmSync(join(directory, file), { force: true });
+  for (const file of ['program.sock', 'ctl.sock', 'box.json', 'resolv.conf'])
+    rmSync(join(directory, file), { force: true });
   try {
     rmdirSync(directory);
   } catch {

@@ -16,6 +16,7 @@ import { type Freezer, openFreezer } from './freezer.js';
 import { Guardian } from './guardian.js';
 import { type Answer, LineServer, type Request } from './line-server.js';
 import { limits } from './limits.js';
+import { Nat, natHost } from './nat.js';
 import { type ResolvedOptions, resolveOptions, type SleepboxOptions } from './options.js';
 import { checkCommand, Program } from './program.js';
 import { openBoxDirectory, removeBoxDirectory, writeBoxRecord } from './runtime-directory.js';
@@ -40,6 +41,7 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   #freezer: Freezer | undefined;
   #watcher: Watcher | undefined;
   #guardian: Guardian | undefined;
+  #nat: Nat | undefined;
   #directory: string | undefined;
   #programServer: LineServer | undefined;
   #ctlServer: LineServer | undefined;
@@ -82,7 +84,7 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   /** Pids of processes that the box runs besides the program: for measuring what it costs. */
   get servicePids(): number[] {
     const watcherPid = (this.#watcher as { pid?: number } | undefined)?.pid;
-    return [watcherPid, this.#guardian?.pid].filter((pid) => pid !== undefined);
+    return [watcherPid, this.#guardian?.pid, this.#nat?.pid].filter((pid) => pid !== undefined);
   }
 
   /** Present state; callable at any time. */
@@ -92,20 +94,25 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
 
   /**
    * Makes the box ready and launches the program; once. Resolves when it has been launched.
-   * @throws SleepboxError NOT_LINUX, NO_FREEZER, NO_HELPER, NAME_TAKEN, RUNTIME_DIRECTORY, HOST_NOT_FOUND,
-   * COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE; then nothing is left behind
+   * @throws SleepboxError NOT_LINUX, NO_FREEZER, NO_HELPER, NO_NAT, NAME_TAKEN, RUNTIME_DIRECTORY,
+   * HOST_NOT_FOUND, COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE; then nothing is left behind
    */
   async start(): Promise<void> {
     if (process.platform !== 'linux') throw new SleepboxError('NOT_LINUX', 'sleepbox needs Linux');
     if (this.#isStarted) throw new SleepboxError('NOT_NOW', 'a box is started once');
     this.#isStarted = true;
-    const { command, freezer, root } = this.#options;
+    const { command, freezer, root, nat } = this.#options;
     checkCommand(command[0] ?? '', this.#options.env['PATH']);
     try {
       this.#directory = openBoxDirectory(root, this.name);
       this.#freezer = openFreezer(freezer);
       this.#writeRecord();
-      this.#guardian = new Guardian(this.#freezer, this.#directory);
+      if (nat !== undefined) {
+        this.#nat = await Nat.open(nat, this.#directory, ({ code, message }) =>
+          this.#emitEvent({ type: 'warning', code, message }),
+        );
+      }
+      this.#guardian = new Guardian(this.#freezer, this.#directory, this.#nat?.pid);
       this.#programServer = new LineServer(
         (request) => this.#handleControl(request),
         (connections) => this.#tell({ type: 'program-connected', connections }),
@@ -130,6 +137,17 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
       command,
       socket: this.socketPath ?? '',
     });
+    if (nat !== undefined && this.#nat !== undefined) {
+      this.#emitEvent({
+        type: 'nat',
+        idleMs: nat.idleMs,
+        loose: nat.loose === true,
+        host: natHost,
+        address: this.#nat.address,
+        outside: this.#nat.isOutsideReached,
+        pid: this.#nat.pid ?? 0,
+      });
+    }
     this.#tell({ type: 'start' });
     await this.#orders;
   }
@@ -305,8 +323,13 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   // --- carrying out -----------------------------------------------------------------------------------------
 
   #launch(freezer: Freezer): void {
-    const program = new Program(freezer.wrap(this.#options.command), {
-      env: { ...this.#options.env, SLEEPBOX_SOCKET: this.socketPath },
+    const { command, env } = this.#options;
+    const program = new Program(freezer.wrap(this.#nat?.wrap(command) ?? command), {
+      env: {
+        ...env,
+        SLEEPBOX_SOCKET: this.socketPath,
+        ...(this.#nat !== undefined && { SLEEPBOX_HOST: natHost }),
+      },
       ...(this.#options.cwd !== undefined && { cwd: this.#options.cwd }),
       output: this.#options.output,
       onOutput: (stream, line) => this.#emitEvent({ type: 'output', stream, line }),
@@ -402,6 +425,7 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
     this.#watcher?.close();
     await this.#freezer?.remove();
     this.#guardian?.close();
+    await this.#nat?.close();
     this.#programServer?.close();
     this.#ctlServer?.close();
     if (this.#directory !== undefined) removeBoxDirectory(this.#directory);

@@ -22,6 +22,12 @@ function describe(event: TimelineEvent): string {
         `${event.name}: ${event.command.map(quote).join(' ')} (profile ${event.profile}, modes ${event.modes}, ` +
         `window ${formatDuration(event.windowMs)}, freezer: ${event.freezer}, watcher: ${event.watcher})`
       );
+    case 'nat':
+      return (
+        `${event.loose ? 'loose' : 'strict'}, forgets a flow after ${formatDuration(event.idleMs)}; this machine's 127.0.0.1 is ` +
+        `${event.host} to the program, which is ${event.address} here` +
+        (event.outside ? '' : '; nothing beyond this machine is reached: net.ipv4.ip_forward is 0')
+      );
     case 'launch':
       return `pid ${event.pid}${event.launches > 1 ? `, launch ${event.launches}` : ''}`;
     case 'window':
