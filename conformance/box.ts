@@ -95,6 +95,18 @@ export class Box {
     );
   }
 
+  /** Takes it as often as it sleeps before this is done: a busy machine may need longer than a window to start a program. */
+  async heldUntil<T>(done: Promise<T>): Promise<T> {
+    const holding = setInterval(() => {
+      if (this.isAsleep) this.ctl('wake').catch(() => {}); // it may have ended: `done` says why
+    }, 500);
+    try {
+      return await done;
+    } finally {
+      clearInterval(holding);
+    }
+  }
+
   /** The user takes the phone (`wake`) or puts it away (`sleep`). */
   async ctl(command: 'wake' | 'sleep'): Promise<void> {
     const args = [wakelineBin, 'sleepbox', 'ctl', command, '--name', this.#options.name];

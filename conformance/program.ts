@@ -96,10 +96,18 @@ export class Program {
     return find()!;
   }
 
-  /** Ends it if it still runs. */
+  /** Ends it if it still runs. Rejects when it does not obey; it is killed then. */
   async end(signal: NodeJS.Signals = 'SIGKILL'): Promise<ProgramEnd> {
-    if (this.isRunning) this.#child.kill(signal);
-    return this.ended;
+    if (!this.isRunning) return this.ended;
+    this.#child.kill(signal);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, PATIENCE_MS, 'late')));
+    const end = await Promise.race([this.ended, late]);
+    clearTimeout(timer);
+    if (end !== 'late') return end;
+    this.#child.kill('SIGKILL');
+    const last = this.lines.slice(-20).join('\n');
+    throw new Error(`${this.name} did not end by ${signal}; it said: ${last}\n${this.stderr.slice(-2_000)}`);
   }
 }
 

@@ -1,4 +1,5 @@
 /** `wakeline up` as a registrar and proxy for SIP, on ports that stay, to be killed and started again. */
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -143,7 +144,9 @@ export class SipServer {
   }
 
   async stop(): Promise<void> {
-    await this.#program?.end('SIGTERM');
+    if (this.#program?.isRunning !== true) return;
+    const { code, stderr } = await this.#program.end('SIGTERM');
+    assert.equal(code, 0, `the server leaves in good order: ${stderr.slice(-4_000)}`);
   }
 
   /** The newest first, or as the API orders them. */

@@ -95,9 +95,7 @@ export class SipStage {
       box: this.#box(user, options),
       directory: join(this.path, `${user}-${device}`),
     });
-    this.keep(phone);
-    await phone.registered();
-    return phone;
+    return this.#registered(phone, options);
   }
 
   /** The phone of packages/cli/examples/sip-phone as `user`, registered. */
@@ -114,8 +112,13 @@ export class SipStage {
       call: options.call,
       box: this.#box(user, options),
     });
+    return this.#registered(phone, options);
+  }
+
+  async #registered<T extends Baresip | SmallPhone>(phone: T, { box }: StagedPhone): Promise<T> {
     this.keep(phone);
-    await phone.registered();
+    if (box === 'none') await phone.registered();
+    else await phone.box.heldUntil(phone.registered());
     return phone;
   }
 

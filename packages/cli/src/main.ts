@@ -8,6 +8,12 @@ import type { CliIo } from './io.js';
 export { exitCodes } from './exit-codes.js';
 export type { CliIo } from './io.js';
 
+/** Commands that others wait for after a signal. */
+const SUPERVISED: ReadonlySet<string | undefined> = new Set(['up', 'sleepbox']);
+
+/** Time for what is left of such a command once it is done, ms. */
+const LINGER_MS = 2_000;
+
 /** Runs `wakeline ARGUMENTS`; never throws. The exit code, see docs/cli.md. */
 export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   try {
@@ -38,7 +44,17 @@ export async function runMain(): Promise<void> {
     throw error;
   });
   const { stdin, stdout, stderr, env: environment } = process;
-  process.exitCode = await run(process.argv.slice(2), { stdin, stdout, stderr, environment });
+  const argv = process.argv.slice(2);
+  process.exitCode = await run(argv, { stdin, stdout, stderr, environment });
+  if (SUPERVISED.has(argv[0])) leave();
+}
+
+/** Ends the process though something of it does not come to an end; never before its output is out. */
+function leave(): void {
+  setTimeout(() => {
+    if (process.stdout.writableLength > 0 || process.stderr.writableLength > 0) return leave();
+    process.stderr.write('wakeline: something did not end; leaving all the same\n', () => process.exit());
+  }, LINGER_MS).unref();
 }
 
 function report(error: unknown, argv: readonly string[], io: CliIo): number {

@@ -50,6 +50,7 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   #orders: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #isStarted = false;
+  readonly #waiters = new Set<(event?: TimelineEvent) => void>();
 
   /** @throws SleepboxError BAD_OPTION, BAD_DURATION, BELOW_FLOOR, NO_COMMAND */
   constructor(options: SleepboxOptions) {
@@ -160,8 +161,8 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   async sleep(): Promise<void> {
     if (this.#machine.phase === 'asleep') return;
     this.#requireProgram();
-    if (this.#machine.phase === 'waking') await this.#waitForEvent(isAwakening);
-    const asleep = this.#waitForEvent((event) => event.type === 'asleep');
+    if (this.#machine.phase === 'waking') await this.#waitFor(() => this.#machine.phase === 'awake');
+    const asleep = this.#waitFor((event) => event?.type === 'asleep');
     this.#tell({ type: 'user-sleep' });
     await asleep;
   }
@@ -176,7 +177,8 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
       this.#tell({ type: 'user-wake' });
       return;
     }
-    const awake = this.#waitForEvent(isAwakening);
+    // By the phase: a freeze that is given up has no event of its own.
+    const awake = this.#waitFor(() => this.#machine.phase === 'awake');
     this.#tell({ type: 'user-wake' });
     await awake;
   }
@@ -206,6 +208,7 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
       else if (output.type === 'tell') this.#programServer?.broadcast(output.message);
       else this.#order(output);
     }
+    for (const look of this.#waiters) look();
     this.#schedule();
   }
 
@@ -260,9 +263,12 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
       case 'network':
         return this.#changeNetwork(output.action);
       case 'down':
-        await this.#cleanUp();
-        this.#resolveFinished(output.exitCode);
-        this.emit('down', output.exitCode);
+        try {
+          await this.#cleanUp();
+        } finally {
+          this.#resolveFinished(output.exitCode);
+          this.emit('down', output.exitCode);
+        }
     }
   }
 
@@ -299,7 +305,9 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
     const elapsedMs = Math.round((this.#now() - this.#startedAt) * 10) / 10;
     if (event.type === 'notification' && this.#options.notify)
       showDesktopNotification(event.title, event.body);
-    this.emit('event', { at: new Date().toISOString(), elapsedMs, ...event });
+    const timed = { at: new Date().toISOString(), elapsedMs, ...event };
+    this.emit('event', timed);
+    for (const look of this.#waiters) look(timed);
   }
 
   #emitCost(): void {
@@ -308,15 +316,16 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
       this.#emitEvent({ type: 'watcher', watcher: this.#watcher?.kind ?? '', detail });
   }
 
-  #waitForEvent(isWanted: (event: TimelineEvent) => boolean): Promise<void> {
+  /** Looks at each event, and once more after each turn of the machine. */
+  #waitFor(isThere: (event?: TimelineEvent) => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const listener = (event: TimelineEvent): void => {
-        if (isWanted(event)) resolve();
-        else if (event.type === 'exit') reject(new SleepboxError('NOT_NOW', 'the program has ended'));
+      const look = (event?: TimelineEvent): void => {
+        if (isThere(event)) resolve();
+        else if (event?.type === 'exit') reject(new SleepboxError('NOT_NOW', 'the program has ended'));
         else return;
-        this.off('event', listener);
+        this.#waiters.delete(look);
       };
-      this.on('event', listener);
+      this.#waiters.add(look);
     });
   }
 
@@ -355,7 +364,7 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   #kill(signal: 'SIGTERM' | 'SIGKILL'): void {
     // TERM must reach a program that runs, so it goes behind the thaw before it.
     if (signal === 'SIGKILL') return this.#endTree();
-    this.#orders = this.#orders.then(() => this.#freezer?.signal('SIGTERM'));
+    this.#orders = this.#orders.then(() => this.#freezer?.signal('SIGTERM')).catch(() => this.#endTree());
   }
 
   /** A frozen process of cgroup version 1 dies only when it is thawed. */
@@ -462,10 +471,6 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
     }
     return { status: this.status() };
   }
-}
-
-function isAwakening(event: TimelineEvent): boolean {
-  return event.type === 'wake' || event.type === 'window';
 }
 
 /** Waits for the next event of a type; for programs and tests. Rejects with NOT_NOW when the box is down first. */

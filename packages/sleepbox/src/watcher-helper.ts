@@ -46,7 +46,8 @@ export class HelperWatcher implements Watcher {
   /** The helper's clock (CLOCK_MONOTONIC) minus performance.now(), ms. */
   readonly #clockOffsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
   #buffer = '';
-  #waiting: Waiting | undefined;
+  /** In the order of their answers: a program that ends has its sockets released amid another question. */
+  readonly #waiting: Waiting[] = [];
   #onArrival: ArrivalListener | undefined;
   #isHolding = false;
   #isClosed = false;
@@ -124,7 +125,7 @@ export class HelperWatcher implements Watcher {
       const timer = setTimeout(() => {
         this.#child.kill('SIGKILL');
       }, limits.helperReplyMsMax);
-      this.#waiting = { reply, resolve, reject, timer };
+      this.#waiting.push({ reply, resolve, reject, timer });
       this.#child.stdin.write(`${reply} ${argument}\n`);
     });
   }
@@ -139,12 +140,11 @@ export class HelperWatcher implements Watcher {
         setImmediate(() => this.#handleEvent(line));
         continue;
       }
-      const waiting = this.#waiting;
-      if (waiting !== undefined && waiting.reply === line.reply) {
-        this.#waiting = undefined;
-        clearTimeout(waiting.timer);
-        waiting.resolve(line);
-      }
+      // The first line says only that the helper is there.
+      if (this.#waiting[0]?.reply !== line.reply) continue;
+      const waiting = this.#waiting.shift()!;
+      clearTimeout(waiting.timer);
+      waiting.resolve(line);
     }
   }
 
@@ -161,10 +161,9 @@ export class HelperWatcher implements Watcher {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const error = new SleepboxError('WATCHER_FAILED', 'the helper has ended', { cause, retryable: true });
-    if (this.#waiting !== undefined) {
-      clearTimeout(this.#waiting.timer);
-      this.#waiting.reject(error);
-      this.#waiting = undefined;
+    for (const waiting of this.#waiting.splice(0)) {
+      clearTimeout(waiting.timer);
+      waiting.reject(error);
     }
     this.#onFailure(error);
   }

@@ -219,7 +219,14 @@ describe('command line', { concurrency: 2 }, () => {
       child.kill('SIGTERM');
       server.close();
     });
+    // A busy machine may need longer than the window to start the program: it is woken until it is connected.
+    const taking = setInterval(
+      () => void askRunningBox('wake', undefined, running.root).catch(() => {}),
+      200,
+    );
+    context.after(() => clearInterval(taking));
     running.programPid = Number((await server.next('hello'))['hello']);
+    clearInterval(taking);
     return running;
   }
 

@@ -139,6 +139,7 @@ export async function startBox(
   box.on('event', keepAwake);
   await box.start();
   await server.next('hello');
+  await until(() => box.status().phase === 'awake');
   box.off('event', keepAwake);
   for (const event of events) taken.add(event);
   const next: TestBox['next'] = async (type) => {
