@@ -405,7 +405,8 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   #ping(now: InstantMs, connection: Connection): void {
     const gapMs = this.#options.keepalive.gapMs(now);
     connection.askedGapMs = now.monotonic - connection.receivedMs >= gapMs ? gapMs : 0;
-    connection.answerDueMs = now.monotonic + deviceLimits.keepaliveAnswerMs;
+    const { keepalive } = this.#options;
+    connection.answerDueMs = now.monotonic + (keepalive.answerMs ?? deviceLimits.keepaliveAnswerMs);
     this.#openWindow(now);
     this.#say(now, connection, { kind: 'ping' });
   }
@@ -427,8 +428,9 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     const death = this.#death;
     this.#death = null;
     if (death === null || death.key !== this.#networkKey) return;
-    if (now.monotonic - death.sinceMs > deviceLimits.pathMs) return;
-    this.#options.keepalive.handleDeath(now, death.gapMs);
+    const { keepalive } = this.#options;
+    if (now.monotonic - death.sinceMs > (keepalive.pathMs ?? deviceLimits.pathMs)) return;
+    keepalive.handleDeath(now, death.gapMs);
   }
 
   #handleNetwork(now: InstantMs, key: string | undefined): void {

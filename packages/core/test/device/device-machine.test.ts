@@ -320,6 +320,23 @@ describe('keepalive', () => {
     assert.deepEqual(keepalive.deaths, [60_000]);
   });
 
+  test('[SD-7] a policy may have times of its own for the answer and for the other connection', async () => {
+    const keepalive = { ...watched(6_000), answerMs: 1_000, pathMs: 3_000 };
+    const { device } = await online({ keepalive });
+    await device.cut(true);
+    await device.advance(6_000 + 1_000 - 1);
+    assert.deepEqual(keepalive.deaths, []);
+    await device.advance(1);
+    assert.deepEqual(keepalive.deaths, [6_000]);
+    device.hasPath = false;
+    await device.cut(true);
+    await device.advance(6_000 + 1_000 + 3_001);
+    device.hasPath = true;
+    await device.advance(600_000);
+    assert.equal(device.status.kind, 'online');
+    assert.deepEqual(keepalive.deaths, [6_000]);
+  });
+
   test('[SD-7] if no connection comes about soon, it was the network, and the policy is not told', async () => {
     const keepalive = watched(60_000);
     const { device } = await online({ keepalive });

@@ -6,6 +6,7 @@
  * `low` only by a push that arrived after that silence.
  */
 import { assert, DAY_MS, MINUTE_MS, NEVER, SECOND_MS } from '../../base/index.js';
+import { deviceLimits } from '../limits.js';
 
 /** The constants of the estimate. Times in ms. */
 export interface GapConstants {
@@ -29,6 +30,10 @@ export interface GapConstants {
   readonly deathsWithinMs: number;
   /** How long an upper bound is believed: networks change. */
   readonly highMsMax: number;
+  /** Time for the answer of a connection that was asked. */
+  readonly answerMs: number;
+  /** Within so long another connection must come about for a silence to be the network's fault. */
+  readonly pathMs: number;
 }
 
 export const gapConstants: GapConstants = {
@@ -42,14 +47,16 @@ export const gapConstants: GapConstants = {
   deathsToBelieve: 2,
   deathsWithinMs: DAY_MS,
   highMsMax: 7 * DAY_MS,
+  answerMs: deviceLimits.keepaliveAnswerMs,
+  pathMs: deviceLimits.pathMs,
 };
 
 /** All times divided by one factor, for networks whose timeouts a test cannot wait for. */
 export function scaledConstants(factor: number): GapConstants {
-  const { lowFirstMs, gapMsMin, gapMsMax, guardMs, leadMs, deathsWithinMs, highMsMax, ...rest } =
+  const { lowFirstMs, gapMsMin, gapMsMax, guardMs, leadMs, deathsWithinMs, highMsMax, answerMs, pathMs } =
     gapConstants;
   return {
-    ...rest,
+    ...gapConstants,
     lowFirstMs: lowFirstMs / factor,
     gapMsMin: gapMsMin / factor,
     gapMsMax: gapMsMax / factor,
@@ -57,6 +64,8 @@ export function scaledConstants(factor: number): GapConstants {
     leadMs: leadMs / factor,
     deathsWithinMs: deathsWithinMs / factor,
     highMsMax: highMsMax / factor,
+    answerMs: answerMs / factor,
+    pathMs: pathMs / factor,
   };
 }
 

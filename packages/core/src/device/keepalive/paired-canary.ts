@@ -62,6 +62,14 @@ export class PairedCanary implements KeepalivePolicy, NetworkLearner {
     this.#use(this.#key);
   }
 
+  get answerMs(): number {
+    return this.#constants.answerMs;
+  }
+
+  get pathMs(): number {
+    return this.#constants.pathMs;
+  }
+
   get learner(): this {
     return this;
   }

@@ -61,6 +61,10 @@ export interface KeepalivePolicy {
   handleAnswer?(now: InstantMs, gapMs: number): CanaryOrder | undefined;
   /** Of a policy that learns about networks; absent or undefined: it does not. */
   readonly learner?: NetworkLearner | undefined;
+  /** Time for the answer of a connection that was asked, ms; absent: `keepaliveAnswerMs`. */
+  readonly answerMs?: number;
+  /** Within so long another connection must come about for one that did not answer to count as dead, ms; absent: `pathMs`. */
+  readonly pathMs?: number;
   /** While it is in force, no wake window ends; see {@link keepAwake}. */
   readonly keepsAwake: boolean;
   /** For whoever chose it, in one sentence; undefined: there is nothing to warn of. */
