@@ -3,7 +3,10 @@
  * `openLine` that brings its parts.
  */
 export { DeviceError, deviceErrorCodes, type DeviceErrorCode, type DeviceErrorOptions } from './errors.js';
+export { hostLimits } from './limits.js';
+export { openLineWith } from './line/line.js';
 export type * from './line/types.js';
+export { memoryStorage } from './storage/memory.js';
 export type * from './ports/index.js';
 export type { PushFailure } from './push/decrypt.js';
 export { webCrypto, type CryptoLike, type EcKeyPair, type PushCrypto } from './push/push-crypto.js';

@@ -9,6 +9,7 @@ export const deviceErrorCodes = {
   CRYPTO_MISSING: 'the platform has no cryptography for Web Push, and none was given',
   HANDLER_FAILED: 'a handler of the app threw; its message comes again with a later connection',
   KEEPALIVE_COSTLY: 'the chosen keepalive policy has a cost that is worth knowing',
+  MESSAGE_INVALID: 'a topic, filter, body or property is not allowed',
   NOT_CONNECTED: 'there is no connection, and QoS 0 does not wait for one',
   OPTION_INVALID: 'an option of the line is unknown, missing or not allowed',
   REFUSED: 'the server refused what was asked; reasonCode or refusal says why',

@@ -1,9 +1,9 @@
 /** The public shapes of a line: what an app gives, and what it gets. */
-import type { KeepalivePolicy, Status } from '@wakeline/core/device';
+import type { CallEnd, KeepalivePolicy, Status } from '@wakeline/core/device';
 import type { DeviceError } from '../errors.js';
 import type { Platform, Storage, Transport } from '../ports/index.js';
 import type { PushCrypto } from '../push/push-crypto.js';
-import type { PushChannels, PushOutcome } from '../push/types.js';
+import type { PushOutcome } from '../push/types.js';
 
 /** A length of time: ms, or a text such as `500ms`, `10s`, `4m`, `2h`, `7d`. */
 export type Duration = number | string;
@@ -84,23 +84,39 @@ export interface Message {
   giveBack(): void;
 }
 
-/** A call that waits for this user, while no SIP phone of the user is there. */
+/** A call, or another request, that waits for a SIP phone of this user to come. docs/spec/calls.md has what the server does. */
 export interface Call {
+  /** The server's id of it. */
   readonly id: string;
+  /** request: something that is no call waits for the phone to register. */
+  readonly kind: 'call' | 'request';
+  /** The called user. */
+  readonly aor: string;
+  readonly sipCallId: string | undefined;
   /** The caller's address and name, where they are told. */
   readonly from: string | undefined;
   readonly fromName: string | undefined;
-  /** Until when it waits. */
+  readonly started: Date | undefined;
+  /** Until when it waits; it may move. */
   readonly deadline: Date;
-  /** Aborted when the call is over, whoever ended it. */
+  /** Aborted when the call is over, whoever ended it; from the start for one that was missed while the device was away. */
   readonly over: AbortSignal;
-  /** The user takes it: the phone is going to register for it. */
+  /** How it ended; undefined: it has not. */
+  readonly end: CallEnd | undefined;
+  /** Why it was missed, in a sentence. */
+  readonly reason: string | undefined;
+  /**
+   * The phone rings: the server need not tell this device of it again. Said by {@link answer}, by {@link decline}, and when a handler
+   * returns, too.
+   */
+  ack(): void;
+  /** The user takes it: the server waits longer for the phone to register. Rejects with CLOSED, REFUSED, TOO_MANY. */
   answer(): Promise<CallOutcome>;
-  /** The user does not: the caller hears it at once. */
+  /** The user does not: the caller hears it at once, before any INVITE has come here. Rejects as {@link answer}. */
   decline(): Promise<CallOutcome>;
 }
 
-/** done: as said. over: the call had ended. unknown: the server knows of no such call. */
+/** done: as said. over: the call had ended. unknown: the server knows of no such call for this device. */
 export type CallOutcome = 'done' | 'over' | 'unknown';
 
 export interface PublishOptions {
@@ -136,6 +152,10 @@ export interface HandleOptions extends ConsumeOptions {
 export interface Line {
   /** Where it is now. */
   readonly status: Status;
+  /** Why the last connection ended, or could not be had, in the platform's words: for people. Undefined: there was none, or in peace. */
+  readonly lastError: unknown;
+  /** Resolves when the line has ended: with undefined when the app closed it, else with what made it impossible. */
+  readonly closed: Promise<DeviceError | undefined>;
   /** The end of the wake window in which the sleeping device runs; undefined: there is none. */
   readonly windowEnd: Date | undefined;
   /** From the present status on. Of statuses that follow each other faster than they are read the last ones are seen. */
@@ -149,16 +169,16 @@ export interface Line {
    * with the warning HANDLER_FAILED. @throws DeviceError CONSUMER_TAKEN
    */
   onMessage(handler: (message: Message) => void | Promise<void>, options?: HandleOptions): void;
-  /** @throws DeviceError CONSUMER_TAKEN */
+  /** Calls as they come, each once; and those that were missed while the device was away. @throws DeviceError CONSUMER_TAKEN */
   calls(options?: ConsumeOptions): AsyncIterableIterator<Call>;
-  /** @throws DeviceError CONSUMER_TAKEN */
+  /** As {@link calls}; each is acknowledged when the handler returns, a throw tells HANDLER_FAILED. @throws DeviceError CONSUMER_TAKEN */
   onCall(handler: (call: Call) => void | Promise<void>, options?: ConsumeOptions): void;
   /** Resolves when the server has it; it holds for later connections. Rejects with REFUSED, TOO_MANY, CLOSED, or the signal's reason. */
   subscribe(filter: string, options?: SubscribeOptions): Promise<void>;
   /** Rejects with REFUSED, NOT_CONNECTED, TOO_MANY, CLOSED, or the signal's reason. */
   publish(topic: string, body: string | Uint8Array, options?: PublishOptions): Promise<void>;
-  /** Web Push to this device. */
-  readonly push: PushChannels;
+  /** Tries again a server that has refused the device (status `refused`), once the reason is mended. */
+  retry(): void;
   /** Says goodbye, stores what is to be stored, and lets go of everything. Idempotent. Never rejects. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -1,0 +1,295 @@
+/** The line of an app: its API over the host of the device's machine. */
+import { deviceLimits, type DeviceMessage, type RequestRefusal, type Status } from '@wakeline/core/device';
+import { DeviceError } from '../errors.js';
+import { hostLimits } from '../limits.js';
+import { CallBook } from './call-book.js';
+import { errorOf, MachineHost } from './machine-host.js';
+import { LineMessage } from './message.js';
+import { parseOptions, type LineSettings } from './options.js';
+import { Outlet, Reader } from './outlet.js';
+import { checkFilter, toPublication } from './publication.js';
+import type {
+  Call,
+  ConsumeOptions,
+  HandleOptions,
+  Line,
+  LineOptions,
+  LineParts,
+  Message,
+  PublishOptions,
+  SubscribeOptions,
+} from './types.js';
+
+const INBOX_FILTER = '$line/inbox/#';
+
+/** Who waits for an answer of the server. */
+interface Asked {
+  readonly what: string;
+  readonly settle: (error: DeviceError | undefined) => void;
+}
+
+interface Watcher {
+  readonly queue: Status[];
+  readonly reader: Reader<Status>;
+}
+
+/**
+ * Opens a line over parts of the app's own choosing. It connects by itself, now and whenever it has to.
+ *
+ * @throws DeviceError OPTION_INVALID. What makes a line impossible later is told by `closed`.
+ */
+export function openLineWith(options: LineOptions, parts: LineParts): Line {
+  return new DeviceLine(options, parts);
+}
+
+class DeviceLine implements Line {
+  readonly closed: Promise<DeviceError | undefined>;
+  readonly #settings: LineSettings;
+  readonly #host: MachineHost;
+  readonly #messages = new Outlet<LineMessage>('messages');
+  readonly #calls: CallBook;
+  readonly #watchers = new Set<Watcher>();
+  readonly #asked = new Map<number, Asked>();
+  readonly #started: Promise<void>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #abort = (): void => void this.close();
+  #askedBytes = 0;
+  #lastTicket = 0;
+  #status: Status = { kind: 'stopped' };
+  #closing: Promise<void> | undefined;
+  #end: DeviceError | undefined;
+  #resolveClosed!: (end: DeviceError | undefined) => void;
+
+  constructor(options: LineOptions, parts: LineParts) {
+    this.#settings = parseOptions(options, parts);
+    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
+    const { keepalive, warn } = this.#settings;
+    if (keepalive.warning !== undefined) warn(new DeviceError('KEEPALIVE_COSTLY', keepalive.warning));
+    this.#host = new MachineHost(this.#settings, parts, {
+      handleStatus: (status) => this.#handleStatus(status),
+      handleMessage: (message) => this.#handleMessage(message),
+      handleAnswer: (ticket, outcome) => this.#handleAnswer(ticket, outcome),
+      handleCall: (told, deadlineMs) => this.#calls.handleCall(told, deadlineMs),
+      handleCallOver: (told) => this.#calls.handleOver(told),
+      handleIntended: (ticket, outcome) => this.#calls.handleIntended(ticket, outcome),
+    });
+    this.#calls = new CallBook({
+      finish: (message, isHandled) => void this.#host.finish(message, isHandled).catch(() => undefined),
+      intend: (ticket, call, intent) => this.#host.input({ kind: 'call-intent', ticket, call, intent }),
+    });
+    this.#started = this.#start();
+    this.#signal = options.signal;
+    this.#signal?.addEventListener('abort', this.#abort);
+    if (this.#signal?.aborted === true) this.#abort();
+  }
+
+  get status(): Status {
+    return this.#status;
+  }
+
+  get lastError(): unknown {
+    return this.#host.lastError;
+  }
+
+  get windowEnd(): Date | undefined {
+    return this.#host.windowEnd;
+  }
+
+  statuses({ signal }: ConsumeOptions = {}): AsyncIterableIterator<Status> {
+    const queue = [this.#status];
+    const reader = new Reader(queue, signal, () => this.#watchers.delete(watcher));
+    const watcher: Watcher = { queue, reader };
+    if (this.#closing !== undefined) reader.end();
+    else if (signal?.aborted !== true) this.#watchers.add(watcher);
+    return reader;
+  }
+
+  async online({ signal }: ConsumeOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    for await (const status of this.statuses({ ...(signal !== undefined && { signal }) })) {
+      if (status.kind === 'online') return;
+      if (status.kind === 'refused') {
+        const reasonCode = 'reasonCode' in status.end ? status.end.reasonCode : undefined;
+        const text = `the server refused the device (${status.end.cause})`;
+        throw new DeviceError('REFUSED', text, reasonCode === undefined ? {} : { reasonCode });
+      }
+    }
+    signal?.throwIfAborted();
+    throw this.#closedError();
+  }
+
+  messages({ signal }: ConsumeOptions = {}): AsyncIterableIterator<Message> {
+    return this.#messages.read(signal);
+  }
+
+  onMessage(handler: (message: Message) => void | Promise<void>, options: HandleOptions = {}): void {
+    const { concurrency = 1, signal } = options;
+    const most = deviceLimits.inflightMax;
+    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > most) {
+      throw new DeviceError('OPTION_INVALID', `concurrency is a whole number from 1 to ${most}`);
+    }
+    const handle = async (message: LineMessage): Promise<void> => {
+      try {
+        await handler(message);
+      } catch (error) {
+        this.#warnOfHandler(`the handler of a message on ${message.topic}`, error);
+        return message.giveBack();
+      }
+      // What is not stored any more comes again, and nobody is to be told.
+      void message.ack();
+    };
+    this.#messages.handle(handle, concurrency, signal);
+  }
+
+  calls({ signal }: ConsumeOptions = {}): AsyncIterableIterator<Call> {
+    return this.#calls.outlet.read(signal);
+  }
+
+  onCall(handler: (call: Call) => void | Promise<void>, { signal }: ConsumeOptions = {}): void {
+    const handle = async (call: Call): Promise<void> => {
+      try {
+        await handler(call);
+        call.ack();
+      } catch (error) {
+        this.#warnOfHandler(`the handler of call ${call.id}`, error);
+      }
+    };
+    this.#calls.outlet.handle(handle, hostLimits.callsWaitingMax, signal);
+  }
+
+  async subscribe(filter: string, { qos = 1, signal }: SubscribeOptions = {}): Promise<void> {
+    checkFilter(filter);
+    await this.#ask(`to subscribe to ${filter}`, 0, signal, (ticket) =>
+      this.#host.input({ kind: 'subscribe', ticket, filter, qos }),
+    );
+  }
+
+  async publish(topic: string, body: string | Uint8Array, options: PublishOptions = {}): Promise<void> {
+    const publication = toPublication(topic, body, options);
+    const { length } = publication.body;
+    const isTooMuch =
+      publication.qos === 0
+        ? this.#host.unsentBytes + length > hostLimits.unsentBytesMax
+        : this.#askedBytes + length > hostLimits.publicationBytesMax;
+    if (isTooMuch) {
+      throw new DeviceError('TOO_MANY', `to publish to ${topic}: too many bytes wait`, { retryable: true });
+    }
+    await this.#ask(`to publish to ${topic}`, publication.qos === 0 ? 0 : length, options.signal, (ticket) =>
+      this.#host.input({ kind: 'publish', ticket, publication }),
+    );
+  }
+
+  retry(): void {
+    if (this.#closing === undefined) this.#host.input({ kind: 'start' });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#stop();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await this.#host.start();
+    } catch (error) {
+      const end =
+        error instanceof DeviceError
+          ? error
+          : new DeviceError('STORAGE_FAILED', 'the storage cannot be opened', { cause: error });
+      this.#end = end;
+      this.#settings.warn(end);
+      void this.close();
+      return;
+    }
+    if (this.#settings.inbox) void this.#subscribeInbox();
+  }
+
+  async #subscribeInbox(): Promise<void> {
+    try {
+      await this.subscribe(INBOX_FILTER);
+    } catch (error) {
+      if (error instanceof DeviceError && error.code !== 'CLOSED') this.#settings.warn(error);
+    }
+  }
+
+  async #stop(): Promise<void> {
+    this.#signal?.removeEventListener('abort', this.#abort);
+    await this.#started;
+    await this.#host.stop();
+    for (const ticket of this.#asked.keys()) this.#handleAnswer(ticket, 'stopped');
+    this.#messages.end();
+    this.#calls.end();
+    for (const { reader } of this.#watchers) reader.end();
+    this.#resolveClosed(this.#end);
+  }
+
+  #handleStatus(status: Status): void {
+    this.#status = status;
+    for (const { queue, reader } of this.#watchers) {
+      queue.push(status);
+      if (queue.length > hostLimits.statusesWaitingMax) queue.shift();
+      reader.serve();
+    }
+  }
+
+  #handleMessage(message: DeviceMessage): void {
+    this.#messages.put(
+      new LineMessage(message, (finished, isHandled) => this.#host.finish(finished, isHandled)),
+    );
+  }
+
+  async #ask(
+    what: string,
+    bytes: number,
+    signal: AbortSignal | undefined,
+    say: (ticket: number) => void,
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    this.#askedBytes += bytes;
+    try {
+      await this.#started;
+      if (this.#closing !== undefined) throw this.#closedError();
+      signal?.throwIfAborted();
+      await this.#answered(what, signal, say);
+    } finally {
+      this.#askedBytes -= bytes;
+    }
+  }
+
+  #answered(what: string, signal: AbortSignal | undefined, say: (ticket: number) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const ticket = (this.#lastTicket += 1);
+      const abort = (): void => {
+        this.#asked.delete(ticket);
+        reject(signal!.reason as Error);
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      const settle = (error: DeviceError | undefined): void => {
+        signal?.removeEventListener('abort', abort);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      this.#asked.set(ticket, { what, settle });
+      say(ticket);
+    });
+  }
+
+  #handleAnswer(ticket: number, outcome: number | RequestRefusal): void {
+    const asked = this.#asked.get(ticket);
+    this.#asked.delete(ticket);
+    asked?.settle(errorOf(asked.what, outcome));
+  }
+
+  #warnOfHandler(what: string, cause: unknown): void {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    this.#settings.warn(new DeviceError('HANDLER_FAILED', `${what} threw: ${text}`, { cause }));
+  }
+
+  #closedError(): DeviceError {
+    return this.#end ?? new DeviceError('CLOSED', 'the line is closed');
+  }
+}
