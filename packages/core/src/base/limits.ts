@@ -37,6 +37,13 @@ export const limits = {
   callTombstonesMax: 10_000,
   /** Wakes for one device or push resource in a minute. */
   callWakesPerMinuteMax: 60,
+  /** Shortest and longest silence of a canary, ms. */
+  canarySilenceMsMin: 1_000,
+  canarySilenceMsMax: 2 * 3_600_000,
+  /** How long a canary stays open after its push, ms. */
+  canaryReadMs: 600_000,
+  /** Canaries that are open, or have ended while their device's main connection goes on. */
+  canariesMax: 100_000,
   /** Channels of one device that have an endpoint. */
   channelsPerDeviceMax: 500,
   /** Log chunks kept in memory after their commit, bytes: what was just stored is delivered without a read. */
@@ -85,6 +92,8 @@ export const limits = {
   messageBytesMax: 1024 * 1024,
   /** One MQTT packet, bytes, fixed header included. */
   mqttPacketBytesMax: 1024 * 1024 + 64 * 1024,
+  /** Longest silence that a device may tell of its network, ms. */
+  networkSilenceMsMax: 24 * 3_600_000,
   /** Bytes of an open batch at which the server stops reading from publishers until it is committed. */
   openBatchBytesMax: 4 * 1024 * 1024,
   /** Requests within dialogs that wait for an instance to come back. */

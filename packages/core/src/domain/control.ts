@@ -266,6 +266,10 @@ export interface Statistics {
   readonly devices: number;
   readonly subscriptions: number;
   readonly endpoints: number;
+  /** Canaries that are open. */
+  readonly canaries: number;
+  /** Pushes written to canaries. */
+  readonly canaryPushes: number;
   readonly retainedMessages: number;
   readonly waitingMessages: number;
   readonly logBytes: number;

@@ -59,6 +59,8 @@ export const refusals = {
   'bad-credentials': 'unknown user, wrong password or token; which of them is not told',
   'bad-device-id': 'the client id is empty, too long, or has + # / or control characters',
   'device-id-taken': 'the client id belongs to a device with another credential',
+  'canary-invalid': 'the silence of a canary is no whole number of ms from 1 s to 2 h',
+  'canary-over': 'the canary had its push, and its time is over',
   'channel-invalid': 'the channel is empty, too long, or has + # / or control characters',
   'channels-full': 'the device has as many channels with an endpoint as it may',
   'device-not-durable':

@@ -8,5 +8,6 @@ export * from './endpoint.js';
 export * from './link.js';
 export * from './message.js';
 export * from './properties.js';
+export * from './question.js';
 export * from './session.js';
 export * from './shared-delivery.js';

@@ -4,6 +4,7 @@
  */
 import type { DeviceState, Identity, Refusal } from './device.js';
 import type { Delivery, Publication, Qos } from './message.js';
+import type { Answer, Question } from './question.js';
 
 /** The protocols by which a device is connected. */
 export type Link = 'mqtt' | 'webpush';
@@ -29,6 +30,14 @@ export interface SubscriptionRequest {
   readonly subscriptionId: number;
 }
 
+/** What a process that holds a canary's socket knows of it. */
+export interface ResumedCanary {
+  /** Since `opened`, ms. */
+  readonly elapsedMs: number;
+  /** `canary-due` has come. */
+  readonly isSent: boolean;
+}
+
 /** From a session to the hub. Every command of one flow is handled in the order given. */
 export type LinkCommand =
   | {
@@ -46,6 +55,22 @@ export type LinkCommand =
       /** Unacknowledged QoS 1 and 2 deliveries the client takes at once, 1 … 65,535. */
       readonly receiveMaximum: number;
       readonly will: Will | undefined;
+    }
+  | {
+      /**
+       * A device's canary: a second connection, which takes over nothing and carries one push after a silence. Answered
+       * by `opened` or `refused`, later by `canary-due`, at last by `end`. First command of the flow, as `open` is; the
+       * only one behind it that means anything is `close`.
+       */
+      readonly kind: 'canary';
+      readonly link: Link;
+      readonly peer: string;
+      readonly identity: Identity;
+      readonly clientId: string;
+      /** From `opened` to the push, ms: `limits.canarySilenceMsMin` … `limits.canarySilenceMsMax`. */
+      readonly silenceMs: number;
+      /** It outlived the hub it was opened at: not answered; or by `end`, when it is of no use any more. */
+      readonly resumed?: ResumedCanary | undefined;
     }
   | {
       /**
@@ -87,6 +112,15 @@ export type LinkCommand =
       /** The device says what it is doing. Answered as a `publish` of this QoS. */
       readonly kind: 'state';
       readonly state: DeviceState;
+      readonly qos: Qos;
+      /** 1 … 65,535; 0 with QoS 0. */
+      readonly packetId: number;
+    }
+  | {
+      /** Answered by `answered` with the same ticket and, with QoS 1 or 2, by `accepted`. */
+      readonly kind: 'ask';
+      readonly ticket: number;
+      readonly question: Question;
       readonly qos: Qos;
       /** 1 … 65,535; 0 with QoS 0. */
       readonly packetId: number;
@@ -237,6 +271,9 @@ export type LinkEvent =
       /** False: the channel had no endpoint. */
       readonly found: boolean;
     }
+  | { readonly kind: 'answered'; readonly ticket: number; readonly answer: Answer }
+  /** On a canary: its silence is over, the push is to be written now. Once. */
+  | { readonly kind: 'canary-due'; readonly silenceMs: number }
   | { readonly kind: 'deliver'; readonly delivery: Delivery }
   | { readonly kind: 'release'; readonly sequence: number }
   /** The hub ends the flow. The session says so in its protocol and closes; no `close` command is owed. */

@@ -48,12 +48,20 @@ export type SessionOutput =
   | { readonly kind: 'write'; readonly bytes: Uint8Array }
   /** Ask the peer for a sign of life by its transport's own means, where it has any; the answer is `pong`. */
   | { readonly kind: 'ping' }
+  /** When the transport is to ask the peer's host for a sign of life, from here on. */
+  | { readonly kind: 'probe-path'; readonly after: PathProbing }
   /** Send what was written, then end the connection. Last output. `reason` is for logs and counters. */
   | {
       readonly kind: 'close';
       readonly reason: Refusal | undefined;
       readonly farewell?: Farewell | undefined;
     };
+
+/**
+ * After which silence, ms, the peer's host is asked for a sign of life by the transport's own means that never reach the
+ * peer's app (TCP keepalives), where it has any. `usual`: as for every connection of the listener.
+ */
+export type PathProbing = number | 'never' | 'usual';
 
 /** What a transport with a farewell of its own (a WebSocket's close frame, RFC 6455 §7.4) is to say in it. */
 export interface Farewell {

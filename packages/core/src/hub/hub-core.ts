@@ -22,6 +22,7 @@ import type { Random } from '../ports/random.js';
 import type { Store, StoreChange } from '../ports/store.js';
 import { Access } from './access.js';
 import { CallCounts } from './calls/call-counts.js';
+import { Canaries } from './canaries.js';
 import { CommitQueue } from './commit-queue.js';
 import { Deliverer } from './deliverer.js';
 import { Device, FlowState } from './device-state.js';
@@ -84,6 +85,7 @@ export class HubCore {
   readonly retained: RetainedTree;
   readonly receipts: Receipts;
   readonly endpoints: Endpoints;
+  readonly canaries: Canaries;
   readonly watchers: MessageWatchers;
   readonly lateFailures: LateFailures;
   readonly callCounts = new CallCounts();
@@ -129,6 +131,7 @@ export class HubCore {
     });
     this.receipts = new Receipts(options.store, options.random, this.queue, this.limits);
     this.endpoints = new Endpoints(this.queue, this.limits);
+    this.canaries = new Canaries(this.outbox, this.limits);
     this.watchers = new MessageWatchers(this.limits);
     this.lateFailures = new LateFailures(this.limits);
     this.deliverer = new Deliverer({
@@ -229,6 +232,7 @@ export class HubCore {
     this.byNumber.delete(device.number);
     if (device.tokenSha256 !== undefined) this.byToken.delete(device.tokenSha256);
     this.endpoints.endAll(device, this.now.wall);
+    this.canaries.endOf(device.id);
     this.queue.forgetCursor(device.inbox);
     if (!device.isDurable) return;
     for (const { table, key, value } of this.#changesOf(device)) this.queue.put(table, key, value);
@@ -333,6 +337,7 @@ export class HubCore {
     const { device } = flow;
     if (device.flow !== flow) return;
     device.flow = null;
+    this.canaries.handleMainLost(device.id);
     this.notePresence(device);
     this.queue.log.endFlow(device.inbox);
   }

@@ -21,6 +21,7 @@ import type { HubOptions } from './hub-core.js';
 import type { Lane } from './lane.js';
 import type { HubInput, HubOutput } from './machine.js';
 import { Publisher } from './publisher.js';
+import { Questions } from './questions.js';
 import { recover } from './recovery.js';
 import { Registrar } from './registrar.js';
 import { Requests } from './requests.js';
@@ -41,6 +42,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
   readonly #system: SystemTopics;
   readonly #retained: RetainedSender;
   readonly #calls: CallSide | undefined;
+  readonly #questions: Questions;
   #sweepDueMs = Infinity;
 
   constructor(options: HubOptions) {
@@ -64,6 +66,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
     const { calls } = options;
     this.#calls = calls && new CallSide(this.#core, this.#publisher, calls);
     this.#requests.calls = this.#calls;
+    this.#questions = new Questions(this.#core, this.#publisher, this.#calls);
   }
 
   /** Reads the store. Called once, before any input. Throws STORE_CORRUPT when it cannot be read. */
@@ -127,6 +130,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       core.endpoints.sweep(now);
       this.#calls?.sweep();
     }
+    core.canaries.handleTimeout(now);
     core.watchers.handleTimeout(now);
     this.#calls?.handleTimeout();
     this.#system.handleTimeout(now);
@@ -160,6 +164,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       core.queue.nextTimeoutMs,
       core.willDeadlines.nextMs,
       this.#sweepDueMs,
+      core.canaries.nextMs,
       core.watchers.nextMs,
       this.#system.dueMs,
       this.#calls?.nextTimeoutMs() ?? Infinity,
@@ -231,11 +236,15 @@ export class Hub implements Machine<HubInput, HubOutput> {
       if (flow !== undefined && commands.length > 1) this.#handleCommands(flow, commands.slice(1));
       return;
     }
+    if (first?.kind === 'canary') {
+      const device = this.#sessions.find(first);
+      this.#core.canaries.handleOpen(this.#core.now, flowId, first, device);
+    }
     if (first?.kind === 'resume') resumeFlow(this.#core, this.#sessions, flowId, first);
     // A flow that was refused or ended may still have sent commands: they crossed the end on the way.
     const flow = this.#core.flows.get(flowId);
-    if (flow !== undefined)
-      this.#handleCommands(flow, first?.kind === 'resume' ? commands.slice(1) : commands);
+    if (flow === undefined) this.#core.canaries.handleCommands(flowId, commands);
+    else this.#handleCommands(flow, first?.kind === 'resume' ? commands.slice(1) : commands);
   }
 
   #handleCommands(flow: Flow, commands: readonly LinkCommand[]): void {
@@ -258,6 +267,8 @@ export class Hub implements Machine<HubInput, HubOutput> {
         return this.#registrar.handleRegister(flow, command);
       case 'unregister':
         return this.#registrar.handleUnregister(flow, command);
+      case 'ask':
+        return this.#questions.handle(flow, command);
       case 'fail':
         return this.#handleFail(flow, command.sequence, command.reason);
       case 'acknowledge':
@@ -278,6 +289,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       case 'close':
         return this.#sessions.handleClose(flow, command);
       case 'open':
+      case 'canary':
       case 'resume':
         // A session opens once; a second one is a fault of the link, not of the peer.
         return this.#core.endFlow(flow, 'protocol-error');

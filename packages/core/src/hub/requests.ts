@@ -314,6 +314,8 @@ export class Requests {
       devices: core.devices.size,
       subscriptions: core.tree.count,
       endpoints: core.endpoints.count,
+      canaries: core.canaries.count,
+      canaryPushes: core.canaries.pushes,
       retainedMessages: core.retained.count,
       waitingMessages: queue.log.entries.count,
       logBytes: queue.log.durableBytes,
@@ -373,6 +375,7 @@ export class Requests {
     const core = this.#core;
     if (device.tokenSha256 !== undefined) core.byToken.delete(device.tokenSha256);
     device.tokenSha256 = tokenSha256;
+    core.canaries.endOf(device.id);
     if (tokenSha256 !== undefined) core.byToken.set(tokenSha256, device);
     device.accessRules = access;
     device.access = core.accessFor(access, device.id);

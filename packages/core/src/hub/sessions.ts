@@ -27,6 +27,8 @@ import {
 } from './topic-filter.js';
 
 type Open = LinkCommand & { readonly kind: 'open' };
+/** Who a connection says it is. */
+type Claim = Pick<Open, 'identity' | 'clientId'>;
 
 /** Ids of user agents begin so; as many digits of their secret's hash follow. */
 const AGENT_PREFIX = 'agent-';
@@ -101,6 +103,15 @@ export class Sessions {
     else core.queue.after({ committed: finish, undo: () => this.#failOpen(flow, isPresent) });
   }
 
+  /** The device that connects so, which must be there already; or why it may not. Changes nothing. */
+  find(claim: Claim): Device | Refusal {
+    const refusal = this.#refusalOf(claim);
+    if (refusal !== undefined) return refusal;
+    const { identity, clientId } = claim;
+    if (clientId === '' && identity.kind !== 'token') return 'bad-device-id';
+    return this.#core.devices.get(this.#deviceIdOf(claim)) ?? 'session-lost';
+  }
+
   #refuse(flowId: number, reason: Refusal): void {
     this.#core.outbox.pushBare(flowId, { kind: 'refused', reason });
   }
@@ -121,13 +132,13 @@ export class Sessions {
   }
 
   /** The user agent that presents its secret; undefined: it presents none, or one that is not known. */
-  #knownAgent({ identity }: Open): Device | undefined {
+  #knownAgent({ identity }: Claim): Device | undefined {
     if (identity.kind !== 'agent' || identity.sha256 === undefined) return undefined;
     const device = this.#core.byToken.get(identity.sha256);
     return device?.isAgent === true ? device : undefined;
   }
 
-  #refusalOf(open: Open): Refusal | undefined {
+  #refusalOf(open: Claim): Refusal | undefined {
     const core = this.#core;
     if (core.isDraining) return 'draining';
     const { identity, clientId } = open;
@@ -147,13 +158,13 @@ export class Sessions {
   }
 
   /** Of a user agent; undefined: it is none. */
-  #agentIdOf(open: Open): string | undefined {
+  #agentIdOf(open: Claim): string | undefined {
     const { identity } = open;
     if (identity.kind !== 'agent') return undefined;
     return this.#knownAgent(open)?.id ?? AGENT_PREFIX + identity.freshSha256.slice(0, AGENT_DIGITS);
   }
 
-  #deviceIdOf(open: Open): string {
+  #deviceIdOf(open: Claim): string {
     const { identity, clientId } = open;
     const agentId = this.#agentIdOf(open);
     if (agentId !== undefined) return agentId;

@@ -3,13 +3,13 @@
  * bytes for the peer, the end. A base class and not a part, to spare each sleeping line one more object.
  */
 import type { ByteWriter } from '../base/index.js';
-import type { Farewell, LinkCommand, Refusal, SessionOutput } from '../domain/index.js';
+import type { Farewell, LinkCommand, PathProbing, Refusal, SessionOutput } from '../domain/index.js';
 
 type Authenticate = Extract<SessionOutput, { kind: 'authenticate' | 'authenticate-agent' }>;
 
 /** What is to be polled. */
 interface Pending {
-  /** Credentials to check, a ping or the end: the later one counts. */
+  /** Credentials to check, a ping, how the path is probed, or the end: the later one counts. */
   control: SessionOutput | null;
   commands: LinkCommand[] | null;
   unsent: Uint8Array | null;
@@ -50,6 +50,10 @@ export abstract class Outbox {
 
   protected putPing(): void {
     this.#begun.control = { kind: 'ping' };
+  }
+
+  protected putProbePath(after: PathProbing): void {
+    this.#begun.control = { kind: 'probe-path', after };
   }
 
   protected putCommand(command: LinkCommand): void {

@@ -239,9 +239,15 @@ export class World {
     });
   }
 
-  open(clientId: string, options: OpenOptions = {}): TestFlow {
+  /** A connection that has said nothing. */
+  connection(): TestFlow {
     const flow = new TestFlow(this, this.#nextFlow++);
     this.#flows.set(flow.id, flow);
+    return flow;
+  }
+
+  open(clientId: string, options: OpenOptions = {}): TestFlow {
+    const flow = this.connection();
     flow.send({
       kind: 'open',
       link: 'mqtt',

@@ -34,7 +34,7 @@ export class FlowRecord {
   held: LinkCommand[] | null = null;
   heldBytes = 0;
 
-  constructor(flow: FlowId, open: Open) {
+  constructor(flow: FlowId, open: Pick<Open, 'link' | 'peer' | 'identity' | 'receiveMaximum'>) {
     this.flow = flow;
     this.link = open.link;
     this.peer = open.peer;
@@ -46,6 +46,7 @@ export class FlowRecord {
   noteCommand(command: LinkCommand, recent: RecentAcknowledgements, nowMs: number): void {
     switch (command.kind) {
       case 'open':
+      case 'canary':
       case 'release':
       case 'subscribe':
       case 'unsubscribe':
@@ -53,6 +54,7 @@ export class FlowRecord {
         return;
       case 'register':
       case 'unregister':
+      case 'ask':
         this.unanswered += command.qos > 0 ? 2 : 1;
         return;
       case 'publish':
@@ -117,11 +119,13 @@ export class FlowRecord {
       case 'unsubscribed':
       case 'registered':
       case 'unregistered':
+      case 'answered':
         this.unanswered -= 1;
         return;
       case 'release':
         this.#noteRelease(event.sequence);
         break;
+      case 'canary-due':
       case 'refused':
       case 'end':
     }

@@ -46,6 +46,6 @@ export class HandedOver {
   /** The supervisor has set what connections inherit. */
   readonly applyTcpKeepAlive = (server: Server, options: TcpKeepAliveOptions): Promise<TcpKeepAlive> => {
     const isInherited = this.#keepAliveWays[this.#servers.get(server) ?? -1] === 'inherited';
-    return Promise.resolve(isInherited ? inheritedKeepAlive : ownKeepAlive(options));
+    return Promise.resolve(isInherited ? inheritedKeepAlive(options) : ownKeepAlive(options));
   };
 }

@@ -15,6 +15,7 @@ import type { HubClient, HubPort } from '../runtime/hub-port.js';
 import type { RuntimeLimits } from '../runtime/limits.js';
 import type { Log } from '../runtime/log.js';
 import { refused } from '../runtime/request-desk.js';
+import { CanaryRecord } from './canary-record.js';
 import { commandBytes, encodeCommand, keptCommand } from './command-codec.js';
 import { EventReader } from './event-codec.js';
 import { FlowRecord, RecentAcknowledgements } from './flow-record.js';
@@ -163,8 +164,11 @@ export class HubLink implements HubPort {
     const [first] = commands;
     if (record === undefined) {
       // The hub has ended the flow; these crossed its word on the way.
-      if (first?.kind !== 'open') return;
-      record = new FlowRecord(flow, first);
+      if (first?.kind !== 'open' && first?.kind !== 'canary') return;
+      record =
+        first.kind === 'canary'
+          ? new CanaryRecord(flow, first, this.#options.clock)
+          : new FlowRecord(flow, first);
       this.#flows.set(flow, record);
     }
     if (this.#state === State.joined) this.#send(now, record, commands);
@@ -354,7 +358,9 @@ export class HubLink implements HubPort {
     for (const record of this.#flows.values()) {
       if (record.isOpened) {
         this.counters.flowsResumed += 1;
-        this.#send(now, record, [record.resume(recent.get(record.flow))]);
+        const isCanary = record instanceof CanaryRecord;
+        const resume = isCanary ? record.resumeCanary() : record.resume(recent.get(record.flow));
+        this.#send(now, record, [resume]);
         if (!record.isWritable) this.#send(now, record, [notWritable]);
       }
       const { held } = record;

@@ -322,7 +322,7 @@ export class LineLinks implements HubClient {
     if (flow === undefined) {
       const first = commands[0]?.kind;
       // The hub has ended the flow; these crossed its word on the way.
-      if (first !== 'open' && first !== 'resume') return;
+      if (first !== 'open' && first !== 'canary' && first !== 'resume') return;
       flow = { link, lineId, hubId: ++this.#lastFlow, isWritable: true };
       link.flows.set(lineId, flow);
       this.#flows.set(flow.hubId, flow);

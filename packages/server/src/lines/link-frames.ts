@@ -27,7 +27,7 @@ export const FrameKind = {
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
 /** Both ends of a link must speak the same version; program versions may differ. */
-export const linkProtocolVersion = 2;
+export const linkProtocolVersion = 3;
 
 export const FRAME_HEAD_BYTES = 5;
 

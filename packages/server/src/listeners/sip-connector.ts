@@ -123,6 +123,8 @@ class OutgoingFlowSocket implements FlowSocket {
 
   handleOpened(): void {}
 
+  probePath(): void {}
+
   pause(): void {
     this.#socket.pause();
   }

@@ -102,7 +102,7 @@ class StreamAcceptor {
 
   accept(socket: Socket): void {
     const { gate, proxies, limits } = this.#context;
-    const flowSocket = new TcpFlowSocket(gate, socket, this.isProbing, this.#taker.link);
+    const flowSocket = new TcpFlowSocket(gate, socket, this.#keepAlive, this.#taker.link);
     if (!gate.admit(flowSocket)) return;
     const { address, port } = peerOf(socket);
     if (address === '') {

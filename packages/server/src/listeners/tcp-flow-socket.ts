@@ -4,12 +4,14 @@
  * event, since a second one makes Node keep a list.
  */
 import type { Socket } from 'node:net';
+import type { PathProbing } from '@wakeline/core/domain';
 import type { FlowReceiver, FlowSocket, SocketLink } from '../runtime/flow-socket.js';
 import type { Peer } from './addresses.js';
 import { formatAddress } from '../config/listener-url.js';
 import { Admission } from './gate.js';
 import type { Gate } from './gate.js';
 import { progressOf } from './socket-progress.js';
+import type { TcpKeepAlive } from './tcp-keep-alive.js';
 
 const flowSocketKey = Symbol('flow socket');
 interface OwnedSocket extends Socket {
@@ -20,15 +22,15 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
   readonly link: SocketLink;
   peer = '';
   receiver: FlowReceiver | undefined = undefined;
-  readonly isPathProbed: boolean;
+  readonly #keepAlive: TcpKeepAlive | undefined;
   /** What is read and written: the accepted socket, or TLS over it. */
   #stream: Socket;
 
   /** Nothing is read before {@link open}. */
-  constructor(gate: Gate, socket: Socket, isPathProbed: boolean, link: SocketLink = 'mqtt') {
+  constructor(gate: Gate, socket: Socket, keepAlive: TcpKeepAlive | undefined, link: SocketLink = 'mqtt') {
     super(gate, socket);
     this.link = link;
-    this.isPathProbed = isPathProbed;
+    this.#keepAlive = keepAlive;
     this.#stream = socket;
     socket.on('error', ignoreError);
   }
@@ -48,6 +50,10 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
   /** TLS over the accepted socket hears of the socket's errors itself, from here on. */
   handleSecuring(): void {
     this.socket.off('error', ignoreError);
+  }
+
+  get isPathProbed(): boolean {
+    return this.#keepAlive !== undefined && this.#keepAlive.way !== 'off';
   }
 
   get hasPeerEnded(): boolean {
@@ -86,6 +92,10 @@ export class TcpFlowSocket extends Admission implements FlowSocket {
 
   /** TCP has keepalives of its own, which the listener sees to. */
   ping(): void {}
+
+  probePath(after: PathProbing): void {
+    this.#keepAlive?.probe(this.socket, after);
+  }
 
   end(): void {
     this.#stream.end();

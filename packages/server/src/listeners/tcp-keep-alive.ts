@@ -10,6 +10,7 @@
 import { spawn } from 'node:child_process';
 import type { Server, Socket } from 'node:net';
 import { Socket as SocketClass } from 'node:net';
+import type { PathProbing } from '@wakeline/core/domain';
 
 export interface TcpKeepAliveOptions {
   /** Silence after which the first probe is sent, ms. */
@@ -28,6 +29,8 @@ export interface TcpKeepAlive {
   readonly way: 'inherited' | 'each' | 'off';
   /** For each connection accepted from here on. */
   readonly apply: (socket: Socket) => void;
+  /** From here on for this connection. */
+  readonly probe: (socket: Socket, after: PathProbing) => void;
 }
 
 /** Node's own way: {@link https://github.com/nodejs/node/pull/63825}. */
@@ -40,7 +43,12 @@ interface Program {
   readonly arguments: readonly string[];
 }
 
-/** Sets the options of descriptor 3 and reads them back; arguments: idle and interval, s, and count. */
+/**
+ * Sets the options of descriptor 3 and reads them back; arguments: idle and interval, s, count, and the time without any
+ * sign of life after which a connection ends, ms (TCP_USER_TIMEOUT, RFC 5482; 18 on Linux). With the last of them set the
+ * count means nothing (tcp(7)), which is what lets Node change the idle time of one connection: its own count of ten
+ * probes, one a second, ends nothing then.
+ */
 export const programs: readonly Program[] = [
   {
     command: 'perl',
@@ -48,7 +56,7 @@ export const programs: readonly Program[] = [
       '-e',
       `use Socket qw(SOL_SOCKET SO_KEEPALIVE IPPROTO_TCP TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT);
       open(my $socket, "+<&=", 3) or exit 1;
-      my @wanted = ([TCP_KEEPIDLE, $ARGV[0]], [TCP_KEEPINTVL, $ARGV[1]], [TCP_KEEPCNT, $ARGV[2]]);
+      my @wanted = ([TCP_KEEPIDLE, $ARGV[0]], [TCP_KEEPINTVL, $ARGV[1]], [TCP_KEEPCNT, $ARGV[2]], [18, $ARGV[3]]);
       for (@wanted) { setsockopt($socket, IPPROTO_TCP, $_->[0], $_->[1] + 0) or exit 2; }
       for (@wanted) { unpack("i", getsockopt($socket, IPPROTO_TCP, $_->[0])) == $_->[1] or exit 3; }
       setsockopt($socket, SOL_SOCKET, SO_KEEPALIVE, 1) or exit 4;`,
@@ -60,7 +68,7 @@ export const programs: readonly Program[] = [
       '-ISc',
       `import socket, sys
 s = socket.socket(fileno=3)
-wanted = zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), map(int, sys.argv[1:]))
+wanted = zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, 18), map(int, sys.argv[1:]))
 for option, value in wanted:
     s.setsockopt(socket.IPPROTO_TCP, option, value)
     if s.getsockopt(socket.IPPROTO_TCP, option) != value: sys.exit(3)
@@ -70,7 +78,7 @@ s.detach()`,
   },
 ];
 
-const off: TcpKeepAlive = { way: 'off', apply: () => {} };
+const off: TcpKeepAlive = { way: 'off', apply: () => {}, probe: () => {} };
 
 /** Puts keepalives on the connections of a server that listens. Never rejects. */
 export async function applyTcpKeepAlive(
@@ -81,11 +89,21 @@ export async function applyTcpKeepAlive(
   const descriptor = descriptorOf(server);
   const isInherited =
     descriptor !== undefined && (await setKeepAliveOptions(descriptor, options, candidates));
-  return isInherited ? inheritedKeepAlive : ownKeepAlive(options);
+  return isInherited ? inheritedKeepAlive(options) : ownKeepAlive(options);
 }
 
 /** Every connection has what the listening socket has. */
-export const inheritedKeepAlive: TcpKeepAlive = { ...off, way: 'inherited' };
+export function inheritedKeepAlive({ idleMs }: TcpKeepAliveOptions): TcpKeepAlive {
+  return {
+    way: 'inherited',
+    apply: () => {},
+    probe: (socket, after) => {
+      // Node leaves out what it thinks is so already, and does not know what was inherited.
+      socket.setKeepAlive(true, typeof after === 'number' ? after : idleMs);
+      if (after === 'never') socket.setKeepAlive(false);
+    },
+  };
+}
 
 /** True when a program of the host has set the options of the listening socket. */
 async function setKeepAliveOptions(
@@ -101,9 +119,15 @@ async function setKeepAliveOptions(
 export function ownKeepAlive(options: TcpKeepAliveOptions): TcpKeepAlive {
   if (SocketClass.prototype.setKeepAlive.length < 4) return off;
   const { idleMs, intervalMs, countMax } = options;
+  const set = (socket: Socket, afterMs: number): void =>
+    (socket as ProbedSocket).setKeepAlive(true, afterMs, intervalMs, countMax);
   return {
     way: 'each',
-    apply: (socket) => (socket as ProbedSocket).setKeepAlive(true, idleMs, intervalMs, countMax),
+    apply: (socket) => set(socket, idleMs),
+    probe: (socket, after) => {
+      if (after === 'never') socket.setKeepAlive(false);
+      else set(socket, after === 'usual' ? idleMs : after);
+    },
   };
 }
 
@@ -116,7 +140,9 @@ function descriptorOf(server: Server): number | undefined {
 
 function runProgram(program: Program, descriptor: number, options: TcpKeepAliveOptions): Promise<boolean> {
   const seconds = (ms: number): string => String(Math.max(1, Math.round(ms / 1_000)));
-  const values = [seconds(options.idleMs), seconds(options.intervalMs), String(options.countMax)];
+  const { idleMs, intervalMs, countMax } = options;
+  const silenceMs = Math.round(idleMs + intervalMs * countMax);
+  const values = [seconds(idleMs), seconds(intervalMs), String(countMax), String(silenceMs)];
   return new Promise((resolve) => {
     const child = spawn(program.command, [...program.arguments, ...values], {
       stdio: ['ignore', 'ignore', 'ignore', descriptor],

@@ -132,6 +132,9 @@ export class WebSocketFlowSocket implements FlowSocket {
     if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#webSocket.ping();
   }
 
+  /** Its proxy, if it has one, would answer for it: nothing is sent below the WebSocket. */
+  probePath(): void {}
+
   end(farewell?: Farewell): void {
     this.#webSocket.close(farewell?.code ?? normalClosure, farewell?.text);
   }

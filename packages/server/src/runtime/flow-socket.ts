@@ -4,7 +4,7 @@
  * Implementations hold no state but the socket and {@link FlowSocket.receiver}, and share their handlers: an idle
  * device must cost no closure.
  */
-import type { Farewell, Link } from '@wakeline/core/domain';
+import type { Farewell, Link, PathProbing } from '@wakeline/core/domain';
 
 /** The pump's flows speak one of the links; SIP has connections that no single device owns. */
 export type SocketLink = Link | 'sip';
@@ -52,6 +52,8 @@ export interface FlowSocket {
   resume(): void;
   /** Asks the peer for a sign of life; nothing, where the transport has no way to. */
   ping(): void;
+  /** When the host asks the peer's host for a sign of life. Nothing, where the transport or this host has no way to. */
+  probePath(after: PathProbing): void;
   /**
    * Sends what is queued, then says goodbye, with these words if the transport has any. The caller destroys the socket
    * when that takes too long.

@@ -2,9 +2,9 @@
  * The half of a server that holds the sockets: listeners, the gate, the pump with its flows, the HTTP API. The hub it
  * speaks to ({@link HubPort}) may be in this process or in another.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { limits as coreLimits } from '@wakeline/core/base';
-import type { MintEndpoint } from '@wakeline/core/domain';
+import type { HashNetwork, MintEndpoint } from '@wakeline/core/domain';
 import { MqttSession } from '@wakeline/core/session/mqtt';
 import { AddressBudget, BroadcastTable, WebPushSession, webPushLimits } from '@wakeline/core/session/webpush';
 import type { WebPushSessionOptions } from '@wakeline/core/session/webpush';
@@ -189,6 +189,7 @@ export class LineSide {
       ...(mqtt.keepAliveSecondsMax !== undefined && { keepAliveMsMax: mqtt.keepAliveSecondsMax * 1_000 }),
       keepAliveRequired: mqtt.keepAliveRequired,
       mintEndpoint: this.mintEndpoint,
+      hashNetwork,
     };
     // Silence is no sign of death only where somebody else watches the path.
     const probedOptions =
@@ -328,5 +329,7 @@ export class LineSide {
     return listener;
   }
 }
+
+const hashNetwork: HashNetwork = (network) => createHash('sha256').update(network).digest('hex');
 
 const streamTransports = { http: 'ws', https: 'wss', 'sip+tcp': 'tcp', sips: 'tls' } as const;

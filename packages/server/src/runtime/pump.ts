@@ -397,6 +397,9 @@ export class Pump implements FlowOwner, HubClient {
         case 'ping':
           flow.socket.ping();
           break;
+        case 'probe-path':
+          flow.socket.probePath(output.after);
+          break;
         case 'close':
           this.#options.log.debug({ peer: flow.socket.peer, reason: output.reason }, 'flow closed');
           this.#beginEnd(now, flow);
@@ -409,7 +412,8 @@ export class Pump implements FlowOwner, HubClient {
   }
 
   #giveCommands(now: InstantMs, flow: Flow, commands: readonly LinkCommand[]): void {
-    if (commands[0]?.kind === 'open') flow.isKnownToHub = true;
+    const first = commands[0]?.kind;
+    if (first === 'open' || first === 'canary') flow.isKnownToHub = true;
     if (commands.at(-1)?.kind === 'close') flow.isKnownToHub = false;
     this.#batches.add(flow, commands);
     this.#batches.give(this.#limits.commandsPerSliceMax, (from, slice) => {

@@ -3,6 +3,7 @@ import type { InstantMs } from '@wakeline/core/base';
 import { NEVER } from '@wakeline/core/base';
 import type {
   Farewell,
+  PathProbing,
   FlowId,
   FlowSession,
   LinkCommand,
@@ -43,6 +44,7 @@ export class FakeSocket implements FlowSocket {
   isEnded = false;
   farewell: Farewell | undefined = undefined;
   pings = 0;
+  probing: PathProbing | undefined = undefined;
   isDestroyed = false;
 
   constructor(peer = '192.0.2.1:5000') {
@@ -67,6 +69,9 @@ export class FakeSocket implements FlowSocket {
   }
   ping(): void {
     this.pings += 1;
+  }
+  probePath(after: PathProbing): void {
+    this.probing = after;
   }
   end(farewell?: Farewell): void {
     this.isEnded = true;

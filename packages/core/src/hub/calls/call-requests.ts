@@ -3,9 +3,11 @@ import type { Aor, CallId, SipUser } from '../../domain/call.js';
 import type { UserSummary } from '../../domain/call-view.js';
 import type { ControlReply, ControlRequest, RequestRefusal } from '../../domain/control.js';
 import type { Refusal } from '../../domain/device.js';
+import type { CallIntent, CallIntentOutcome } from '../../domain/question.js';
 import type { HubCore } from '../hub-core.js';
 import type { Bindings } from './bindings.js';
 import { bindingSummary } from './bindings.js';
+import type { Call } from './call.js';
 import type { CallBook } from './call-book.js';
 import type { Calls } from './calls.js';
 import { isAor } from './users.js';
@@ -97,17 +99,34 @@ export class CallRequests {
     });
   }
 
-  #intend(ticket: number, id: CallId, deviceId: string | undefined, intent: 'answer' | 'decline'): void {
+  #intend(ticket: number, id: CallId, deviceId: string | undefined, intent: CallIntent): void {
     const call = this.#book.find(id);
     if (call === undefined) return this.#refuse(ticket, this.#book.has(id) ? 'call-ended' : 'unknown-call');
-    const devices = this.#users.find(call.aor)?.devices ?? [];
-    if (deviceId !== undefined && !devices.includes(deviceId)) return this.#refuse(ticket, 'not-authorized');
+    if (deviceId !== undefined && !this.#isDeviceOf(call.aor, deviceId))
+      return this.#refuse(ticket, 'not-authorized');
     if (call.isOver) return this.#refuse(ticket, 'call-ended');
-    const by = deviceId ?? 'an operator';
+    this.#follow(call, deviceId ?? 'an operator', intent);
+    this.#replyWhenSynced({ kind: 'done', ticket });
+  }
+
+  /** A device says what its user decided. `done` is true once the batch being filled is synced. */
+  intend(deviceId: string, id: CallId, intent: CallIntent): CallIntentOutcome {
+    const call = this.#book.find(id);
+    const aor = call?.aor ?? this.#book.detail(id)?.aor;
+    if (aor === undefined || !this.#isDeviceOf(aor, deviceId)) return 'unknown';
+    if (call === undefined || call.isOver) return 'over';
+    this.#follow(call, deviceId, intent);
+    return 'done';
+  }
+
+  #isDeviceOf(aor: Aor, deviceId: string): boolean {
+    return this.#users.devicesOf(aor).includes(deviceId);
+  }
+
+  #follow(call: Call, by: string, intent: CallIntent): void {
     if (intent === 'decline') this.#calls.handleDecline(call, by);
     else this.#calls.handleAnswerIntent(call, by);
     this.#book.flush();
-    this.#replyWhenSynced({ kind: 'done', ticket });
   }
 
   #listUsers(ticket: number, after: Aor | undefined, count: number): void {

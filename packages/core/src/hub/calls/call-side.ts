@@ -3,7 +3,8 @@
  * requests within dialogs and messages. There is none where no SIP is spoken.
  */
 import { lookAtMs } from '../../base/time.js';
-import type { Aor, CallCommand, SipUser, WakeOutcome } from '../../domain/call.js';
+import type { Aor, CallCommand, CallId, SipUser, WakeOutcome } from '../../domain/call.js';
+import type { CallIntent, CallIntentOutcome } from '../../domain/question.js';
 import type { CallOptions, HubCore } from '../hub-core.js';
 import type { Publisher } from '../publisher.js';
 import { Bindings } from './bindings.js';
@@ -68,6 +69,11 @@ export class CallSide {
   handleRequest(request: CallRequest): void {
     this.#requests.handle(request);
     this.#book.flush();
+  }
+
+  /** A device says what its user decided. `done` is true once the batch being filled is synced. */
+  intend(deviceId: string, call: CallId, intent: CallIntent): CallIntentOutcome {
+    return this.#requests.intend(deviceId, call, intent);
   }
 
   handleWakeResult(ticket: number, outcome: WakeOutcome): void {

@@ -2,34 +2,31 @@
  * `$line/endpoint`: a device asks for the Web Push endpoint of a channel, or ends it, as a JSON text; the answer comes
  * as a message for it alone. Works in MQTT 3.1.1, which has no request and response of its own.
  */
-import { assert, decodeUtf8, encodeUtf8 } from '../../base/index.js';
+import { assert } from '../../base/index.js';
 import {
   isChannel,
   normalizeVapidKey,
-  noBytes,
   type Delivery,
   type LinkCommand,
   type MintEndpoint,
   type Qos,
   type Refusal,
 } from '../../domain/index.js';
-import { decodeApplicationProperties, encodeApplicationProperties } from '../../wire/mqtt/index.js';
+import { decodeApplicationProperties } from '../../wire/mqtt/index.js';
+import { readJsonObject } from './json-payload.js';
+import { errorOf, lineAnswer, type AnswerPlace } from './line-answer.js';
 import { mqttLimits } from './limits.js';
-import { reasons } from './reasons.js';
 
 /** The topic to ask on; private to each device, and for publishing only. */
 export const ENDPOINT_TOPIC = '$line/endpoint';
 
 /** What a device asks for. */
-export interface EndpointRequest {
+export interface EndpointRequest extends AnswerPlace {
   readonly channel: string;
   /** As `normalizeVapidKey` has it; undefined: the endpoint is for everybody who knows it. */
   readonly vapidKey: string | undefined;
   /** The endpoint is to end. */
   readonly isEnd: boolean;
-  /** Where the answer goes, and what it repeats (MQTT 5.0 §4.10). */
-  readonly answerTopic: string;
-  readonly correlationData: Uint8Array | undefined;
   /** Why it cannot be: told in the answer. */
   readonly refusal: Refusal | undefined;
 }
@@ -39,17 +36,9 @@ export interface EndpointRequest {
  * Otherwise, and when there is no topic for an answer, the reason why it is refused.
  */
 export function readEndpointRequest(payload: Uint8Array, properties: Uint8Array): EndpointRequest | Refusal {
-  if (payload.length > mqttLimits.endpointRequestBytesMax) return 'payload-invalid';
-  const text = decodeUtf8(payload, 0, payload.length);
-  if (text === undefined) return 'payload-invalid';
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'payload-invalid';
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'payload-invalid';
-  const { channel, key, end } = value as { channel?: unknown; key?: unknown; end?: unknown };
+  const members = readJsonObject(payload, mqttLimits.endpointRequestBytesMax);
+  if (members === undefined) return 'payload-invalid';
+  const { channel, key, end } = members;
   if (typeof channel !== 'string') return 'payload-invalid';
   if (end !== undefined && typeof end !== 'boolean') return 'payload-invalid';
   if (key !== undefined && typeof key !== 'string') return 'payload-invalid';
@@ -114,25 +103,15 @@ export class EndpointRequests {
 
 /** `url`: of the endpoint that was made; undefined: it was ended, or `reason` says why not. */
 function answerOf(
-  { channel, answerTopic, correlationData }: EndpointRequest,
+  { channel, ...place }: EndpointRequest,
   url: string | undefined,
   reason: Refusal | undefined,
 ): Delivery {
   const answer =
     reason !== undefined
-      ? { channel, error: { code: reason, message: reasons[reason].text } }
+      ? { channel, error: errorOf(reason) }
       : url === undefined
         ? { channel, ended: true }
         : { channel, endpoint: url };
-  return {
-    sequence: 0,
-    qos: 0,
-    retain: false,
-    duplicate: false,
-    topic: encodeUtf8(answerTopic),
-    properties: correlationData === undefined ? noBytes : encodeApplicationProperties({ correlationData }),
-    body: encodeUtf8(JSON.stringify(answer)),
-    expirySeconds: undefined,
-    subscriptionIds: [],
-  };
+  return lineAnswer(place, answer);
 }

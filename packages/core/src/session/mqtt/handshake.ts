@@ -1,5 +1,5 @@
 /** What CONNECT asks, what is granted of it, and the CONNACK that says so (§3.1, §3.2 of both versions). */
-import { SECOND_MS, toHex, type ByteWriter } from '../../base/index.js';
+import { SECOND_MS, toHex } from '../../base/index.js';
 import {
   SESSION_NEVER_EXPIRES,
   type Identity,
@@ -15,6 +15,7 @@ import {
   type ConnectPacket,
   type ProtocolVersion,
 } from '../../wire/mqtt/index.js';
+import { canarySilence } from './canary.js';
 import { asksForCursor, cursorNames } from './cursor-properties.js';
 import { mqttLimits } from './limits.js';
 import { toWill } from './publication.js';
@@ -45,16 +46,9 @@ export interface Handshake {
   readonly topicAliasMaximum: number;
   /** Asked for epoch and sequence numbers: {@link cursorRequest}. */
   readonly wantsCursor: boolean;
+  /** It is a canary with this silence, ms; undefined: it is none. */
+  readonly canarySilenceMs: number | undefined;
   readonly will: Will | undefined;
-}
-
-/** What a session needs until its CONNECT is answered. */
-export interface Opening {
-  readonly peer: string;
-  /** From CONNECT on. */
-  handshake: Handshake | null;
-  /** What arrived meanwhile. */
-  early: ByteWriter | null;
 }
 
 /** The largest packet that the client takes (MQTT 5.0 §3.1.2.11.4), bytes. */
@@ -77,11 +71,15 @@ export function readConnect(
   const bad = checkConnect(packet, options.messageBytesMax);
   if (bad !== undefined) return bad;
   const { properties, protocolVersion: version, will } = packet;
+  const canarySilenceMs = version === 5 ? canarySilence(properties) : undefined;
+  if (canarySilenceMs === 'canary-invalid') return refuse(canarySilenceMs);
+  const isCanary = canarySilenceMs !== undefined;
   // 3.1.1 has no expiry: Clean Session is both ends of the session's life, its absence neither.
   const asked =
     version === 5 ? (properties.sessionExpirySeconds ?? 0) : packet.clean ? 0 : SESSION_NEVER_EXPIRES;
-  const sessionExpirySeconds = Math.min(asked, options.sessionExpirySecondsMax);
-  const keepAliveSeconds = grantKeepAlive(packet, options);
+  const sessionExpirySeconds = isCanary ? 0 : Math.min(asked, options.sessionExpirySecondsMax);
+  // A canary that had to ask for signs of life would not be silent; it ends by itself.
+  const keepAliveSeconds = isCanary ? packet.keepAliveSeconds : grantKeepAlive(packet, options);
   return {
     version,
     clientId: packet.clientId,
@@ -94,7 +92,8 @@ export function readConnect(
     receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
     wantsProblemInformation: properties.requestProblemInformation !== 0,
     topicAliasMaximum: properties.topicAliasMaximum ?? 0,
-    wantsCursor: version === 5 && asksForCursor(properties),
+    wantsCursor: version === 5 && !isCanary && asksForCursor(properties),
+    canarySilenceMs,
     will: will === undefined ? undefined : toWill(will),
   };
 }
@@ -137,14 +136,16 @@ function silenceMs(version: ProtocolVersion, keepAliveSeconds: number, options: 
   return version === 4 ? Math.max(standardMs, options.silenceMsMax ?? 0) : standardMs;
 }
 
-/** The hub's `open` for this handshake. */
+/** The hub's `open` or `canary` for this handshake. */
 export function openCommand(handshake: Handshake, peer: string, identity: Identity): LinkCommand {
+  const { clientId, canarySilenceMs: silenceMs } = handshake;
+  if (silenceMs !== undefined) return { kind: 'canary', link: 'mqtt', peer, identity, clientId, silenceMs };
   return {
     kind: 'open',
     link: 'mqtt',
     peer,
     identity,
-    clientId: handshake.clientId,
+    clientId,
     clean: handshake.clean,
     sessionExpirySeconds: handshake.sessionExpirySeconds,
     receiveMaximum: handshake.receiveMaximum,

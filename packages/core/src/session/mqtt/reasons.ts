@@ -41,6 +41,14 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
     returnCode: identifierRejected,
     text: 'the client id is empty, longer than 256 bytes, or has + # / or control characters: choose another',
   },
+  'canary-invalid': {
+    code: ReasonCode.implementationSpecificError,
+    text: 'wakeline-canary is the silence until the push, in ms: a whole number from 1000 to 7200000',
+  },
+  'canary-over': {
+    code: ReasonCode.maximumConnectTime,
+    text: 'the canary has had its push and is of no more use: open another one for the next probe',
+  },
   'channel-invalid': {
     code: ReasonCode.payloadFormatInvalid,
     text: 'the channel is no single level of a topic name: 1 to 128 characters without / + #',
@@ -106,7 +114,7 @@ export const reasons: Readonly<Record<Refusal, ReasonRow>> = {
   },
   'payload-invalid': {
     code: ReasonCode.payloadFormatInvalid,
-    text: 'not what is published here: {"state":"active|background|asleep"} or {"channel":"name"} are',
+    text: 'the JSON is not what is published on this topic: docs/spec/mqtt.md has its form',
   },
   'protocol-error': {
     code: ReasonCode.protocolError,

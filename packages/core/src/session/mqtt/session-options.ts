@@ -1,5 +1,5 @@
 /** How an MQTT session is configured. */
-import type { MintEndpoint } from '../../domain/index.js';
+import type { HashNetwork, MintEndpoint } from '../../domain/index.js';
 
 /** One object shared by all sessions of a listener. */
 export interface MqttSessionOptions {
@@ -24,6 +24,8 @@ export interface MqttSessionOptions {
   readonly silenceMsMax?: number;
   /** Makes endpoints for `$line/endpoint`; undefined: there are none. */
   readonly mintEndpoint?: MintEndpoint;
+  /** For `$line/network`. */
+  readonly hashNetwork: HashNetwork;
   /** Keep alive given to every 5.0 client, whatever it asks; 1 … 65,535. */
   readonly serverKeepAliveSeconds?: number;
 }

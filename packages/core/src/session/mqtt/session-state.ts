@@ -3,8 +3,8 @@
  * field costs every sleeping line eight bytes.
  */
 import type { ProtocolVersion } from '../../wire/mqtt/index.js';
-import type { EndpointRequests } from './endpoint-requests.js';
 import type { InboundWindow } from './inbound-window.js';
+import type { LineRequests } from './line-requests.js';
 import { FIRST_FLAG, FlaggedOutbox } from '../flagged-outbox.js';
 import type { PartialRequests } from './subscription-requests.js';
 import type { TopicAliases } from './topic-aliases.js';
@@ -28,6 +28,8 @@ const Flag = {
   wantsProblemInformation: FIRST_FLAG << 2,
   asleep: FIRST_FLAG << 3,
   tellsCursor: FIRST_FLAG << 4,
+  canary: FIRST_FLAG << 5,
+  gap: FIRST_FLAG << 6,
 } as const;
 
 /** What only some connections have. */
@@ -35,8 +37,8 @@ export interface RareParts {
   /** Once a 5.0 client has published with QoS 1 or 2. */
   inbound: InboundWindow | null;
   partialRequests: PartialRequests | null;
-  /** Once the device has asked for an endpoint. */
-  endpointRequests: EndpointRequests | null;
+  /** Once the device has asked the server something. */
+  lineRequests: LineRequests | null;
   /** Once a 5.0 client uses or takes topic aliases. */
   aliases: TopicAliases | null;
 }
@@ -53,7 +55,7 @@ export abstract class SessionState extends FlaggedOutbox {
 
   /** To be written to. */
   protected get rareParts(): RareParts {
-    return (this.rare ??= { inbound: null, partialRequests: null, endpointRequests: null, aliases: null });
+    return (this.rare ??= { inbound: null, partialRequests: null, lineRequests: null, aliases: null });
   }
 
   /** The version of CONNECT, even of one that was refused: that in which to answer. */
@@ -89,6 +91,24 @@ export abstract class SessionState extends FlaggedOutbox {
 
   protected set isAsleep(value: boolean) {
     this.putFlag(Flag.asleep, value);
+  }
+
+  /** It is a canary: the hub has no device on it. */
+  protected get isCanary(): boolean {
+    return this.hasFlag(Flag.canary);
+  }
+
+  protected set isCanary(value: boolean) {
+    this.putFlag(Flag.canary, value);
+  }
+
+  /** The device named a gap: the path is probed as it wants, and not as usual. */
+  protected get hasGap(): boolean {
+    return this.hasFlag(Flag.gap);
+  }
+
+  protected set hasGap(value: boolean) {
+    this.putFlag(Flag.gap, value);
   }
 
   /** The device asked for its epoch and sequence numbers. */

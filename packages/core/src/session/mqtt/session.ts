@@ -26,6 +26,7 @@ import {
   type SubscribePacket,
   type UnsubscribePacket,
 } from '../../wire/mqtt/index.js';
+import { canaryPush, mayCanarySend } from './canary.js';
 import { withSequence } from './cursor-properties.js';
 import { decoders } from './decoder-pool.js';
 import { writeDisconnect, writeSuback, writeUnsuback, writeWithin } from './answers.js';
@@ -36,11 +37,11 @@ import {
   PACKET_BYTES_UNLIMITED,
   readConnect,
   refusingConnack,
-  type Opening,
 } from './handshake.js';
-import { ENDPOINT_TOPIC, EndpointRequests, readEndpointRequest } from './endpoint-requests.js';
 import { InboundWindow } from './inbound-window.js';
+import { isRequestTopic, LineRequests } from './line-requests.js';
 import { mqttLimits } from './limits.js';
+import { Opening } from './opening.js';
 import { packetIdOf, sequenceOf } from './packet-ids.js';
 import { toPublication } from './publication.js';
 import { lastingRefusals, reasonCodeIn, reasons } from './reasons.js';
@@ -57,7 +58,7 @@ import {
   type Verdicts,
   UNSUBSCRIBE_KEY,
 } from './subscription-requests.js';
-import { TopicAliases } from './topic-aliases.js';
+import { resolveAlias, TopicAliases } from './topic-aliases.js';
 import { checkTopicName } from './topics.js';
 import { writeDelivery } from './write-delivery.js';
 
@@ -88,7 +89,7 @@ export class MqttSession extends SessionState implements FlowSession {
   constructor(now: InstantMs, peer: string, options: MqttSessionOptions) {
     super();
     this.#options = options;
-    this.#opening = { peer, handshake: null, early: null };
+    this.#opening = new Opening(peer);
     this.#lastSeenMs = Math.ceil(now.monotonic);
     const maxPacketBytes = Math.min(options.maxPacketBytes, mqttLimits.connectPacketBytesMax);
     this.#decoder = new MqttDecoder({ maxPacketBytes });
@@ -194,21 +195,15 @@ export class MqttSession extends SessionState implements FlowSession {
     if (isAlive && this.#state === State.open) this.#lastSeenMs = Math.ceil(now.monotonic);
   }
 
-  /** A client may send ahead of its CONNACK (MQTT 5.0 §3.1.4); what it sends waits here, within a bound. */
   #keepEarly(opening: Opening, bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    if ((opening.early?.length ?? 0) + bytes.length > mqttLimits.earlyBytesMax) {
-      this.#refuseConnect('quota-exceeded');
-      return;
-    }
-    (opening.early ??= new ByteWriter(bytes.length)).writeBytes(bytes);
+    if (!opening.keepEarly(bytes)) this.#refuseConnect('quota-exceeded');
   }
 
   #readEarly(now: InstantMs): void {
     if (this.#state !== State.open || this.#opening === null) return;
-    const { early } = this.#opening;
+    const early = this.#opening.takeEarly();
     this.#opening = null;
-    if (early !== null) this.#handleBytes(now, early.take());
+    if (early !== undefined) this.#handleBytes(now, early);
   }
 
   #handleMalformed(bad: Malformed): void {
@@ -254,6 +249,9 @@ export class MqttSession extends SessionState implements FlowSession {
     const { topicAliasMaximum } = handshake;
     if (topicAliasMaximum > 0) this.rareParts.aliases = new TopicAliases(topicAliasMaximum);
     this.tellsCursor = handshake.wantsCursor;
+    this.isCanary = handshake.canarySilenceMs !== undefined;
+    // Probes of the host would keep the very path alive of which the canary is to tell whether it stays.
+    if (this.isCanary) this.putProbePath('never');
     const connack = acceptingConnack(handshake, this.#options, event);
     if (!writeWithin(this.#clientPacketBytesMax, writer, connack, handshake.version)) {
       return this.#refuseConnect('packet-too-large');
@@ -274,6 +272,9 @@ export class MqttSession extends SessionState implements FlowSession {
   // Packets of an open flow.
 
   #handlePacket(packet: Packet): void {
+    if (this.isCanary && !mayCanarySend(packet)) {
+      return this.#fail('protocol-error', ReasonCode.protocolError, 'a canary sends PINGREQ and DISCONNECT');
+    }
     if (this.isAsleep && isOwnAct(packet)) this.putCommand(awakeCommand);
     switch (packet.type) {
       case 'publish':
@@ -332,7 +333,13 @@ export class MqttSession extends SessionState implements FlowSession {
       return this.#fail('receive-maximum-exceeded');
     }
     if (topic === STATE_TOPIC) return this.#handleState(packet);
-    if (topic === ENDPOINT_TOPIC) return this.#handleEndpointRequest(packet);
+    if (isRequestTopic(topic)) {
+      const requests = (this.rareParts.lineRequests ??= new LineRequests());
+      const step = requests.ask(topic, packet, this.#options);
+      if ('command' in step) return this.putCommand(step.command);
+      if (step.answer !== undefined) this.#deliver(step.answer);
+      return this.#refusePublish(qos, packetId, step.refusal);
+    }
     const isTooLarge = packet.payload.length > this.#options.messageBytesMax;
     const refusal = checkTopicName(topic) ?? (isTooLarge ? 'message-too-large' : undefined);
     if (refusal === undefined) {
@@ -341,35 +348,21 @@ export class MqttSession extends SessionState implements FlowSession {
   }
 
   #handleState({ payload, qos, packetId }: PublishPacket): void {
-    const state = readState(payload);
-    if (state === undefined) return this.#refusePublish(qos, packetId, 'payload-invalid');
+    const reported = readState(payload);
+    if (reported === undefined) return this.#refusePublish(qos, packetId, 'payload-invalid');
+    const { state, gapMs } = reported;
     this.isAsleep = state.activity === 'asleep';
+    if (gapMs !== undefined || this.hasGap) this.putProbePath(gapMs ?? 'usual');
+    this.hasGap = gapMs !== undefined;
     this.putCommand({ kind: 'state', state, qos, packetId });
   }
 
-  #handleEndpointRequest({ payload, properties, qos, packetId }: PublishPacket): void {
-    const request = readEndpointRequest(payload, properties);
-    if (typeof request === 'string') return this.#refusePublish(qos, packetId, request);
-    const requests = (this.rareParts.endpointRequests ??= new EndpointRequests());
-    const command = requests.ask(request, this.#options.mintEndpoint, qos, packetId);
-    if (typeof command === 'object') return this.putCommand(command);
-    this.#deliver(requests.refuse(request, command));
-    this.#refusePublish(qos, packetId, command);
-  }
-
   /** Undefined: the alias is none that may be used here, and the flow is ended. */
-  #resolveAlias({ topicAlias, topic }: PublishPacket): string | undefined {
-    // [MQTT-3.3.2-9]; 0 was refused by the codec [MQTT-3.3.2-8].
-    if (topicAlias > mqttLimits.topicAliasesInMax) {
-      this.#fail('protocol-error', ReasonCode.topicAliasInvalid, 'the topic alias is beyond the maximum');
-      return undefined;
-    }
-    const known = (this.rareParts.aliases ??= new TopicAliases(0)).resolve(topicAlias, topic);
-    // MQTT 5.0 §3.3.4
-    if (known === undefined) {
-      this.#fail('protocol-error', ReasonCode.protocolError, 'the topic alias was never set');
-    }
-    return known;
+  #resolveAlias(packet: PublishPacket): string | undefined {
+    const known = resolveAlias((this.rareParts.aliases ??= new TopicAliases(0)), packet);
+    if (typeof known === 'string') return known;
+    this.#fail('protocol-error', known.code, known.text);
+    return undefined;
   }
 
   #refusePublish(qos: Qos, packetId: number, reason: Refusal): void {
@@ -481,7 +474,10 @@ export class MqttSession extends SessionState implements FlowSession {
         return this.#sendPubrel(event.sequence);
       case 'registered':
       case 'unregistered':
-        return this.#deliver(this.rare!.endpointRequests!.answer(event.ticket, event.reason));
+      case 'answered':
+        return this.#deliver(this.rare!.lineRequests!.answer(event));
+      case 'canary-due':
+        return this.#deliver(canaryPush(event.silenceMs));
       case 'subscribed':
         return this.#sendSuback(event.ticket, this.#mergeVerdicts(event.ticket, event.results));
       case 'unsubscribed':

@@ -2,6 +2,7 @@
  * Topic aliases of one MQTT 5.0 connection, both ways (§3.3.2.3.4): a number in the place of a topic that was said
  * before. They end with the connection. A session has this only once its client uses or takes aliases.
  */
+import { ReasonCode, type PublishPacket } from '../../wire/mqtt/index.js';
 import { mqttLimits } from './limits.js';
 
 /** A topic that the client was told an alias for. */
@@ -72,6 +73,26 @@ export class TopicAliases {
       this.#hand = (this.#hand + 1) % this.#toldMax;
     }
   }
+}
+
+/** Why a client may not use an alias. */
+interface AliasProblem {
+  readonly code: ReasonCode;
+  readonly text: string;
+}
+
+/** The topic of a PUBLISH with an alias; or what ends the connection. */
+export function resolveAlias(
+  aliases: TopicAliases,
+  { topicAlias, topic }: Pick<PublishPacket, 'topicAlias' | 'topic'>,
+): string | AliasProblem {
+  // [MQTT-3.3.2-9]; 0 was refused by the codec [MQTT-3.3.2-8].
+  if (topicAlias > mqttLimits.topicAliasesInMax) {
+    return { code: ReasonCode.topicAliasInvalid, text: 'the topic alias is beyond the maximum' };
+  }
+  // MQTT 5.0 §3.3.4
+  const unset = { code: ReasonCode.protocolError, text: 'the topic alias was never set' };
+  return aliases.resolve(topicAlias, topic) ?? unset;
 }
 
 /** From the end: the topics of one deployment share their beginning. */

@@ -22,6 +22,8 @@ export const closeCodes: Readonly<Record<Refusal, CloseCode>> = {
   'already-connecting': CloseCode.protocolError,
   'bad-credentials': CloseCode.policyViolation,
   'bad-device-id': CloseCode.policyViolation,
+  'canary-invalid': CloseCode.policyViolation,
+  'canary-over': CloseCode.goingAway,
   'channel-invalid': CloseCode.policyViolation,
   'channels-full': CloseCode.policyViolation,
   'device-id-taken': CloseCode.policyViolation,

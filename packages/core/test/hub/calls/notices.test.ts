@@ -1,8 +1,10 @@
 /** What the Wakeline devices of a user are told of calls, and what they may say. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { limits } from '../../../src/base/index.js';
 import { Urgency } from '../../../src/domain/index.js';
 import { hashOf, register, agent } from '../push-world.js';
+import { World, type TestFlow } from '../world.js';
 import { BOB, CALL, CallWorld, PUSH, callId, inboxOf, noticesOf, userOf } from './call-world.js';
 
 const withDevice = { users: [userOf(BOB, ['bob-phone'])] };
@@ -220,6 +222,84 @@ describe('intents', () => {
     await ask(CALL, undefined);
     await ask(CALL, 'bob-phone');
     assert.deepEqual(reasons, ['unknown-call', 'not-authorized', 'done', 'call-ended']);
+  });
+});
+
+describe('intents of devices', () => {
+  /** What the device is answered on its line, and whether it was said before the sync. */
+  const intend = async (world: CallWorld, flow: TestFlow, call: string, intent: 'answer' | 'decline') => {
+    const before = flow.all('answered').length;
+    flow.send({ kind: 'ask', ticket: 1, question: { about: 'call', call, intent }, qos: 1, packetId: 1 });
+    const isAtOnce = flow.all('answered').length > before;
+    await world.sync();
+    const answer = flow.all('answered').at(-1)!.answer;
+    assert(answer.about === 'call');
+    return [answer.outcome, isAtOnce];
+  };
+
+  test('[CA-35] decline before the INVITE has come: 603 at once, and said to the device when it is on disk', async () => {
+    const world = new CallWorld(withDevice);
+    const phone = await inboxOf(world, 'bob-phone');
+    world.invite();
+    await world.sync();
+    world.take();
+    assert.deepEqual(await intend(world, phone, CALL, 'decline'), ['done', false]);
+    assert.deepEqual(world.take(), ['finish 603']);
+    assert.equal(noticesOf(phone).at(-1)!.state, 'declined-elsewhere');
+    assert.equal(phone.all('accepted').at(-1)!.reason, undefined);
+    assert.deepEqual(await intend(world, phone, CALL, 'decline'), ['over', true]);
+    await world.pass(limits.callTombstoneMs + 1);
+    assert.deepEqual(
+      await intend(world, phone, CALL, 'answer'),
+      ['over', true],
+      'as long as the call is kept',
+    );
+  });
+
+  test('[CA-35] answer gives the call 10 s more', async () => {
+    const world = new CallWorld(withDevice);
+    const phone = await inboxOf(world, 'bob-phone');
+    world.invite();
+    await world.sync();
+    assert.deepEqual(await intend(world, phone, CALL, 'answer'), ['done', false]);
+    world.take();
+    await world.pass(54_999);
+    assert.deepEqual(world.take(), []);
+    await world.pass(1);
+    assert.deepEqual(world.take(), ['finish 480 best']);
+  });
+
+  test('[CA-35] another device learns nothing and changes nothing', async () => {
+    const world = new CallWorld(withDevice);
+    const eve = await inboxOf(world, 'eve');
+    world.invite();
+    await world.sync();
+    world.take();
+    assert.deepEqual(await intend(world, eve, CALL, 'decline'), ['unknown', true]);
+    assert.deepEqual(await intend(world, eve, callId('9'), 'decline'), ['unknown', true]);
+    assert.deepEqual(world.take(), []);
+    const phone = await inboxOf(world, 'bob-phone');
+    assert.deepEqual(await intend(world, phone, CALL, 'decline'), ['done', false]);
+    assert.deepEqual(await intend(world, eve, CALL, 'decline'), ['unknown', true]);
+  });
+
+  test('[CA-35] where no SIP is spoken there is no call', async () => {
+    const world = new World();
+    const phone = await world.connect('bob-phone');
+    const question = { about: 'call', call: CALL, intent: 'decline' } as const;
+    phone.send({ kind: 'ask', ticket: 1, question, qos: 0, packetId: 0 });
+    assert.deepEqual(phone.all('answered')[0]?.answer, { about: 'call', outcome: 'unknown' });
+  });
+
+  test('[CA-35] a commit that fails: the device hears that nothing was done', async () => {
+    const world = new CallWorld(withDevice);
+    const phone = await inboxOf(world, 'bob-phone');
+    world.invite();
+    await world.sync();
+    const question = { about: 'call', call: CALL, intent: 'answer' } as const;
+    phone.send({ kind: 'ask', ticket: 1, question, qos: 0, packetId: 0 });
+    world.failCommit();
+    assert.deepEqual(phone.all('answered')[0]?.answer, { about: 'refused', reason: 'storage-failed' });
   });
 });
 

@@ -8,6 +8,7 @@ import {
   type Delivery,
   type LinkCommand,
   type LinkEvent,
+  type PathProbing,
   type Publication,
   type Refusal,
   type SessionInput,
@@ -31,6 +32,7 @@ export const defaults: MqttSessionOptions = {
   messageBytesMax: limits.messageBytesMax,
   maxInflightInbound: 3,
   sessionExpirySecondsMax: SESSION_NEVER_EXPIRES,
+  hashNetwork: (network) => `hash of ${network}`,
 };
 
 /** What one input led to. */
@@ -38,6 +40,7 @@ export interface Turn {
   readonly authenticate: Extract<SessionOutput, { kind: 'authenticate' }> | undefined;
   readonly commands: readonly LinkCommand[];
   readonly packets: readonly (Packet | Malformed)[];
+  readonly probing?: PathProbing;
   readonly close: { readonly reason: Refusal | undefined } | undefined;
 }
 
@@ -88,6 +91,7 @@ export class Harness {
     let authenticate: Turn['authenticate'];
     let commands: readonly LinkCommand[] = [];
     const packets: (Packet | Malformed)[] = [];
+    let probing: PathProbing | undefined;
     let close: Turn['close'];
     for (let output = this.session.pollOutput(); output !== undefined; output = this.session.pollOutput()) {
       assert.ok(!kinds.includes(output.kind), `two outputs of kind ${output.kind} in one turn`);
@@ -95,6 +99,7 @@ export class Harness {
       kinds.push(output.kind);
       if (output.kind === 'authenticate') authenticate = output;
       else if (output.kind === 'commands') commands = output.commands;
+      else if (output.kind === 'probe-path') probing = output.after;
       else if (output.kind === 'close') {
         assert.equal(output.farewell, undefined, 'MQTT says its farewell in a packet');
         close = { reason: output.reason };
@@ -107,7 +112,7 @@ export class Harness {
         assert.equal(this.#decoder.partialBytes, 0, 'half a packet was written');
       }
     }
-    return { authenticate, commands, packets, close };
+    return { authenticate, commands, packets, ...(probing !== undefined && { probing }), close };
   }
 }
 
