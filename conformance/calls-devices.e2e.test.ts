@@ -85,7 +85,8 @@ async function comesBackSilently(
 ): Promise<void> {
   const from = asleep.position;
   relay.isOpen = true;
-  await asleep.registered(from);
+  // Without a connection nothing but its user wakes it, once its window is over.
+  await asleep.box.heldUntil(asleep.registered(from));
   await new Promise((resolve) => setTimeout(resolve, GHOST_MS));
   assert.equal(asleep.countIncoming(), 0, asleep.tell());
 }

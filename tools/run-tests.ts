@@ -5,7 +5,7 @@
  *
  * - `unit`: everything but `*.e2e.test.js`, two files at a time. Needs nothing but Node.
  * - `all`: first the peers (tools/peers.sh, told to tests in `WAKELINE_PEERS`), then the unit tests, then the
- *   end-to-end tests one by one, but those of calls side by side: they wait for phones most of the time.
+ *   end-to-end tests: first those that load the machine, one by one; then the others, a few at a time.
  * - `long`: as `all`, with `WAKELINE_LONG=1`, by which tests take more time and more cases.
  *
  * `--only` takes a regular expression on the path of the file. Exit code 1 on a failure, on no test at all, and
@@ -28,12 +28,16 @@ const budgets = {
 } as const;
 type Suite = keyof typeof budgets;
 
-/** Unit files at once: as many as the smallest machine that we care for has cores. */
-const UNIT_CONCURRENCY = 2;
+/** Files at once: as many as the smallest machine that we care for has cores. */
+const CONCURRENCY = 2;
 
-/** Files of calls at once: phones sleep and ring and talk in real time, and hardly use the processor. */
-const CALLS_CONCURRENCY = 4;
-const CALLS = /(^|\/)calls-[^/]*$/;
+/** Files that keep all cores busy, or measure. */
+const HEAVY =
+  /(^|\/)(connect-storm|flow-control|lines|load-generator|pushes|storm|synced|tcp-keep-alive)\.e2e\.test\.js$/;
+
+/** Files that wait in real time and hardly use the processor: phones sleep, ring and talk. */
+const WAITING = /(^|\/)calls-[^/]*$/;
+const WAITING_CONCURRENCY = 4;
 
 interface Plan {
   readonly suite: Suite;
@@ -86,15 +90,14 @@ async function runAll(plan: Plan): Promise<boolean> {
   const unit = files.filter(({ isEndToEnd }) => !isEndToEnd);
   const endToEnd = plan.suite === 'unit' ? [] : files.filter(({ isEndToEnd }) => isEndToEnd);
   const endToEndMs = plan.fileTimeoutMs ?? budget.endToEndFileMs;
-  const isOfCalls = ({ path }: TestFile): boolean => CALLS.test(path);
+  const heavy = endToEnd.filter(({ path }) => HEAVY.test(path));
+  const waiting = endToEnd.filter(({ path }) => WAITING.test(path));
+  const others = endToEnd.filter((file) => !heavy.includes(file) && !waiting.includes(file));
   const results = [
-    ...(await runGroup(unit, UNIT_CONCURRENCY, plan.fileTimeoutMs ?? budget.unitFileMs)),
-    ...(await runGroup(
-      endToEnd.filter((file) => !isOfCalls(file)),
-      1,
-      endToEndMs,
-    )),
-    ...(await runGroup(endToEnd.filter(isOfCalls), CALLS_CONCURRENCY, endToEndMs)),
+    ...(await runGroup(unit, CONCURRENCY, plan.fileTimeoutMs ?? budget.unitFileMs)),
+    ...(await runGroup(heavy, 1, endToEndMs)),
+    ...(await runGroup(others, CONCURRENCY, endToEndMs)),
+    ...(await runGroup(waiting, WAITING_CONCURRENCY, endToEndMs)),
   ];
   clearTimeout(overall);
   const { text, isSuccess } = summarize(results, process.env['CI'] === 'true');
