@@ -21,6 +21,11 @@ export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 86_400_000;
 
+/** What a monotonic time is by the wall clock as that is now: it may have been set since the time was chosen. */
+export function wallOf(now: InstantMs, monotonicMs: number): number {
+  return Math.round(monotonicMs - now.monotonic + now.wall);
+}
+
 /**
  * When to look whether a wall-clock deadline has come, as monotonic ms: the wall clock may jump, so it is looked at once a
  * minute at least. Infinity stays what it is.

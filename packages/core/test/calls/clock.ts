@@ -12,11 +12,19 @@ const WALL_MS = 1_700_000_000_000;
 export class SimClock {
   /** Monotonic ms. */
   nowMs = 1_000;
+  /** When the wall clock was set, monotonic ms, and by how much. */
+  readonly sets: { readonly atMs: number; readonly byMs: number }[] = [];
+  #wallSetMs = 0;
   readonly #entries: Entry[] = [];
   #lastOrder = 0;
 
   get now(): InstantMs {
-    return { monotonic: this.nowMs, wall: WALL_MS + this.nowMs };
+    return { monotonic: this.nowMs, wall: WALL_MS + this.#wallSetMs + this.nowMs };
+  }
+
+  setWall(byMs: number): void {
+    this.sets.push({ atMs: this.nowMs, byMs });
+    this.#wallSetMs += byMs;
   }
 
   after(ms: number, run: () => void | Promise<void>): void {

@@ -9,8 +9,22 @@ const callees = ['bob', 'carol', 'dave'] as const;
 const callerKinds: readonly CallerKind[] = ['udp-trunk', 'udp-trunk', 'tcp-registered', 'tcp-stranger'];
 const policies: readonly UserPolicy['what'][] = ['answer', 'answer', 'answer', 'decline', 'busy', 'ignore'];
 
+/** By how much the wall clock may be set at once, ms. */
+const clockSetsMs = [-86_400_000, -3_600_000, -60_000, -2_000, 2_000, 60_000, 3_600_000, 86_400_000];
+
+export interface LifeOptions {
+  /** The wall clock is set now and then. */
+  readonly isClockSet?: boolean;
+}
+
 /** @param watch is shown the world before anything happens in it. */
-export async function runLife(seed: number, watch?: (world: SimWorld) => void): Promise<void> {
+export async function runLife(
+  seed: number,
+  watch?: (world: SimWorld) => void,
+  { isClockSet = false }: LifeOptions = {},
+): Promise<void> {
+  // Of its own, so that a seed is the same life with it and without.
+  const clockRandom = new Prng(seed ^ 0x5bd1e995);
   const random = new Prng(seed);
   const pick = <Item>(items: readonly Item[]): Item => items[random.nextInteger(0, items.length - 1)]!;
   const world = new SimWorld({
@@ -40,6 +54,8 @@ export async function runLife(seed: number, watch?: (world: SimWorld) => void): 
   const steps = random.nextInteger(4, 18);
   for (let step = 0; step < steps; step += 1) {
     await world.pass(pick([0, 5, 50, 400, 1_500, 4_000, 15_000]));
+    if (isClockSet && clockRandom.nextInteger(0, 2) === 0)
+      world.clock.setWall(clockSetsMs[clockRandom.nextInteger(0, clockSetsMs.length - 1)]!);
     const phone = pick(phones);
     switch (random.nextInteger(0, 11)) {
       case 0:

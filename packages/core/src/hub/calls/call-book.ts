@@ -39,6 +39,7 @@ export class CallBook {
   readonly #kept = new Map<CallId, number>();
   readonly #timers = new DeadlineHeap<Call>();
   readonly #dirty = new Set<Call>();
+  #latestWallMs = 0;
 
   constructor(core: HubCore) {
     this.#core = core;
@@ -69,7 +70,7 @@ export class CallBook {
 
   detail(id: CallId): CallDetail | undefined {
     const call = this.#inMemory.get(id) ?? this.#read(id);
-    return call && detailOf(call);
+    return call && detailOf(call, this.#core.now);
   }
 
   list(aor: Aor | undefined, isMissed: boolean, after: CallId | undefined, count: number): CallPage {
@@ -81,7 +82,7 @@ export class CallBook {
       const id = ids[index];
       const call = this.#inMemory.get(id) ?? this.#read(id);
       const isWanted = call !== undefined && (aor ?? call.aor) === call.aor && (!isMissed || call.isMissed);
-      if (isWanted) calls.push(summaryOf(call));
+      if (isWanted) calls.push(summaryOf(call, this.#core.now));
       const isPageFull = calls.length === count || index - from + 1 === LOOKS_MAX;
       if (isPageFull) return { calls, next: index + 1 < ids.length ? id : undefined };
     }
@@ -133,7 +134,7 @@ export class CallBook {
     const { effects, isOver } = call;
     call.effects = [];
     call.retryDueMs = NEVER;
-    queue.put('call', callKey(startedWallMs, id, CallPart.state), encodeCallRow(call));
+    queue.put('call', callKey(startedWallMs, id, CallPart.state), encodeCallRow(call, this.#core.now));
     const offerKey = callKey(startedWallMs, id, CallPart.offer);
     if (!call.isStored) queue.put('call', offerKey, call.offer);
     queue.after({
@@ -247,6 +248,11 @@ export class CallBook {
     }
   }
 
+  /** The latest time that the table knew when it was read, wall-clock ms: later than now if the clock was set back. */
+  get latestWallMs(): number {
+    return this.#latestWallMs;
+  }
+
   get nextMs(): number {
     return this.#timers.nextMs;
   }
@@ -270,7 +276,11 @@ export class CallBook {
       return this.arm(call);
     }
     const { startedWallMs, id } = call;
-    this.#core.queue.put('call', callKey(startedWallMs, id, CallPart.state), encodeCallRow(call));
+    this.#core.queue.put(
+      'call',
+      callKey(startedWallMs, id, CallPart.state),
+      encodeCallRow(call, this.#core.now),
+    );
     this.#core.queue.put('call', callKey(startedWallMs, id, CallPart.offer), undefined);
     this.#tombstones.delete(call);
     this.#inMemory.delete(id);
@@ -300,6 +310,7 @@ export class CallBook {
     const { now, limits } = this.#core;
     const offers = new Map<CallId, Uint8Array>();
     const calls: Call[] = [];
+    this.#latestWallMs = now.wall;
     for (const { key, value } of store.scan('call')) {
       const { id, startedWallMs, part } = readCallKey(key);
       if (part === CallPart.offer) {
@@ -308,6 +319,7 @@ export class CallBook {
       }
       this.#kept.set(id, startedWallMs);
       const call = decodeCallRow(value, now);
+      this.#latestWallMs = Math.max(this.#latestWallMs, call.endedWallMs ?? startedWallMs);
       const isRecent = (call.endedWallMs ?? Infinity) + limits.callTombstoneMs > now.wall;
       if (!call.isOver || isRecent) calls.push(call);
     }

@@ -4,7 +4,8 @@
  */
 import { WakelineError } from '../../base/errors.js';
 import { fromHex, toHex } from '../../base/hex.js';
-import { NEVER } from '../../base/time.js';
+import { limits } from '../../base/limits.js';
+import { NEVER, wallOf } from '../../base/time.js';
 import type { InstantMs } from '../../base/time.js';
 import type { BindingTarget, CallId, LegEnd } from '../../domain/call.js';
 import type { CallState, CallTraceEvent, LegState } from '../../domain/call-view.js';
@@ -96,7 +97,7 @@ interface CallRow extends CallIdentity {
   readonly eventsDropped: number;
 }
 
-export function encodeCallRow(call: Call): Uint8Array {
+export function encodeCallRow(call: Call, now: InstantMs): Uint8Array {
   const row: CallRow = {
     id: call.id,
     aor: call.aor,
@@ -106,8 +107,8 @@ export function encodeCallRow(call: Call): Uint8Array {
     callerAddress: call.callerAddress,
     state: call.state,
     startedMs: call.startedWallMs,
-    parkDeadlineMs: call.wallOf(call.parkDeadlineMs),
-    ringDeadlineMs: call.wallOf(call.ringDeadlineMs),
+    parkDeadlineMs: wallOf(now, call.parkDeadlineMs),
+    ringDeadlineMs: wallOf(now, call.ringDeadlineMs),
     endedMs: call.endedWallMs,
     status: call.status,
     reason: call.reason,
@@ -155,11 +156,11 @@ function legRow(leg: Leg): LegRow {
 export function decodeCallRow(bytes: Uint8Array, now: InstantMs): Call {
   const row = parseJson(bytes) as CallRow;
   if (!Array.isArray(row.legs) || !Array.isArray(row.events)) throw corrupt('a call');
-  const toMonotonic = now.monotonic - now.wall;
   const call = new Call(row, now, row.startedMs, new Uint8Array(0), {
-    parkMs: row.parkDeadlineMs + toMonotonic,
-    ringMs: row.ringDeadlineMs + toMonotonic,
+    parkMs: now.monotonic + leftMs(row, row.parkDeadlineMs, now),
+    ringMs: now.monotonic + leftMs(row, row.ringDeadlineMs, now),
   });
+  call.startedMs = Math.min(call.startedMs, now.monotonic - (row.events.at(-1)?.atMs ?? 0));
   call.state = row.state;
   call.endedWallMs = row.endedMs;
   call.status = row.status;
@@ -173,6 +174,11 @@ export function decodeCallRow(bytes: Uint8Array, now: InstantMs): Call {
   call.trace.restore(row.events, row.eventsDropped);
   call.legs = row.legs.map(legOf);
   return call;
+}
+
+/** Until a deadline: no longer than it was at first, whatever the wall clock was set to meanwhile. */
+function leftMs({ startedMs }: CallRow, deadlineMs: number, now: InstantMs): number {
+  return Math.max(0, Math.min(deadlineMs - now.wall, deadlineMs - startedMs, limits.callMsMax));
 }
 
 function legOf(row: LegRow): Leg {

@@ -1,8 +1,9 @@
 /** A call as operators and programs see it, and the sentence that says why nobody answered. */
+import { wallOf, type InstantMs } from '../../base/time.js';
 import type { CallDetail, CallSummary, LegView } from '../../domain/call-view.js';
 import type { Call, Leg } from './call.js';
 
-export function summaryOf(call: Call): CallSummary {
+export function summaryOf(call: Call, now: InstantMs): CallSummary {
   return {
     call: call.id,
     aor: call.aor,
@@ -11,7 +12,7 @@ export function summaryOf(call: Call): CallSummary {
     state: call.state,
     isMissed: call.isMissed,
     startedMs: call.startedWallMs,
-    deadlineMs: call.isOver ? undefined : call.wallOf(call.deadlineMs),
+    deadlineMs: call.isOver ? undefined : wallOf(now, call.deadlineMs),
     endedMs: call.endedWallMs,
     status: call.status,
     reason: call.reason,
@@ -20,9 +21,9 @@ export function summaryOf(call: Call): CallSummary {
   };
 }
 
-export function detailOf(call: Call): CallDetail {
+export function detailOf(call: Call, now: InstantMs): CallDetail {
   return {
-    ...summaryOf(call),
+    ...summaryOf(call, now),
     legViews: call.legs.map(viewOf),
     events: call.trace.events,
     eventsDropped: call.trace.dropped,

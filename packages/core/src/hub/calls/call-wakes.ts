@@ -4,7 +4,7 @@
  * A leg without a live flow, or whose flow says nothing, is woken at 0, 2, 5 and 10 s and then every 10 s, by its push
  * resource and by the user's Wakeline devices in turn. A wake has the call's id, so that it replaces the one before.
  */
-import { NEVER, SECOND_MS } from '../../base/time.js';
+import { NEVER, SECOND_MS, wallOf } from '../../base/time.js';
 import type { Aor, WakeOutcome } from '../../domain/call.js';
 import { Urgency } from '../../domain/message.js';
 import type { HubCore } from '../hub-core.js';
@@ -203,7 +203,7 @@ export class CallWakes {
 
   /** A message to the user's devices says that the call waits. */
   #ring(call: Call, legs: readonly Leg[], ttlSeconds: number): void {
-    const deadlineMs = call.wallOf(call.parkDeadlineMs);
+    const deadlineMs = wallOf(this.#core.now, call.parkDeadlineMs);
     let isRefused = false;
     for (const deviceId of this.#usableDevices(call)) {
       const route = routeOf(call, deviceKey(deviceId));

@@ -134,8 +134,8 @@ export class Call implements CallIdentity {
   /** The INVITE; empty once nobody needs it. */
   offer: Uint8Array;
   readonly startedWallMs: number;
-  /** Wall clock less monotonic clock. */
-  readonly wallOffsetMs: number;
+  /** When it came, by the clock that does not jump. */
+  startedMs: number;
   state: CallState = 'parked';
   legs: Leg[] = [];
   readonly trace = new CallTrace();
@@ -192,7 +192,7 @@ export class Call implements CallIdentity {
     this.callerAddress = identity.callerAddress;
     this.offer = offer;
     this.startedWallMs = startedWallMs;
-    this.wallOffsetMs = now.wall - now.monotonic;
+    this.startedMs = now.monotonic - Math.max(0, now.wall - startedWallMs);
     this.parkDeadlineMs = deadlines.parkMs;
     this.ringDeadlineMs = deadlines.ringMs;
   }
@@ -215,13 +215,9 @@ export class Call implements CallIdentity {
     return this.isAlerting ? this.ringDeadlineMs : this.parkDeadlineMs;
   }
 
-  wallOf(monotonicMs: number): number {
-    return Math.round(monotonicMs + this.wallOffsetMs);
-  }
-
   /** Since it came, ms. */
   ageMs(now: InstantMs): number {
-    return Math.max(0, Math.round(now.wall - this.startedWallMs));
+    return Math.round(now.monotonic - this.startedMs);
   }
 
   findLeg(number: number): Leg | undefined {

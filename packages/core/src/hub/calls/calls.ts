@@ -4,7 +4,7 @@
  *
  * A call is on disk, with its legs and what they are to be offered, before anything of it is said or anybody is woken.
  */
-import { SECOND_MS } from '../../base/time.js';
+import { SECOND_MS, wallOf, type InstantMs } from '../../base/time.js';
 import type { BindingTarget, CallCommand, CallId, Caller, RestoredCall } from '../../domain/call.js';
 import type { HubCore } from '../hub-core.js';
 import type { CallOptions } from '../hub-core.js';
@@ -232,10 +232,10 @@ export class Calls {
     for (const call of this.#book.recover()) {
       if (!call.isOver) {
         this.#takeUp(call);
-        restored.push(restoredOf(call));
-      } else if (call.offer.length > 0 && call.endedWallMs! + ENDED_RESTORED_MS > now.wall) {
+        restored.push(restoredOf(call, now));
+      } else if (call.offer.length > 0 && call.endedWallMs! + ENDED_RESTORED_MS > this.#book.latestWallMs) {
         call.isFinishOwed = call.answered === undefined;
-        restored.push(restoredOf(call));
+        restored.push(restoredOf(call, now));
       }
     }
     return restored;
@@ -261,7 +261,7 @@ export class Calls {
   }
 }
 
-function restoredOf(call: Call): RestoredCall {
+function restoredOf(call: Call, now: InstantMs): RestoredCall {
   const attempts: {
     leg: number;
     attempt: number;
@@ -283,7 +283,7 @@ function restoredOf(call: Call): RestoredCall {
     sipCallId: call.sipCallId,
     offer: call.offer,
     callerPlace: call.callerPlace,
-    deadlineMs: call.wallOf(call.ringDeadlineMs),
+    deadlineMs: wallOf(now, call.ringDeadlineMs),
     attempts,
     answered: call.answered,
   };

@@ -5,7 +5,7 @@
  * kept whenever the phone's process is the same; only what it cannot have is offered anew. docs/spec/calls.md, [CA-10]
  * to [CA-15].
  */
-import { NEVER, SECOND_MS } from '../../base/time.js';
+import { NEVER, SECOND_MS, wallOf } from '../../base/time.js';
 import { isGlobalFailure } from '../../domain/best-response.js';
 import type { Binding, BindingTarget, CallCommand } from '../../domain/call.js';
 import type { HubCore } from '../hub-core.js';
@@ -178,7 +178,7 @@ export class Legs {
       attempt: attempt.number,
       mode,
       target,
-      deadlineMs: call.wallOf(call.ringDeadlineMs),
+      deadlineMs: wallOf(this.#core.now, call.ringDeadlineMs),
     });
   }
 

@@ -256,6 +256,22 @@ describe('nonces', () => {
     assert.equal(nonces.size, 1, 'what is too old anyway is not kept');
   });
 
+  test('[SI-62] the clock is set back: nonces that were forgotten before it make no new one stale', () => {
+    const nonces = new Nonces({ crypto, key, nonceMsMax: 1_000, noncesMax: 2 });
+    const take = (ms: number, nonce = nonces.make(at(ms), realm)) => nonces.take(at(ms), nonce, realm, 1);
+    assert.deepEqual(
+      [9_001, 9_002, 9_003, 9_004].map((ms) => take(ms)),
+      [true, true, true, true],
+    );
+    const old = nonces.make(at(5_000), realm);
+    assert.equal(take(5_000), false, 'whatever was issued by then may have been forgotten');
+    assert.deepEqual(
+      [5_001, 5_002, 5_003].map((ms) => take(ms)),
+      [true, true, true],
+    );
+    assert.equal(nonces.take(at(5_004), old, realm, 1), false);
+  });
+
   test('[SI-62] credentials that were overheard are asked for again', () => {
     const digests = verifier();
     const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));

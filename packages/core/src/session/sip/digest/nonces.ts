@@ -82,6 +82,8 @@ export class Nonces {
     const known = this.#counts.get(nonce);
     if (known !== undefined) return takeCount(known, count);
     const issuedMs = this.#issuedMs(nonce, scope);
+    // The clock was set back: what was forgotten was issued before now all the same.
+    this.#forgottenMs = Math.min(this.#forgottenMs, now.wall);
     if (issuedMs === undefined || issuedMs <= this.#forgottenMs) return false;
     this.#counts.set(nonce, { issuedMs, highest: count, seen: 1 });
     return true;
@@ -92,7 +94,8 @@ export class Nonces {
       const isOver = now.wall - issuedMs > this.#options.nonceMsMax;
       if (!isOver) {
         if (this.#counts.size < this.#options.noncesMax) return;
-        this.#forgottenMs = Math.max(this.#forgottenMs, issuedMs);
+        // One from before the clock was set back is stale anyhow.
+        if (issuedMs <= now.wall) this.#forgottenMs = Math.max(this.#forgottenMs, issuedMs);
       }
       this.#counts.delete(nonce);
     }
