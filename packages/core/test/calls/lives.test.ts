@@ -44,7 +44,7 @@ test(`[CA-34] ${rounds} random lives: no call is lost by desynchronisation`, asy
 const pinnedWithClock: readonly number[] = [];
 const clockRounds = isLong ? 3_000 : 60;
 
-test(`[CA-34] [CA-35] ${clockRounds} random lives while the wall clock is set: nor by that`, async (context) => {
+test(`[CA-34] [CA-40] ${clockRounds} random lives while the wall clock is set: nor by that`, async (context) => {
   context.diagnostic(`WAKELINE_SEED=${firstSeed}`);
   await search(seedsOf(pinnedWithClock, clockRounds), { isClockSet: true });
 });

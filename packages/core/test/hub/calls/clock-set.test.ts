@@ -10,7 +10,7 @@ function setClock(world: CallWorld, byMs: number): void {
 
 describe('the wall clock is set', () => {
   for (const byMs of [HOUR_MS, -HOUR_MS, 400 * 24 * HOUR_MS]) {
-    test(`[CA-35] by ${byMs / HOUR_MS} h while a call waits: it waits as long, and deadlines are by the new clock`, async () => {
+    test(`[CA-40] by ${byMs / HOUR_MS} h while a call waits: it waits as long, and deadlines are by the new clock`, async () => {
       const world = new CallWorld({ users: [userOf(BOB, ['bob-phone'])] });
       const inbox = await inboxOf(world, 'bob-phone');
       await world.sleeper({ push: PUSH });
@@ -38,7 +38,7 @@ describe('the wall clock is set', () => {
       assert.match(reason!, /within 45\.0 s/);
     });
 
-    test(`[CA-35] by ${byMs / HOUR_MS} h while it is offered: a phone is asked for as long as before`, async () => {
+    test(`[CA-40] by ${byMs / HOUR_MS} h while it is offered: a phone is asked for as long as before`, async () => {
       const world = new CallWorld();
       await world.phone();
       setClock(world, byMs);
@@ -54,7 +54,7 @@ describe('the wall clock is set', () => {
     });
   }
 
-  test('[CA-35] back while the server was down: a call waits no longer than it would have at first', async () => {
+  test('[CA-40] back while the server was down: a call waits no longer than it would have at first', async () => {
     const world = new CallWorld();
     await world.sleeper({ push: PUSH });
     world.invite();
@@ -70,7 +70,7 @@ describe('the wall clock is set', () => {
     assert.deepEqual(world.take(), ['finish 480 best']);
   });
 
-  test('[CA-35] forward while the server was down: the time that covers a reconnect is there all the same', async () => {
+  test('[CA-40] forward while the server was down: the time that covers a reconnect is there all the same', async () => {
     const world = new CallWorld();
     await world.sleeper({ push: PUSH });
     world.invite();
@@ -84,7 +84,7 @@ describe('the wall clock is set', () => {
     assert.deepEqual(world.take(), ['finish 480 best']);
   });
 
-  test('[CA-35] back while the server was down: of calls that ended only the last ones are told again', async () => {
+  test('[CA-40] back while the server was down: of calls that ended only the last ones are told again', async () => {
     const world = new CallWorld();
     await world.phone();
     for (const [digit, apartMs] of [
@@ -104,7 +104,7 @@ describe('the wall clock is set', () => {
     );
   });
 
-  test('[CA-35] a call that goes on is the same after both, and its trace never goes back', async () => {
+  test('[CA-40] a call that goes on is the same after both, and its trace never goes back', async () => {
     const world = new CallWorld();
     await world.phone();
     world.invite();
