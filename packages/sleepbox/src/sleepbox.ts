@@ -332,11 +332,13 @@ export class Sleepbox extends EventEmitter<{ event: [TimelineEvent]; down: [numb
   // --- carrying out -----------------------------------------------------------------------------------------
 
   #launch(freezer: Freezer): void {
-    const { command, env } = this.#options;
+    const { command, env, policy } = this.#options;
     const program = new Program(freezer.wrap(this.#nat?.wrap(command) ?? command), {
       env: {
         ...env,
         SLEEPBOX_SOCKET: this.socketPath,
+        SLEEPBOX_WINDOW_MS: String(policy.windowMs),
+        SLEEPBOX_KEEPALIVE_MIN_MS: String(policy.keepaliveMsMin),
         ...(this.#nat !== undefined && { SLEEPBOX_HOST: natHost }),
       },
       ...(this.#options.cwd !== undefined && { cwd: this.#options.cwd }),
