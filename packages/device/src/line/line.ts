@@ -2,6 +2,7 @@
 import { deviceLimits, type DeviceMessage, type RequestRefusal, type Status } from '@wakeline/core/device';
 import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
+import { PushSubscriptions } from '../push/push-subscriptions.js';
 import { CallBook } from './call-book.js';
 import { errorOf, MachineHost } from './machine-host.js';
 import { LineMessage } from './message.js';
@@ -44,6 +45,7 @@ export function openLineWith(options: LineOptions, parts: LineParts): Line {
 
 class DeviceLine implements Line {
   readonly closed: Promise<DeviceError | undefined>;
+  readonly push: PushSubscriptions;
   readonly #settings: LineSettings;
   readonly #host: MachineHost;
   readonly #messages = new Outlet<LineMessage>('messages');
@@ -53,6 +55,8 @@ class DeviceLine implements Line {
   readonly #started: Promise<void>;
   readonly #signal: AbortSignal | undefined;
   readonly #abort = (): void => void this.close();
+  /** Messages that come behind one that is being opened wait with it. */
+  #opening: Promise<void> | undefined;
   #askedBytes = 0;
   #lastTicket = 0;
   #status: Status = { kind: 'stopped' };
@@ -72,12 +76,27 @@ class DeviceLine implements Line {
       handleCall: (told, deadlineMs) => this.#calls.handleCall(told, deadlineMs),
       handleCallOver: (told) => this.#calls.handleOver(told),
       handleIntended: (ticket, outcome) => this.#calls.handleIntended(ticket, outcome),
+      handleStoredPush: (text) => this.#loadPush(text),
     });
     this.#calls = new CallBook({
       finish: (message, isHandled) => void this.#host.finish(message, isHandled).catch(() => undefined),
       intend: (ticket, call, intent) => this.#host.input({ kind: 'call-intent', ticket, call, intent }),
     });
+    let ready!: () => void;
+    const isOnline = (): boolean => this.#status.kind === 'online';
+    this.push = new PushSubscriptions({
+      crypto: parts.crypto,
+      link: {
+        get isOnline() {
+          return isOnline();
+        },
+        publish: (topic, body, correlationData) => this.publish(topic, body, { qos: 0, correlationData }),
+      },
+      store: (text) => this.#host.storePush(text),
+      ready: new Promise((resolve) => (ready = resolve)),
+    });
     this.#started = this.#start();
+    void this.#started.then(ready);
     this.#signal = options.signal;
     this.#signal?.addEventListener('abort', this.#abort);
     if (this.#signal?.aborted === true) this.#abort();
@@ -221,6 +240,7 @@ class DeviceLine implements Line {
     await this.#started;
     await this.#host.stop();
     for (const ticket of this.#asked.keys()) this.#handleAnswer(ticket, 'stopped');
+    this.push.close(this.#closedError());
     this.#messages.end();
     this.#calls.end();
     for (const { reader } of this.#watchers) reader.end();
@@ -229,6 +249,7 @@ class DeviceLine implements Line {
 
   #handleStatus(status: Status): void {
     this.#status = status;
+    if (status.kind === 'online') this.push.handleOnline();
     for (const { queue, reader } of this.#watchers) {
       queue.push(status);
       if (queue.length > hostLimits.statusesWaitingMax) queue.shift();
@@ -237,9 +258,31 @@ class DeviceLine implements Line {
   }
 
   #handleMessage(message: DeviceMessage): void {
-    this.#messages.put(
-      new LineMessage(message, (finished, isHandled) => this.#host.finish(finished, isHandled)),
-    );
+    const arrived = new LineMessage(message, (finished, isHandled) => this.#host.finish(finished, isHandled));
+    const { topic, correlationData, body } = arrived;
+    if (this.push.handleAnswer(topic, correlationData, body)) return void arrived.ack();
+    const isSealed = this.push.isSealed(arrived);
+    if (!isSealed && this.#opening === undefined) return this.#messages.put(arrived);
+    const before = this.#opening;
+    const opening = this.#open(arrived, isSealed, before).finally(() => {
+      if (this.#opening === opening) this.#opening = undefined;
+    });
+    this.#opening = opening;
+  }
+
+  async #open(message: LineMessage, isSealed: boolean, before: Promise<void> | undefined): Promise<void> {
+    const opened = isSealed ? await this.push.open(message) : undefined;
+    await before;
+    if (opened !== undefined) message.setOpened(opened.body, opened.encryption);
+    this.#messages.put(message);
+  }
+
+  #loadPush(text: string | undefined): void {
+    try {
+      this.push.load(text);
+    } catch (error) {
+      this.#settings.warn(error as DeviceError);
+    }
   }
 
   async #ask(

@@ -32,6 +32,8 @@ export interface HostHandler {
   handleCall(told: CallTold, deadlineMs: number): void;
   handleCallOver(told: CallOverTold): void;
   handleIntended(ticket: number, outcome: CallIntentOutcome): void;
+  /** What was stored of Web Push, before everything else; undefined: nothing. */
+  handleStoredPush(text: string | undefined): void;
 }
 
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -79,7 +81,8 @@ export class MachineHost {
   async start(): Promise<void> {
     const { deviceId, username, password, keepalive, sessionExpirySeconds } = this.#settings;
     const { platform } = this.#parts;
-    const { cursor, knowledge } = await this.#stored.open();
+    const { cursor, knowledge, push } = await this.#stored.open();
+    this.#handler.handleStoredPush(push);
     this.#machine = new DeviceMachine({
       deviceId,
       username,
@@ -115,6 +118,11 @@ export class MachineHost {
     this.input({ kind: 'finish', message: message.id, isHandled });
     this.#stored.settle();
     await isStored;
+  }
+
+  /** @throws (rejects) DeviceError STORAGE_FAILED */
+  storePush(text: string): Promise<void> {
+    return this.#stored.storePush(text);
   }
 
   /** Leaves the server, stores what is to be stored, and ends everything. Never rejects. */

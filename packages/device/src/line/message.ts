@@ -1,6 +1,7 @@
 /** A message of the machine as the app gets it. */
 import type { DeviceMessage } from '@wakeline/core/device';
 import { decodeApplicationProperties } from '@wakeline/core/wire/mqtt';
+import type { PushOutcome } from '../push/types.js';
 import type { Message } from './types.js';
 
 const INBOX = '$line/inbox/';
@@ -11,7 +12,7 @@ export type Finish = (message: DeviceMessage, isHandled: boolean) => Promise<voi
 export class LineMessage implements Message {
   readonly topic: string;
   readonly channel: string | undefined;
-  readonly body: Uint8Array;
+  body: Uint8Array;
   readonly contentType: string | undefined;
   readonly responseTopic: string | undefined;
   readonly correlationData: Uint8Array | undefined;
@@ -20,7 +21,7 @@ export class LineMessage implements Message {
   readonly retain: boolean;
   readonly expirySeconds: number | undefined;
   readonly place: Message['place'];
-  readonly encryption = undefined;
+  encryption: PushOutcome | undefined;
   readonly #message: DeviceMessage;
   readonly #finish: Finish;
   #end: Promise<void> | undefined;
@@ -46,6 +47,12 @@ export class LineMessage implements Message {
   /** The app has said what becomes of it. */
   get isFinished(): boolean {
     return this.#end !== undefined;
+  }
+
+  /** It came encrypted; before the app gets it. */
+  setOpened(body: Uint8Array, encryption: PushOutcome): void {
+    this.body = body;
+    this.encryption = encryption;
   }
 
   text(): string {

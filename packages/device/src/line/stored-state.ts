@@ -36,6 +36,7 @@ export class StoredState {
   async open(): Promise<{
     readonly cursor: CursorValue | undefined;
     readonly knowledge: NetworkKnowledge | undefined;
+    readonly push: string | undefined;
   }> {
     await this.#storage.open();
     const cursor = parseJson(await this.#storage.get('cursor'));
@@ -43,6 +44,7 @@ export class StoredState {
     return {
       cursor: isCursorValue(cursor) ? cursor : undefined,
       knowledge: isNetworkKnowledge(knowledge) ? knowledge : undefined,
+      push: await this.#storage.get('push'),
     };
   }
 
@@ -63,7 +65,7 @@ export class StoredState {
     this.#hasCursorFailed = false;
     const covered = this.#waiters;
     this.#waiters = [];
-    const isStored = await this.#write('cursor', cursor);
+    const isStored = await this.#write('cursor', JSON.stringify(cursor));
     if (isStored) for (const { resolve } of covered) resolve();
     else this.#waiters.unshift(...covered);
     this.#isCursorUnderWay = false;
@@ -73,7 +75,13 @@ export class StoredState {
   }
 
   storeKnowledge(knowledge: NetworkKnowledge): void {
-    void this.#write('keepalive', knowledge);
+    void this.#write('keepalive', JSON.stringify(knowledge));
+  }
+
+  /** @throws (rejects) DeviceError STORAGE_FAILED, of which the app is warned, too */
+  async storePush(text: string): Promise<void> {
+    if (await this.#write('push', text)) return;
+    throw new DeviceError('STORAGE_FAILED', 'push could not be stored', { retryable: true });
   }
 
   /** Waits for what is being stored, and lets go of the storage. */
@@ -88,8 +96,7 @@ export class StoredState {
     await this.#storage.close();
   }
 
-  #write(name: StoredName, value: unknown): Promise<boolean> {
-    const text = JSON.stringify(value);
+  #write(name: StoredName, text: string): Promise<boolean> {
     const written = this.#writing.then(async () => {
       try {
         if (text.length > hostLimits.storedBytesMax)

@@ -3,7 +3,7 @@ import type { CallEnd, KeepalivePolicy, Status } from '@wakeline/core/device';
 import type { DeviceError } from '../errors.js';
 import type { Platform, Storage, Transport } from '../ports/index.js';
 import type { PushCrypto } from '../push/push-crypto.js';
-import type { PushOutcome } from '../push/types.js';
+import type { PushChannels, PushOutcome } from '../push/types.js';
 
 /** A length of time: ms, or a text such as `500ms`, `10s`, `4m`, `2h`, `7d`. */
 export type Duration = number | string;
@@ -177,6 +177,8 @@ export interface Line {
   subscribe(filter: string, options?: SubscribeOptions): Promise<void>;
   /** Rejects with REFUSED, NOT_CONNECTED, TOO_MANY, CLOSED, or the signal's reason. */
   publish(topic: string, body: string | Uint8Array, options?: PublishOptions): Promise<void>;
+  /** Web Push to this device. */
+  readonly push: PushChannels;
   /** Tries again a server that has refused the device (status `refused`), once the reason is mended. */
   retry(): void;
   /** Says goodbye, stores what is to be stored, and lets go of everything. Idempotent. Never rejects. */
