@@ -1,53 +1,33 @@
 /**
  * A device's end of its line: connects, comes back, keeps the path, removes repeats, says what the app does, and knows when a
- * sleeping device may sleep again. One for the life of the app; each connection is an {@link MqttClient} of its own.
+ * sleeping device may sleep again. One for the life of the app; each connection is an `MqttClient` of its own.
  *
  * Opens no socket and stores nothing itself. Nothing that the app has handled is acknowledged before its driver says that
  * the cursor is stored. The rules are [SD-1] and on of docs/spec/device.md.
  */
-import { encodeUtf8, NEVER, Prng, SECOND_MS, type InstantMs, type Machine } from '../base/index.js';
-import { noBytes, type Activity } from '../domain/index.js';
+import { NEVER, Prng, SECOND_MS, type InstantMs, type Machine } from '../base/index.js';
+import type { Activity } from '../domain/index.js';
 import {
   isLastingEnd,
-  MqttClient,
   type ClientEnd,
   type ClientInput,
   type ClientMessage,
   type ClientOutput,
+  type ClientPublication,
 } from '../session/mqtt-client/index.js';
 import { Backoff } from './backoff.js';
+import { CallIntents, OpenCalls } from './calls.js';
+import { CanaryProber } from './canary-prober.js';
 import { GivenMessages } from './given-messages.js';
+import type { NetworkLearner } from './keepalive/index.js';
 import { deviceLimits } from './limits.js';
+import { lineQuestion, lineTopics } from './line-topics.js';
+import { Death, newMainConnection, type MainConnection } from './main-connection.js';
+import { NetworkHints } from './network-hints.js';
 import { Requests } from './requests.js';
-import type { DeviceInput, DeviceOptions, DeviceOutput, Status } from './types.js';
+import type { DeviceInput, DeviceMessage, DeviceOptions, DeviceOutput, Status } from './types.js';
 
-const STATE_TOPIC = '$line/state';
 const CURSOR_RETRY_MS = SECOND_MS;
-
-/** What is known of the connection that is open, or being opened. */
-interface Connection {
-  readonly number: number;
-  readonly client: MqttClient;
-  receiveMaximum: number;
-  /** The server wants to hear something so often, ms; NEVER: it does not. */
-  sendGapMs: number;
-  /** Monotonic ms. */
-  receivedMs: number;
-  sentMs: number;
-  /** When the answer to a ping is due; NEVER: none is awaited. */
-  answerDueMs: number;
-  /** The silence after which it was asked, ms; 0: it was asked for another reason. */
-  askedGapMs: number;
-}
-
-/** A connection that did not answer. */
-interface Death {
-  readonly gapMs: number;
-  readonly key: string | undefined;
-  readonly sinceMs: number;
-  /** An attempt was begun since. */
-  isTried: boolean;
-}
 
 export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   readonly #options: DeviceOptions;
@@ -55,11 +35,17 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   readonly #backoff: Backoff;
   readonly #given: GivenMessages;
   readonly #requests = new Requests();
+  readonly #calls = new OpenCalls();
+  readonly #intents = new CallIntents();
+  readonly #prober: CanaryProber;
+  /** What the policy learns; undefined: nothing. */
+  readonly #learner: NetworkLearner | undefined;
+  readonly #hints: NetworkHints | undefined;
   #isStarted = false;
   #status: Status = { kind: 'stopped' };
   #activity: Activity = 'active';
   #networkKey: string | undefined = '';
-  #connection: Connection | null = null;
+  #connection: MainConnection | null = null;
   #lastConnection = 0;
   #retryDueMs = NEVER;
   /** When the connection is to be asked for a sign of life. */
@@ -69,11 +55,26 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   #windowEndMs = NEVER;
   /** A connection that did not answer, until another one shows whether the network was there. */
   #death: Death | null = null;
+  /** What was learned, as it was stored last. */
+  #knowledge = '{}';
 
   constructor(options: DeviceOptions) {
     this.#options = options;
     this.#backoff = new Backoff(new Prng(options.seed));
     this.#given = new GivenMessages(options.cursor);
+    this.#learner = options.keepalive.learner;
+    if (this.#learner !== undefined) {
+      this.#learner.restore(options.knowledge ?? {});
+      this.#knowledge = JSON.stringify(this.#learner.knowledge);
+      this.#hints = new NetworkHints(this.#learner, options.keepalive.answerMs);
+    }
+    this.#prober = new CanaryProber({
+      options,
+      put: (output) => void this.#outputs.push(output),
+      newConnection: () => (this.#lastConnection += 1),
+      ask: (now, publication) => this.#ask(now, publication),
+      handleVerdict: (now) => this.#storeKnowledge(now),
+    });
   }
 
   get status(): Status {
@@ -95,7 +96,14 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
 
   nextTimeoutMs(): number {
     const connection = this.#connection;
-    const own = Math.min(this.#cursorRetryMs, this.#windowEndMs, this.#retryDueMs);
+    const own = Math.min(
+      this.#cursorRetryMs,
+      this.#windowEndMs,
+      this.#retryDueMs,
+      this.#calls.nextTimeoutMs(),
+      this.#prober.nextTimeoutMs(),
+      this.#hints?.nextTimeoutMs() ?? NEVER,
+    );
     if (connection === null) return own;
     if (!connection.client.isOpen) return Math.min(own, connection.client.nextTimeoutMs());
     return Math.min(own, connection.answerDueMs, this.#pingDueMs);
@@ -135,6 +143,8 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
         return this.#handleActivity(now, input.activity);
       case 'network':
         return this.#handleNetwork(now, input.key);
+      case 'call-intent':
+        return this.#decideCall(now, input);
     }
   }
 
@@ -145,6 +155,11 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     }
     if (now.monotonic >= this.#windowEndMs) this.#endWindow(now, false);
     if (now.monotonic >= this.#retryDueMs) this.#connect(now);
+    for (let over = this.#calls.takeDue(now.monotonic); over; over = this.#calls.takeDue(now.monotonic)) {
+      this.#outputs.push(over);
+    }
+    this.#prober.handleTimeout(now);
+    if (this.#hints?.handleTimeout(now.monotonic) === true) this.#handleAnswered(now, 0);
     const connection = this.#connection;
     if (connection === null) return;
     connection.client.handleTimeout(now);
@@ -179,26 +194,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     this.#retryDueMs = NEVER;
     this.#openWindow(now);
     const number = (this.#lastConnection += 1);
-    const { deviceId: clientId, username, password, sessionExpirySeconds } = this.#options;
-    const client = new MqttClient(now, {
-      clientId,
-      username,
-      password,
-      sessionExpirySeconds,
-      receiveMaximum: deviceLimits.inflightMax,
-      packetBytesMax: deviceLimits.packetBytesMax,
-      connectTimeoutMs: deviceLimits.connectTimeoutMs,
-    });
-    this.#connection = {
-      number,
-      client,
-      receiveMaximum: 0,
-      sendGapMs: NEVER,
-      receivedMs: now.monotonic,
-      sentMs: now.monotonic,
-      answerDueMs: NEVER,
-      askedGapMs: 0,
-    };
+    this.#connection = newMainConnection(now, number, this.#options);
     this.#setStatus({ kind: 'connecting', attempt: this.#backoff.attempts + 1 });
     this.#outputs.push({ kind: 'connect', connection: number, role: 'main' });
   }
@@ -213,6 +209,8 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
 
   #handleEnd(now: InstantMs, end: ClientEnd): void {
     this.#connection = null;
+    this.#prober.drop(now);
+    this.#hints?.handleLost();
     if (!this.#isStarted || end.cause === 'left') return;
     if (isLastingEnd(end)) {
       this.#setStatus({ kind: 'refused', end });
@@ -221,11 +219,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     }
     if (this.#networkKey === undefined) return this.#setStatus({ kind: 'offline' });
     let waitMs = this.#backoff.nextWaitMs(now.monotonic);
-    if (this.#death?.isTried === false) {
-      // Whether the network was there at all is to be known at once; but once only.
-      this.#death.isTried = true;
-      waitMs = 0;
-    }
+    if (this.#death?.takeTry() === true) waitMs = 0;
     this.#setStatus({ kind: 'waiting', end, waitMs });
     this.#retryDueMs = now.monotonic + waitMs;
   }
@@ -237,32 +231,37 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     input: Extract<DeviceInput, { kind: 'transport-open' | 'transport-closed' | 'bytes' }>,
   ): void {
     const connection = this.#connection;
-    // Of one that was let go of.
-    if (connection === null || connection.number !== input.connection) return;
-    if (input.kind === 'bytes') {
-      connection.receivedMs = now.monotonic;
-      connection.answerDueMs = NEVER;
-      this.#openWindow(now);
+    if (connection === null || connection.number !== input.connection) {
+      // A canary's; or of one that was let go of.
+      this.#prober.handleTransport(now, input);
+      return;
     }
-    const inner: ClientInput =
-      input.kind === 'bytes' ? { kind: 'bytes', chunk: input.chunk } : { kind: input.kind };
-    connection.client.handleInput(now, inner);
+    if (input.kind !== 'bytes') {
+      connection.client.handleInput(now, { kind: input.kind });
+      return this.#drain(now, connection);
+    }
+    const askedGapMs = connection.answerDueMs === NEVER ? 0 : connection.askedGapMs;
+    connection.receivedMs = now.monotonic;
+    connection.answerDueMs = NEVER;
+    this.#openWindow(now);
+    connection.client.handleInput(now, { kind: 'bytes', chunk: input.chunk });
     this.#drain(now, connection);
+    if (this.#connection === connection) this.#handleAnswered(now, askedGapMs);
   }
 
-  #say(now: InstantMs, connection: Connection, input: ClientInput): void {
+  #say(now: InstantMs, connection: MainConnection, input: ClientInput): void {
     connection.client.handleInput(now, input);
     this.#drain(now, connection);
   }
 
-  #drain(now: InstantMs, connection: Connection): void {
+  #drain(now: InstantMs, connection: MainConnection): void {
     const { client } = connection;
     for (let output = client.pollOutput(); output !== undefined; output = client.pollOutput()) {
       this.#handleOutput(now, connection, output);
     }
   }
 
-  #handleOutput(now: InstantMs, connection: Connection, output: ClientOutput): void {
+  #handleOutput(now: InstantMs, connection: MainConnection, output: ClientOutput): void {
     switch (output.kind) {
       case 'write':
         connection.sentMs = now.monotonic;
@@ -274,7 +273,9 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
         return this.#handleMessage(now, connection, output.message);
       case 'published': {
         const answer = this.#requests.handlePublished(output.packetId, output.reasonCode);
-        if (answer !== undefined) this.#outputs.push({ kind: 'published', ...answer });
+        if (answer !== undefined && answer.ticket < 0) {
+          this.#put(this.#intents.handlePublished(answer.ticket, answer.outcome));
+        } else if (answer !== undefined) this.#put({ kind: 'published', ...answer });
         return this.#sendRequests(now, connection);
       }
       case 'subscribed':
@@ -290,23 +291,28 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
 
   #handleOpened(
     now: InstantMs,
-    connection: Connection,
-    { epoch, sessionPresent, keepAliveSeconds, receiveMaximum }: Extract<ClientOutput, { kind: 'opened' }>,
+    connection: MainConnection,
+    opened: Extract<ClientOutput, { kind: 'opened' }>,
   ): void {
+    const { epoch, sessionPresent, keepAliveSeconds, receiveMaximum, canarySilenceMsMax } = opened;
     connection.receiveMaximum = receiveMaximum;
     connection.sendGapMs = keepAliveSeconds === 0 ? NEVER : keepAliveSeconds * SECOND_MS;
     this.#backoff.handleOpened(now.monotonic);
     this.#judgeDeath(now);
+    this.#prober.handleMainOpened(now, canarySilenceMsMax);
     this.#given.handleEpoch(epoch);
     this.#requests.handleOpened(sessionPresent);
+    for (const id of this.#intents.takeUnanswered()) this.#sayIntent(id);
     this.#setStatus({ kind: 'online', sessionPresent });
     this.#sendRequests(now, connection);
     // A new connection is taken for active: whoever connects is awake.
     if (this.#activity !== 'active') this.#sayActivity(now);
+    if (this.#hasNetworkName) this.#ask(now, this.#hints?.handleOpened(now.monotonic, this.#networkKey!));
   }
 
-  #handleMessage(now: InstantMs, connection: Connection, message: ClientMessage): void {
+  #handleMessage(now: InstantMs, connection: MainConnection, message: ClientMessage): void {
     const { sequence, packetId, topic, body, properties, retain, expirySeconds } = message;
+    if (packetId === 0 && this.#handleLineAnswer(now, topic, body)) return;
     // The server sends QoS 0 whatever is unfinished here.
     if (packetId === 0 && this.#given.size >= deviceLimits.unfinishedMax) return;
     const { epoch } = this.#given;
@@ -315,19 +321,35 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     const taken = this.#given.take(known, packetId, connection.number);
     if (taken === 'known') return;
     if (taken === 'repeat') return this.#say(now, connection, { kind: 'acknowledge', packetId });
-    this.#outputs.push({
-      kind: 'message',
-      message: {
-        id: taken,
-        topic,
-        body: body.slice(),
-        properties: properties.slice(),
-        retain,
-        qos: packetId === 0 ? 0 : 1,
-        place: epoch === undefined || known === 0 ? undefined : { epoch, sequence: known },
-        expirySeconds,
-      },
-    });
+    const given: DeviceMessage = {
+      id: taken,
+      topic,
+      body: body.slice(),
+      properties: properties.slice(),
+      retain,
+      qos: packetId === 0 ? 0 : 1,
+      place: epoch === undefined || known === 0 ? undefined : { epoch, sequence: known },
+      expirySeconds,
+    };
+    this.#put(this.#calls.read(now, given) ?? { kind: 'message', message: given });
+  }
+
+  /** The server answers what the machine itself has asked. False: it is a message. */
+  #handleLineAnswer(now: InstantMs, topic: string, body: Uint8Array): boolean {
+    switch (topic) {
+      case lineTopics.alive:
+        this.#prober.handleAlive(now, body);
+        return true;
+      case lineTopics.network:
+        // What it hints at is taken up when all that came with it is read: `#handleAnswered`.
+        this.#hints?.handleAnswer(this.#networkKey ?? '', body);
+        return true;
+      case lineTopics.call:
+        this.#put(this.#intents.handleAnswer(body));
+        return true;
+      default:
+        return false;
+    }
   }
 
   // Requests of the app.
@@ -356,7 +378,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     if (isOpen) this.#sendRequests(now, connection);
   }
 
-  #sendRequests(now: InstantMs, connection: Connection): void {
+  #sendRequests(now: InstantMs, connection: MainConnection): void {
     const { client, receiveMaximum } = connection;
     while (client.isOpen) {
       const input = this.#requests.next(receiveMaximum);
@@ -367,9 +389,29 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
 
   #refuseRequests(): void {
     const { subscriptions, publications } = this.#requests.takeAll();
-    for (const ticket of subscriptions)
-      this.#outputs.push({ kind: 'subscribed', ticket, outcome: 'stopped' });
-    for (const ticket of publications) this.#outputs.push({ kind: 'published', ticket, outcome: 'stopped' });
+    for (const ticket of subscriptions) this.#put({ kind: 'subscribed', ticket, outcome: 'stopped' });
+    for (const ticket of publications) {
+      if (ticket >= 0) this.#put({ kind: 'published', ticket, outcome: 'stopped' });
+    }
+    for (const intended of this.#intents.takeAll()) this.#put(intended);
+  }
+
+  // Calls.
+
+  #decideCall(now: InstantMs, { ticket, call, intent }: Extract<DeviceInput, { kind: 'call-intent' }>): void {
+    if (!this.#isStarted || this.#status.kind === 'refused') {
+      return this.#put({ kind: 'call-intended', ticket, outcome: 'stopped' });
+    }
+    const id = this.#intents.add(ticket, call, intent);
+    if (id === undefined) return this.#put({ kind: 'call-intended', ticket, outcome: 'too-many' });
+    this.#sayIntent(id);
+    if (this.#connection?.client.isOpen === true) this.#sendRequests(now, this.#connection);
+  }
+
+  /** With the publications of the app, which go out next. */
+  #sayIntent(id: number): void {
+    if (this.#requests.addPublication(id, this.#intents.publication(id))) return;
+    this.#put(this.#intents.end(id, 'too-many'));
   }
 
   // Acknowledgements and the cursor.
@@ -399,38 +441,66 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     this.#pingDueMs = NEVER;
     if (connection?.client.isOpen !== true || connection.answerDueMs !== NEVER) return;
     const { receivedMs, sentMs, sendGapMs } = connection;
-    this.#pingDueMs = Math.min(receivedMs + this.#options.keepalive.gapMs(now), sentMs + sendGapMs);
+    this.#pingDueMs = Math.min(receivedMs + this.#askGapMs(now), sentMs + sendGapMs);
   }
 
-  #ping(now: InstantMs, connection: Connection): void {
-    const gapMs = this.#options.keepalive.gapMs(now);
-    connection.askedGapMs = now.monotonic - connection.receivedMs >= gapMs ? gapMs : 0;
-    const { keepalive } = this.#options;
-    connection.answerDueMs = now.monotonic + (keepalive.answerMs ?? deviceLimits.keepaliveAnswerMs);
+  /** After so much silence the connection is asked: what the policy says, unless the platform wakes the app less often. */
+  #askGapMs(now: InstantMs): number {
+    return Math.max(this.#options.keepalive.gapMs(now), this.#floorMs);
+  }
+
+  get #floorMs(): number {
+    const { floorMs = 0, keepalive } = this.#options;
+    return this.#activity === 'asleep' && !keepalive.keepsAwake ? floorMs : 0;
+  }
+
+  #ping(now: InstantMs, connection: MainConnection): void {
+    const askGapMs = this.#askGapMs(now);
+    // A server that was told of a gap has kept the path alive meanwhile, so that no longer silence was there.
+    const gapMs = this.#prober.takesCanaries ? this.#options.keepalive.gapMs(now) : askGapMs;
+    connection.askedGapMs = now.monotonic - connection.receivedMs >= askGapMs ? gapMs : 0;
+    const { answerMs = deviceLimits.keepaliveAnswerMs } = this.#options.keepalive;
+    connection.answerDueMs = now.monotonic + answerMs;
     this.#openWindow(now);
     this.#say(now, connection, { kind: 'ping' });
   }
 
   /** The connection was asked, and did not answer. */
-  #handleSilence(now: InstantMs, connection: Connection): void {
-    if (connection.askedGapMs > 0) {
-      this.#death = {
-        gapMs: connection.askedGapMs,
-        key: this.#networkKey,
-        sinceMs: now.monotonic,
-        isTried: false,
-      };
-    }
+  #handleSilence(now: InstantMs, connection: MainConnection): void {
+    const { askedGapMs } = connection;
+    if (askedGapMs > 0) this.#death = new Death(now.monotonic, this.#networkKey, askedGapMs);
     this.#say(now, connection, { kind: 'transport-closed' });
   }
 
   #judgeDeath(now: InstantMs): void {
-    const death = this.#death;
-    this.#death = null;
-    if (death === null || death.key !== this.#networkKey) return;
     const { keepalive } = this.#options;
-    if (now.monotonic - death.sinceMs > (keepalive.pathMs ?? deviceLimits.pathMs)) return;
-    keepalive.handleDeath(now, death.gapMs);
+    const gapMs = this.#death?.judge(now.monotonic, this.#networkKey, keepalive.pathMs);
+    this.#death = null;
+    if (gapMs === undefined) return;
+    keepalive.handleDeath(now, gapMs);
+    this.#storeKnowledge(now);
+  }
+
+  /** The main connection is well: the policy may want something of a canary. */
+  #handleAnswered(now: InstantMs, gapMs: number): void {
+    if (this.#connection?.client.isOpen !== true || this.#hints?.isAwaiting === true) return;
+    this.#prober.handleMainAnswer(now, gapMs);
+    if (gapMs > 0) this.#storeKnowledge(now);
+  }
+
+  /** Has kept what the policy has learned since the last time, and tells the server. */
+  #storeKnowledge(now: InstantMs): void {
+    const knowledge = this.#learner?.knowledge ?? {};
+    const text = JSON.stringify(knowledge);
+    if (text === this.#knowledge) return;
+    this.#knowledge = text;
+    this.#put({ kind: 'store-knowledge', knowledge });
+    if (this.#hasNetworkName) this.#ask(now, this.#hints?.handleLearned(this.#networkKey!));
+  }
+
+  /** The server can tell something of this network, or be told. */
+  get #hasNetworkName(): boolean {
+    return this.#prober.takesCanaries && this.#networkKey !== undefined && this.#networkKey !== '';
   }
 
   #handleNetwork(now: InstantMs, key: string | undefined): void {
@@ -473,6 +543,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     if (connection !== null) {
       const { client, answerDueMs } = connection;
       if (!client.isOpen || client.isMidPacket || answerDueMs !== NEVER) return;
+      if (this.#prober.isBusy || this.#hints?.isAwaiting === true || this.#intents.isWaiting) return;
     }
     this.#endWindow(now, true);
   }
@@ -485,21 +556,27 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   }
 
   #sayActivity(now: InstantMs): void {
-    const connection = this.#connection;
-    if (connection?.client.isOpen !== true) return;
     const network = this.#networkKey === '' ? undefined : this.#networkKey;
-    const state = { state: this.#activity, window: this.#options.windowMs, network };
-    const body = encodeUtf8(JSON.stringify(state));
-    this.#say(now, connection, {
-      kind: 'publish',
-      packetId: 0,
-      publication: { topic: STATE_TOPIC, body, properties: noBytes, qos: 0, expirySeconds: undefined },
-      duplicate: false,
-    });
+    const gapMs = this.#options.keepalive.gapMs(now);
+    // The app cannot ask as often as the network wants: the server is to keep the path.
+    const gap = this.#floorMs > gapMs ? Math.floor(gapMs) : undefined;
+    const state = { state: this.#activity, window: this.#options.windowMs, network, gap };
+    this.#ask(now, lineQuestion(lineTopics.state, state));
+  }
+
+  /** Publishes something of the machine's own, if there is a connection. */
+  #ask(now: InstantMs, publication: ClientPublication | undefined): void {
+    const connection = this.#connection;
+    if (publication === undefined || connection?.client.isOpen !== true) return;
+    this.#say(now, connection, { kind: 'publish', packetId: 0, publication, duplicate: false });
   }
 
   #setStatus(status: Status): void {
     this.#status = status;
-    this.#outputs.push({ kind: 'status', status });
+    this.#put({ kind: 'status', status });
+  }
+
+  #put(output: DeviceOutput | undefined): void {
+    if (output !== undefined) this.#outputs.push(output);
   }
 }

@@ -1,16 +1,22 @@
 /** Bounds of a device's machine. docs/limits.md says what happens at each. */
 export const deviceLimits = {
+  /** Calls of which the deadline is watched. */
+  callsMax: 100,
+  /** What the user decided about calls, and the server has not answered. */
+  callIntentsMax: 100,
+  /** After a canary that could not be opened, none is for so long, ms. */
+  canaryRetryMs: 600_000,
   /** Time for the transport and the CONNACK of one attempt, ms. */
   connectTimeoutMs: 30_000,
   /** Ranges of handled messages beyond the first gap that the cursor remembers. */
   cursorRangesMax: 256,
   /** Messages given to the app and not finished; told to the server as Receive Maximum. */
   inflightMax: 50,
-  /** Time for the answer to a PINGREQ, ms. */
+  /** Time for the answer to a PINGREQ, and to a question on `$line/`, ms. */
   keepaliveAnswerMs: 10_000,
   /** Networks of which a keepalive policy remembers what it has learned. */
   networksMax: 100,
-  /** A connection that came about so soon after the last one died proves that the network was there, ms. */
+  /** A connection that came about so soon after another had died, or a canary had, proves that the network was there, ms. */
   pathMs: 30_000,
   /** Largest packet taken from the server, bytes; told as Maximum Packet Size. */
   packetBytesMax: 1024 * 1024 + 64 * 1024,

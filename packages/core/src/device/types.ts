@@ -15,8 +15,8 @@ export interface DeviceOptions {
   /** What the policy had learned, as it was stored (`store-knowledge`); undefined: nothing is. */
   readonly knowledge?: NetworkKnowledge | undefined;
   /**
-   * The platform lets the app ask the connection no more often than so, ms. Where the network needs it more often, the server is
-   * told (`gap` of `$line/state`). undefined: as often as the policy wants.
+   * While the device sleeps the platform lets the app ask its connection no more often than so, ms. Where the network needs it more
+   * often, the server is told (`gap` of `$line/state`). undefined or 0: as often as the policy wants.
    */
   readonly floorMs?: number | undefined;
   /** How long the platform lets the app run after a wake, ms. */
@@ -46,6 +46,7 @@ export type Status =
   /** As `end` says, and no other attempt would change it. Only `start` leaves this. */
   | { readonly kind: 'refused'; readonly end: ClientEnd };
 
+/** Tickets are whole numbers from 0 on, different within each kind of request while it is not answered. */
 export type DeviceInput =
   | { readonly kind: 'start' }
   | { readonly kind: 'stop' }
@@ -148,8 +149,8 @@ export type DeviceOutput =
   | { readonly kind: 'published'; readonly ticket: number; readonly outcome: number | RequestRefusal }
   | { readonly kind: 'call-intended'; readonly ticket: number; readonly outcome: CallIntentOutcome }
   /**
-   * A call waits, until the monotonic instant `deadlineMs`. Given once for each call, again if its deadline has moved. `message` is its
-   * message, which is not given by `message` and is to be finished like any other: finish it as handled when the phone rings.
+   * A call waits, until the monotonic instant `deadlineMs`. Given for each message about it, since the server repeats itself: a call is
+   * known by `call.call`. The message is not given by `message`, and is to be finished like any other: as handled when the phone rings.
    */
   | {
       readonly kind: 'call';

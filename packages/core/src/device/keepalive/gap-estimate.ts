@@ -34,6 +34,8 @@ export interface GapConstants {
   readonly answerMs: number;
   /** Within so long another connection must come about for a silence to be the network's fault. */
   readonly pathMs: number;
+  /** After a canary that could not be opened, none is for so long. */
+  readonly canaryRetryMs: number;
 }
 
 export const gapConstants: GapConstants = {
@@ -49,12 +51,23 @@ export const gapConstants: GapConstants = {
   highMsMax: 7 * DAY_MS,
   answerMs: deviceLimits.keepaliveAnswerMs,
   pathMs: deviceLimits.pathMs,
+  canaryRetryMs: deviceLimits.canaryRetryMs,
 };
 
 /** All times divided by one factor, for networks whose timeouts a test cannot wait for. */
 export function scaledConstants(factor: number): GapConstants {
-  const { lowFirstMs, gapMsMin, gapMsMax, guardMs, leadMs, deathsWithinMs, highMsMax, answerMs, pathMs } =
-    gapConstants;
+  const {
+    lowFirstMs,
+    gapMsMin,
+    gapMsMax,
+    guardMs,
+    leadMs,
+    deathsWithinMs,
+    highMsMax,
+    answerMs,
+    pathMs,
+    canaryRetryMs,
+  } = gapConstants;
   return {
     ...gapConstants,
     lowFirstMs: lowFirstMs / factor,
@@ -66,6 +79,7 @@ export function scaledConstants(factor: number): GapConstants {
     highMsMax: highMsMax / factor,
     answerMs: answerMs / factor,
     pathMs: pathMs / factor,
+    canaryRetryMs: canaryRetryMs / factor,
   };
 }
 

@@ -51,7 +51,13 @@ export class PairedCanary implements KeepalivePolicy, NetworkLearner {
   }
 
   get knowledge(): Readonly<Record<string, GapKnowledge>> {
-    return Object.fromEntries([...this.#estimates].map(([key, estimate]) => [key, estimate.knowledge]));
+    const learned = [...this.#estimates].filter(([, estimate]) => estimate.isLearned);
+    return Object.fromEntries(learned.map(([key, estimate]) => [key, estimate.knowledge]));
+  }
+
+  /** Longest silence that is known to be allowed by the network in use, ms. */
+  get lowMs(): number {
+    return this.#estimate.lowMs;
   }
 
   restore(knowledge: Readonly<Record<string, GapKnowledge>>): void {
@@ -68,6 +74,10 @@ export class PairedCanary implements KeepalivePolicy, NetworkLearner {
 
   get pathMs(): number {
     return this.#constants.pathMs;
+  }
+
+  get canaryRetryMs(): number {
+    return this.#constants.canaryRetryMs;
   }
 
   get learner(): this {

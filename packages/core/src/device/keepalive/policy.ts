@@ -65,6 +65,8 @@ export interface KeepalivePolicy {
   readonly answerMs?: number;
   /** Within so long another connection must come about for one that did not answer to count as dead, ms; absent: `pathMs`. */
   readonly pathMs?: number;
+  /** After a canary that could not be opened, none is for so long, ms; absent: `canaryRetryMs`. */
+  readonly canaryRetryMs?: number;
   /** While it is in force, no wake window ends; see {@link keepAwake}. */
   readonly keepsAwake: boolean;
   /** For whoever chose it, in one sentence; undefined: there is nothing to warn of. */

@@ -17,6 +17,7 @@ import {
   type PublishPacket,
 } from '../../wire/mqtt/index.js';
 import { cursorRequest, epochIn, splitSequence } from '../mqtt/cursor-properties.js';
+import { canaryRequest, canarySilenceMsMaxIn } from './canary-properties.js';
 
 export interface MqttClientOptions {
   readonly clientId: string;
@@ -30,6 +31,11 @@ export interface MqttClientOptions {
   readonly packetBytesMax: number;
   /** Time for the transport and CONNACK, ms. */
   readonly connectTimeoutMs: number;
+  /**
+   * The connection is a canary: it has no session, and the server pushes into it once, after this silence, whole ms. Only for a server
+   * that has offered it.
+   */
+  readonly canarySilenceMs?: number | undefined;
 }
 
 export interface ClientPublication {
@@ -108,6 +114,8 @@ export type ClientOutput =
       readonly keepAliveSeconds: number;
       /** QoS 1 publications that the server takes at once. */
       readonly receiveMaximum: number;
+      /** Longest silence for which the server takes canaries, ms; 0: it takes none. */
+      readonly canarySilenceMsMax: number;
     }
   | { readonly kind: 'message'; readonly message: ClientMessage }
   | { readonly kind: 'published'; readonly packetId: number; readonly reasonCode: number }
@@ -179,12 +187,12 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
   #connect(): void {
     assert(this.#state === 'new', 'a transport opens once');
     this.#state = 'connecting';
-    const { clientId, username, password, sessionExpirySeconds, receiveMaximum, packetBytesMax } =
-      this.#options;
+    const { clientId, username, password, receiveMaximum, packetBytesMax, canarySilenceMs } = this.#options;
+    const isCanary = canarySilenceMs !== undefined;
     this.#write({
       type: 'connect',
       protocolVersion: 5,
-      clean: false,
+      clean: isCanary,
       // The path is kept by whoever drives this, and by the server's kernel; see docs/spec/keepalive.md.
       keepAliveSeconds: 0,
       clientId,
@@ -192,10 +200,10 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
       password,
       will: undefined,
       properties: {
-        sessionExpirySeconds,
+        sessionExpirySeconds: isCanary ? 0 : this.#options.sessionExpirySeconds,
         receiveMaximum,
         maximumPacketBytes: packetBytesMax,
-        userProperties: [cursorRequest],
+        userProperties: [isCanary ? canaryRequest(canarySilenceMs) : cursorRequest],
       },
     });
   }
@@ -257,6 +265,7 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
       epoch: epochIn(properties),
       keepAliveSeconds: properties.serverKeepAliveSeconds ?? 0,
       receiveMaximum: properties.receiveMaximum ?? RECEIVE_MAXIMUM_DEFAULT,
+      canarySilenceMsMax: canarySilenceMsMaxIn(properties),
     });
   }
 

@@ -1,5 +1,5 @@
 /** What CONNECT asks, what is granted of it, and the CONNACK that says so (§3.1, §3.2 of both versions). */
-import { SECOND_MS, toHex } from '../../base/index.js';
+import { limits, SECOND_MS, toHex } from '../../base/index.js';
 import {
   SESSION_NEVER_EXPIRES,
   type Identity,
@@ -15,7 +15,7 @@ import {
   type ConnectPacket,
   type ProtocolVersion,
 } from '../../wire/mqtt/index.js';
-import { canarySilence } from './canary.js';
+import { CANARY_PROPERTY, canarySilence } from './canary.js';
 import { asksForCursor, cursorNames } from './cursor-properties.js';
 import { mqttLimits } from './limits.js';
 import { toWill } from './publication.js';
@@ -173,9 +173,17 @@ export function acceptingConnack(
           subscriptionIdentifierAvailable: 1,
           sharedSubscriptionAvailable: 1,
           ...(handshake.isKeepAliveChanged && { serverKeepAliveSeconds: handshake.keepAliveSeconds }),
-          ...(handshake.wantsCursor && { userProperties: [[cursorNames.epoch, toHex(epoch)] as const] }),
+          ...(handshake.wantsCursor && { userProperties: [...tellings(epoch)] }),
         };
   return { type: 'connack', sessionPresent, reasonCode: 0, properties };
+}
+
+/** For a device that asked for its cursor: the epoch, and that it may open a canary, which another server would take for the device. */
+function tellings(epoch: Uint8Array): readonly (readonly [string, string])[] {
+  return [
+    [cursorNames.epoch, toHex(epoch)],
+    [CANARY_PROPERTY, String(limits.canarySilenceMsMax)],
+  ];
 }
 
 /** The CONNACK that refuses; undefined where 3.1.1 has no return code for it and is only closed. */

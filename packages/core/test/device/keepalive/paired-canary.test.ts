@@ -205,7 +205,7 @@ describe('single decisions', () => {
       mixed: { lowMs: 500_000, highMs: 400_000, highSinceMs: 1 },
       undated: { lowMs: 500_000, highMs: 600_000 },
     });
-    assert.deepEqual(Object.keys(policy.knowledge).toSorted(), ['', 'wifi']);
+    assert.deepEqual(Object.keys(policy.knowledge), ['wifi']);
     assert.deepEqual(policy.knowledge['wifi'], good);
     policy.handleNetwork({ monotonic: 0, wall: 2_000 }, 'wifi');
     assert.equal(policy.gapMs({ monotonic: 0, wall: 2_000 }), 490_000);
@@ -214,22 +214,32 @@ describe('single decisions', () => {
   test('[KA-6] the network used longest ago is forgotten, never the one in use', () => {
     const policy = new PairedCanary();
     const now = { monotonic: 0, wall: 0 };
-    for (let index = 0; index < deviceLimits.networksMax + 5; index += 1)
-      policy.handleNetwork(now, `n${index}`);
+    policy.restore({ inUse: { lowMs: 300_000 } });
+    policy.handleNetwork(now, 'inUse');
+    const others = Array.from({ length: deviceLimits.networksMax + 5 }, (_, index) => `n${index}`);
+    policy.restore(Object.fromEntries(others.map((key) => [key, { lowMs: 300_000 }])));
     const keys = Object.keys(policy.knowledge);
     assert.equal(keys.length, deviceLimits.networksMax);
-    assert.ok(!keys.includes('n0') && keys.includes(`n${deviceLimits.networksMax + 4}`));
+    assert.ok(!keys.includes('n0') && keys.includes(others.at(-1)!) && keys.includes('inUse'));
   });
 
   test('[KA-6] a hint is taken for a network of which nothing is known, within bounds', () => {
     const policy = new PairedCanary();
     policy.restore({ known: { lowMs: 300_000 } });
-    policy.handleHint('known', 900_000);
-    policy.handleHint('new', 900_000);
-    policy.handleHint('odd', 1e12);
-    assert.equal(policy.knowledge['known']!.lowMs, 300_000);
-    assert.equal(policy.knowledge['new']!.lowMs, 900_000);
-    assert.equal(policy.knowledge['odd']!.lowMs, gapMsMax);
+    const gapOn = (key: string): number => {
+      policy.handleNetwork({ monotonic: 0, wall: 0 }, key);
+      return policy.lowMs;
+    };
+    for (const [key, hintMs] of Object.entries({ known: 900_000, new: 900_000, odd: 1e12 })) {
+      policy.handleHint(key, hintMs);
+    }
+    assert.equal(gapOn('known'), 300_000);
+    assert.equal(gapOn('new'), 900_000);
+    assert.equal(gapOn('odd'), gapMsMax);
+    assert.equal(gapOn('plain'), lowFirstMs);
+    policy.handleHint('plain', 500_000);
+    assert.equal(gapOn('plain'), 500_000, 'on the network in use, too');
+    assert.deepEqual(Object.keys(policy.knowledge), ['known'], 'a hint is not what was learned here');
   });
 
   test('[KA-3] a canary of another network is not looked at', () => {

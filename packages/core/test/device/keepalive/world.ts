@@ -46,7 +46,7 @@ export class World {
   }
 
   get lowMs(): number {
-    return this.policy.knowledge[this.key]!.lowMs;
+    return this.policy.lowMs;
   }
 
   /** Whether the policy still learns of the network it is on. */

@@ -55,6 +55,21 @@ describe('a canary', () => {
     assert.equal(harness.session.nextTimeoutMs(), Infinity);
   });
 
+  test('[KA-24] is offered to who asked for the cursor, and to nobody else', () => {
+    for (const [asked, offered] of [
+      [[['wakeline', 'cursor']], '7200000'],
+      [[], undefined],
+    ] as const) {
+      const harness = new Harness(5);
+      harness.send(connectPacket(5, { properties: { userProperties: asked } }));
+      harness.input({ kind: 'authenticated', identity });
+      const [connack] = harness.events(opened).packets;
+      assert(connack?.type === 'connack');
+      const property = connack.properties.userProperties?.find(([name]) => name === 'wakeline-canary');
+      assert.equal(property?.[1], offered);
+    }
+  });
+
   test('[KA-20] gets the push, and an answer to its ping', () => {
     const { harness } = openCanary();
     assert.deepEqual(summary(harness.send({ type: 'pingreq' })), [['pingresp', undefined]]);
