@@ -92,8 +92,18 @@ export const limits = {
   messageBytesMax: 1024 * 1024,
   /** One MQTT packet, bytes, fixed header included. */
   mqttPacketBytesMax: 1024 * 1024 + 64 * 1024,
+  /** Devices whose word about one network is kept; the oldest makes room. */
+  networkDevicesMax: 32,
+  /** Other devices that have said something of a network before anything of it is told. */
+  networkHintDevicesMin: 3,
+  /** How long a device's word about a network counts, ms. */
+  networkKeptMs: 7 * 24 * 3_600_000,
   /** Longest silence that a device may tell of its network, ms. */
-  networkSilenceMsMax: 24 * 3_600_000,
+  networkSilenceMsMax: 2 * 3_600_000,
+  /** Networks of which anything is kept; the one of which nobody has spoken for longest is forgotten first. */
+  networksMax: 50_000,
+  /** Networks of which one device's word is kept; its oldest is forgotten first. */
+  networksPerDeviceMax: 100,
   /** Bytes of an open batch at which the server stops reading from publishers until it is committed. */
   openBatchBytesMax: 4 * 1024 * 1024,
   /** Requests within dialogs that wait for an instance to come back. */

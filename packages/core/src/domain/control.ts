@@ -266,6 +266,8 @@ export interface Statistics {
   readonly devices: number;
   readonly subscriptions: number;
   readonly endpoints: number;
+  /** Networks of which devices have said how long a silence they allow. */
+  readonly networks: number;
   /** Canaries that are open. */
   readonly canaries: number;
   /** Pushes written to canaries. */

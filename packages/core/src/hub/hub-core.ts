@@ -33,6 +33,7 @@ import { Inbox, VOLATILE_NUMBER_BASE } from './inbox.js';
 import type { TimelineEvent } from './machine.js';
 import { LateFailures } from './late-failures.js';
 import { MessageWatchers } from './message-watchers.js';
+import { Networks } from './networks.js';
 import { Outbox } from './outbox.js';
 import { Receipts, messageIdText } from './receipts.js';
 import { RecordView } from './record.js';
@@ -86,6 +87,7 @@ export class HubCore {
   readonly receipts: Receipts;
   readonly endpoints: Endpoints;
   readonly canaries: Canaries;
+  readonly networks: Networks;
   readonly watchers: MessageWatchers;
   readonly lateFailures: LateFailures;
   readonly callCounts = new CallCounts();
@@ -132,6 +134,7 @@ export class HubCore {
     this.receipts = new Receipts(options.store, options.random, this.queue, this.limits);
     this.endpoints = new Endpoints(this.queue, this.limits);
     this.canaries = new Canaries(this.outbox, this.limits);
+    this.networks = new Networks(this.queue, this.limits);
     this.watchers = new MessageWatchers(this.limits);
     this.lateFailures = new LateFailures(this.limits);
     this.deliverer = new Deliverer({

@@ -128,6 +128,7 @@ export class Hub implements Machine<HubInput, HubOutput> {
       this.#sweepDueMs = now.monotonic + SWEEP_INTERVAL_MS;
       core.receipts.sweep(now);
       core.endpoints.sweep(now);
+      core.networks.sweep(now);
       this.#calls?.sweep();
     }
     core.canaries.handleTimeout(now);

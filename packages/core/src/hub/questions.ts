@@ -2,7 +2,7 @@
 import type { LinkCommand } from '../domain/link.js';
 import type { Answer, CallIntent, CallIntentOutcome, Question } from '../domain/question.js';
 import type { CallId } from '../domain/call.js';
-import type { Flow } from './device-state.js';
+import type { Device, Flow } from './device-state.js';
 import type { HubCore } from './hub-core.js';
 import type { Publisher } from './publisher.js';
 
@@ -50,13 +50,21 @@ export class Questions {
     this.#publisher.endRequest(flow, qos, packetId, undefined, needsSync);
   }
 
+  #tellOfNetwork(device: Device, { networkSha256, lowMs }: Question & { about: 'network' }): Decided {
+    const { networks, now, appendsAllowed } = this.#core;
+    // While the disk is short of space nothing is added, but what is known is told.
+    const mayKeep = lowMs !== undefined && appendsAllowed;
+    const needsSync = mayKeep && networks.tell(now, networkSha256, device, lowMs);
+    return { answer: { about: 'network', hintMs: networks.hint(now, networkSha256, device) }, needsSync };
+  }
+
   #decide({ device }: Flow, question: Question): Decided {
     const core = this.#core;
     switch (question.about) {
       case 'alive':
         return { answer: { about: 'alive', canary: core.canaries.find(device.id) }, needsSync: false };
       case 'network':
-        return { answer: { about: 'network', hintMs: undefined }, needsSync: false };
+        return this.#tellOfNetwork(device, question);
       case 'call': {
         const outcome = this.#calls?.intend(device.id, question.call, question.intent) ?? 'unknown';
         return { answer: { about: 'call', outcome }, needsSync: outcome === 'done' };

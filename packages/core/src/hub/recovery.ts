@@ -9,6 +9,7 @@ import type { EndpointRow } from './endpoints.js';
 import type { HubCore } from './hub-core.js';
 import { nextDeviceNumberKey, restoredKey } from './hub-core.js';
 import type { Inbox } from './inbox.js';
+import type { NetworkRow } from './networks.js';
 import { RecipientFlag } from './record.js';
 import { RetainedMessage } from './retained.js';
 import { decodeCursorRow, decodeDeviceRow, decodeSubscriptionRow, parseJson } from './rows.js';
@@ -38,6 +39,7 @@ export function recover(core: HubCore, sessions: Sessions): void {
   }
   core.receipts.recover();
   core.endpoints.recover(endpointRows(core), (number) => core.byNumber.get(number));
+  core.networks.recover(networkRows(core));
   for (const device of core.devices.values()) {
     core.watchExpiry(device);
     resumeSession(core, sessions, device);
@@ -49,6 +51,11 @@ export function recover(core: HubCore, sessions: Sessions): void {
 function* endpointRows(core: HubCore): Iterable<readonly [string, EndpointRow]> {
   for (const { key, value } of core.options.store.scan('endpoint'))
     yield [toHex(key), parseJson(value) as EndpointRow];
+}
+
+function* networkRows(core: HubCore): Iterable<readonly [string, NetworkRow]> {
+  for (const { key, value } of core.options.store.scan('network'))
+    yield [toHex(key), parseJson(value) as NetworkRow];
 }
 
 function recoverDevices(core: HubCore): void {

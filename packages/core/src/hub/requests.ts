@@ -314,6 +314,7 @@ export class Requests {
       devices: core.devices.size,
       subscriptions: core.tree.count,
       endpoints: core.endpoints.count,
+      networks: core.networks.count,
       canaries: core.canaries.count,
       canaryPushes: core.canaries.pushes,
       retainedMessages: core.retained.count,

@@ -28,6 +28,7 @@ export const tables = [
   'binding',
   'call',
   'sipMessage',
+  'network',
 ] as const;
 export type Table = (typeof tables)[number];
 

@@ -71,6 +71,7 @@ export const metricNames = {
   wakeline_devices: gauge('devices', 'devices known'),
   wakeline_subscriptions: gauge('subscriptions', 'subscriptions of all sessions'),
   wakeline_endpoints: gauge('endpoints', 'Web Push endpoints of all devices'),
+  wakeline_networks: gauge('networks', 'networks of which devices have said how long a silence they allow'),
   wakeline_canaries: gauge('canaries', 'canaries that are open'),
   wakeline_canary_pushes_total: counter('canaryPushes', 'pushes written to canaries'),
   wakeline_retained_messages: gauge('retainedMessages', 'retained messages'),

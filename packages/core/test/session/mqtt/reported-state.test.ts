@@ -56,6 +56,11 @@ describe('$line/state', () => {
     ['too long a window', `{"state":"asleep","window":${limits.wakeWindowMsMax + 1}}`],
     ['an empty network', '{"state":"asleep","network":""}'],
     ['a long network', `{"state":"asleep","network":"${'ü'.repeat(65)}"}`],
+    ['a gap that is no number', '{"state":"asleep","gap":"170000"}'],
+    ['a gap of no time', '{"state":"asleep","gap":0}'],
+    ['too short a gap', '{"state":"asleep","gap":999}'],
+    ['too long a gap', '{"state":"asleep","gap":7200001}'],
+    ['half a gap', '{"state":"asleep","gap":1000.5}'],
     ['too large', `{"state":"asleep","x":"${'x'.repeat(500)}"}`],
     ['no UTF-8', Uint8Array.of(0x7b, 0xff, 0x7d)],
   ];
@@ -112,5 +117,33 @@ describe('$line/state', () => {
       report(harness, '{"state":"background"}');
       assert.deepEqual(kinds({ type: 'pingreq' }), []);
     }
+  });
+
+  for (const version of [4, 5] as const) {
+    test(`[KA-23] version ${version}: a gap is for the transport, until a state comes without one`, () => {
+      const harness = openSession(version);
+      const probing = (text: string): unknown => {
+        const { commands, ...turn } = report(harness, text);
+        assert.equal(commands.length, 1);
+        assert.deepEqual(Object.keys((commands[0] as { state: object }).state), [
+          'activity',
+          'windowMs',
+          'network',
+        ]);
+        return turn.probing;
+      };
+      assert.equal(probing(asleep), undefined);
+      assert.equal(probing('{"state":"asleep","gap":170000}'), 170_000);
+      assert.equal(probing('{"state":"background","gap":1000}'), 1_000);
+      assert.equal(probing('{"state":"active"}'), 'usual');
+      assert.equal(probing('{"state":"active"}'), undefined);
+      assert.equal(probing('{"state":"asleep","gap":7200000}'), 7_200_000);
+    });
+  }
+
+  test('[KA-23] a state that is none changes nothing of it', () => {
+    const harness = openSession(5);
+    report(harness, '{"state":"asleep","gap":170000}');
+    assert.equal(report(harness, '{"state":"dozing"}').probing, undefined);
   });
 });
