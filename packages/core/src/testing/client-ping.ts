@@ -29,6 +29,14 @@ export class ClientPing implements KeepalivePolicy {
     return this.#here.lowMs;
   }
 
+  get answerMs(): number {
+    return this.#constants.answerMs;
+  }
+
+  get pathMs(): number {
+    return this.#constants.pathMs;
+  }
+
   gapMs(): number {
     const { gapMsMax, guardMs, tolerance } = this.#constants;
     const { lowMs, highMs } = this.#here;

@@ -51,6 +51,9 @@ export class TestDevice {
   readonly #prng: Prng;
   #end: ServerEnd | null = null;
   #connection = 0;
+  /** Canaries, by their connection; those behind a path that is gone hear nothing. */
+  readonly #canaries = new Map<number, ServerEnd>();
+  readonly #lost = new Set<ServerEnd>();
   #unstored: CursorValue | undefined;
   /** Called with each message, before anything else is done. */
   onMessage: (message: DeviceMessage) => void = () => undefined;
@@ -102,6 +105,15 @@ export class TestDevice {
     await this.settle();
   }
 
+  /** The network forgets the canaries that there are: nothing comes in on them any more, and nobody is told. */
+  forgetCanaries(): void {
+    for (const end of this.#canaries.values()) this.#lost.add(end);
+  }
+
+  get canaryCount(): number {
+    return this.#canaries.size;
+  }
+
   async finish(message: DeviceMessage, isHandled = true): Promise<void> {
     await this.input({ kind: 'finish', message: message.id, isHandled });
   }
@@ -149,11 +161,13 @@ export class TestDevice {
   async #do(output: DeviceOutput): Promise<void> {
     switch (output.kind) {
       case 'connect':
-        return this.#open(output.connection);
+        return output.role === 'canary' ? this.#openCanary(output.connection) : this.#open(output.connection);
       case 'write':
+        if (this.#canaries.has(output.connection)) return this.#sendOnCanary(output);
         // Said before the machine heard of the end.
         return output.connection === this.#connection ? this.#send(output.bytes) : undefined;
       case 'close':
+        this.#closeCanary(output.connection);
         if (output.connection === this.#connection) this.#hangUp();
         return;
       case 'store-cursor':
@@ -182,6 +196,43 @@ export class TestDevice {
     }
   }
 
+  #openCanary(connection: number): void {
+    const end = this.server.attach((flow) => new ServerEnd(this.server, flow));
+    this.#canaries.set(connection, end);
+    this.machine.handleInput(this.server.now, { kind: 'transport-open', connection });
+  }
+
+  async #sendOnCanary({ connection, bytes }: Extract<DeviceOutput, { kind: 'write' }>): Promise<void> {
+    const end = this.#canaries.get(connection)!;
+    if (this.#lost.has(end)) return;
+    end.session.handleInput(this.server.now, { kind: 'bytes', chunk: bytes.slice() });
+    await this.server.run();
+  }
+
+  #closeCanary(connection: number): void {
+    const end = this.#canaries.get(connection);
+    this.#canaries.delete(connection);
+    if (end === undefined || end.closed !== undefined || this.#lost.has(end)) return;
+    end.session.handleInput(this.server.now, { kind: 'socket-closed' });
+  }
+
+  /** False: nothing came on any canary. */
+  #receiveOnCanaries(): boolean {
+    for (const [connection, end] of this.#canaries) {
+      if (this.#lost.has(end)) continue;
+      const chunk = end.written.shift();
+      if (chunk !== undefined) {
+        this.machine.handleInput(this.server.now, { kind: 'bytes', connection, chunk });
+        return true;
+      }
+      if (end.closed === undefined) continue;
+      this.#canaries.delete(connection);
+      this.machine.handleInput(this.server.now, { kind: 'transport-closed', connection });
+      return true;
+    }
+    return false;
+  }
+
   async #send(bytes: Uint8Array): Promise<void> {
     // Held up by a path that is gone.
     if (this.#end === null) return;
@@ -197,6 +248,7 @@ export class TestDevice {
   async #receive(): Promise<boolean> {
     const end = this.#end;
     const connection = this.#connection;
+    if (this.#receiveOnCanaries()) return true;
     const bytes = end?.written.shift();
     if (end === null) return false;
     if (bytes !== undefined) {
@@ -218,6 +270,7 @@ export class TestDevice {
   }
 
   #hangUp(): void {
+    for (const connection of this.#canaries.keys()) this.#closeCanary(connection);
     const end = this.#end;
     this.#end = null;
     this.#connection = 0;

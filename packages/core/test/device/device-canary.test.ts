@@ -1,0 +1,57 @@
+/** The machine's canaries at the server's own session and hub. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { HOUR_MS, Prng } from '../../src/base/index.js';
+import { gapConstants, PairedCanary } from '../../src/device/index.js';
+import { TestServer } from '../exchange/exchange.js';
+import { TestDevice } from './device-world.js';
+
+async function online(server = new TestServer()) {
+  const policy = new PairedCanary();
+  const device = new TestDevice(server, new Prng(3), { keepalive: policy });
+  await device.input({ kind: 'network', key: 'wifi' });
+  await device.input({ kind: 'start' });
+  assert.equal(device.status.kind, 'online');
+  return { server, device, policy };
+}
+
+describe('at a server', () => {
+  test('[SD-12] [KA-20] [KA-21] pushes that arrive raise what is known, and nothing is left open', async () => {
+    const { device, policy } = await online();
+    await device.input({ kind: 'activity', activity: 'asleep' });
+    assert.equal(device.canaryCount, 1);
+    device.take('status');
+    await device.advance(2 * HOUR_MS);
+    assert.equal(policy.lowMs, gapConstants.gapMsMax);
+    assert.equal(device.canaryCount, 0);
+    assert.deepEqual(device.take('status'), [], 'the main connection has never ended');
+    assert.deepEqual(device.take('store-knowledge').at(-1)!.knowledge, policy.knowledge);
+  });
+
+  test('[SD-12] [KA-21] two canaries that nothing reached bound it from above, while the main connection lasts', async () => {
+    const { device, policy } = await online();
+    await device.input({ kind: 'activity', activity: 'asleep' });
+    device.take('status');
+    device.forgetCanaries();
+    await device.advance(483_000);
+    assert.equal(device.canaryCount, 1, 'the one that showed the network to be there serves the next probe');
+    assert.deepEqual(policy.knowledge, {});
+    device.forgetCanaries();
+    await device.advance(483_000);
+    assert.equal(policy.knowledge['wifi']?.highMs, 480_000);
+    assert.equal(device.canaryCount, 1);
+    assert.deepEqual(device.take('status'), []);
+  });
+
+  test('[SD-12] a server that restarts takes the canary with it, and the next one counts', async () => {
+    const { server, device, policy } = await online();
+    await device.input({ kind: 'activity', activity: 'asleep' });
+    await server.restart();
+    await device.cut();
+    await device.advance(10_000);
+    assert.equal(device.status.kind, 'online');
+    assert.equal(device.canaryCount, 1);
+    await device.advance(483_000);
+    assert.equal(policy.lowMs, 480_000);
+  });
+});
