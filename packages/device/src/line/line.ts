@@ -243,7 +243,8 @@ class DeviceLine implements Line {
     this.push.close(this.#closedError());
     this.#messages.end();
     this.#calls.end();
-    for (const { reader } of this.#watchers) reader.end();
+    for (const { reader } of this.#watchers) reader.finish();
+    this.#watchers.clear();
     this.#resolveClosed(this.#end);
   }
 

@@ -14,6 +14,7 @@ export class Reader<T> implements AsyncIterableIterator<T> {
   readonly #asked: ((result: Result<T>) => void)[] = [];
   readonly #abort = (): void => this.end();
   #isDone = false;
+  #isLast = false;
 
   constructor(queue: T[], signal: AbortSignal | undefined, onDone: () => void) {
     this.#queue = queue;
@@ -24,6 +25,7 @@ export class Reader<T> implements AsyncIterableIterator<T> {
   }
 
   next(): Promise<Result<T>> {
+    if (this.#isLast && this.#queue.length === 0) this.end();
     if (this.#isDone) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve) => {
       this.#asked.push(resolve);
@@ -45,6 +47,12 @@ export class Reader<T> implements AsyncIterableIterator<T> {
     while (this.#asked.length > 0 && this.#queue.length > 0) {
       this.#asked.shift()!({ done: false, value: this.#queue.shift()! });
     }
+  }
+
+  /** Nothing more is put into the queue: the loop ends behind what is in it. */
+  finish(): void {
+    this.#isLast = true;
+    if (this.#asked.length > 0) this.end();
   }
 
   end(): void {

@@ -1,0 +1,530 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { isCursorValue } from '@wakeline/core/device';
+import { DeviceError, openLineWith, type LineOptions, type Message, type Status } from '../../src/api.js';
+import { hostLimits } from '../../src/limits.js';
+import { fakeParts, settled, type FakeParts } from './fake-parts.js';
+
+const warnings: DeviceError[] = [];
+const basic = {
+  url: 'fake://server',
+  deviceId: 'd1',
+  keepalive: 'none',
+  onWarning: (w: DeviceError) => warnings.push(w),
+} as const;
+
+async function online(options: Partial<LineOptions> = {}, parts: FakeParts = fakeParts()) {
+  warnings.length = 0;
+  const line = openLineWith({ ...basic, ...options }, parts);
+  await settled();
+  assert.equal(line.status.kind, 'online');
+  return { line, ...parts };
+}
+
+describe('opening', () => {
+  test('a line connects by itself, says who it is, and asks for what is addressed to the device', async () => {
+    const { line, server, storage } = await online({ token: 'wl_d_x' });
+    const [connect, subscribe] = server.last.packets;
+    assert(connect?.type === 'connect' && subscribe?.type === 'subscribe');
+    assert.equal(connect.clientId, 'd1');
+    assert.equal(new TextDecoder().decode(connect.password), 'wl_d_x');
+    assert.deepEqual(
+      subscribe.subscriptions.map(({ filter }) => filter),
+      ['$line/inbox/#'],
+    );
+    assert(storage.isOpen);
+    await line.close();
+    assert(!storage.isOpen && server.last.isClosed);
+    assert.equal(server.last.count('disconnect'), 1);
+    assert.equal(await line.closed, undefined);
+    assert.deepEqual(line.status, { kind: 'stopped' });
+  });
+
+  test('without inbox nothing is subscribed to', async () => {
+    const { line, server } = await online({ inbox: false });
+    assert.equal(server.last.count('subscribe'), 0);
+    await line.close();
+  });
+
+  test('what is wrong with the options is said at once, by name', () => {
+    const parts = fakeParts();
+    for (const [options, text] of [
+      [{ url: 'nonsense' }, /url is no URL/],
+      [{ url: 'http://x' }, /url begins with one of fake:\/\//],
+      [{ url: 'fake://user:secret@x' }, /credentials/],
+      [{ deviceId: '' }, /deviceId/],
+      [{ token: 'x', password: 'y' }, /token/],
+      [{ keepalive: 'sometimes' }, /keepalive/],
+      [{ keepalive: { fixed: '1ms' } }, /keepalive\.fixed/],
+      [{ sessionExpiry: 'long' }, /sessionExpiry/],
+      [{ pasword: 'x' }, /there is no option 'pasword'/],
+    ] as const) {
+      assert.throws(() => openLineWith({ ...basic, ...options } as LineOptions, parts), {
+        code: 'OPTION_INVALID',
+        message: text,
+      });
+    }
+  });
+
+  test('a policy that costs much is warned of', async () => {
+    const { line } = await online({ keepalive: 'keepAwake' });
+    assert.deepEqual(
+      warnings.map(({ code }) => code),
+      ['KEEPALIVE_COSTLY'],
+    );
+    await line.close();
+  });
+
+  test('a storage that somebody else has ends the line, and everybody who waits hears why', async () => {
+    const parts = fakeParts();
+    warnings.length = 0;
+    parts.storage.openFailure = new DeviceError('STORAGE_LOCKED', 'process 7 has it');
+    const line = openLineWith(basic, parts);
+    const asked = [line.online(), line.subscribe('a'), line.publish('a', 'x')];
+    for (const promise of asked) await assert.rejects(promise, { code: 'STORAGE_LOCKED' });
+    assert.equal((await line.closed)?.code, 'STORAGE_LOCKED');
+    assert.deepEqual(
+      warnings.map(({ code }) => code),
+      ['STORAGE_LOCKED'],
+    );
+    assert.equal(parts.server.opened.length, 0);
+  });
+
+  test('a signal closes the line, also one that was aborted before', async () => {
+    const controller = new AbortController();
+    const { line, server } = await online({ signal: controller.signal });
+    controller.abort();
+    await line.closed;
+    assert(server.last.isClosed);
+    const late = openLineWith({ ...basic, signal: AbortSignal.abort() }, fakeParts());
+    await late.closed;
+    await assert.rejects(late.online(), { code: 'CLOSED' });
+  });
+
+  test('why a connection cannot be had is told, and the next attempt follows', async () => {
+    const parts = fakeParts();
+    parts.server.failure = new Error('no route');
+    const line = openLineWith(basic, parts);
+    await settled();
+    assert.equal(line.status.kind, 'waiting');
+    assert.equal(line.lastError, parts.server.failure);
+    parts.server.failure = undefined;
+    await parts.platform.advance(10_000);
+    assert.equal(line.status.kind, 'online');
+    await line.close();
+  });
+
+  test('an attempt that is given up is ended, and so is one at close', async () => {
+    const parts = fakeParts();
+    parts.server.isMute = true;
+    const line = openLineWith(basic, parts);
+    await settled();
+    assert.equal(line.status.kind, 'connecting');
+    await parts.platform.advance(30_000);
+    assert.equal(line.status.kind, 'waiting');
+    await parts.platform.advance(10_000);
+    assert.equal(parts.server.opened.length, 2);
+    await line.close();
+    assert.equal(parts.server.connections.length, 0);
+  });
+
+  test('a server that refuses the device is not asked again, until the app says so', async () => {
+    const parts = fakeParts();
+    parts.server.connackReason = 0x86;
+    const line = openLineWith(basic, parts);
+    await assert.rejects(line.online(), { code: 'REFUSED', reasonCode: 0x86 });
+    await parts.platform.advance(600_000);
+    assert.equal(parts.server.opened.length, 1);
+    await assert.rejects(line.publish('a', 'x'), { code: 'CLOSED' });
+    parts.server.connackReason = 0;
+    line.retry();
+    await line.online();
+    // What was subscribed to before holds.
+    await settled();
+    assert.equal(parts.server.last.count('subscribe'), 1);
+    await line.close();
+  });
+});
+
+describe('status', () => {
+  test('a loop begins with the present status and ends with the line', async () => {
+    const { line, server, platform } = await online();
+    const seen: Status['kind'][] = [];
+    const loop = (async () => {
+      for await (const { kind } of line.statuses()) seen.push(kind);
+    })();
+    await settled();
+    server.last.break(new Error('reset'));
+    await settled();
+    await platform.advance(10_000);
+    await line.close();
+    await loop;
+    assert.deepEqual(seen, ['online', 'waiting', 'connecting', 'online', 'stopped']);
+  });
+
+  test('of statuses that nobody takes the last ones are kept', async () => {
+    const { line, server, platform } = await online();
+    const loop = line.statuses();
+    for (let index = 0; index < 20; index += 1) {
+      server.last.break(undefined);
+      await platform.advance(130_000);
+    }
+    await line.close();
+    const seen: string[] = [];
+    for await (const { kind } of loop) seen.push(kind);
+    assert.equal(seen.length, hostLimits.statusesWaitingMax);
+    assert.deepEqual(seen.slice(-3), ['connecting', 'online', 'stopped']);
+  });
+
+  test('online rejects with the reason of its signal', async () => {
+    const parts = fakeParts();
+    parts.server.isMute = true;
+    const line = openLineWith(basic, parts);
+    const controller = new AbortController();
+    const waiting = line.online({ signal: controller.signal });
+    await settled();
+    controller.abort(new Error('enough'));
+    await assert.rejects(waiting, /enough/);
+    await line.close();
+  });
+});
+
+describe('messages', () => {
+  test('a handler that returns acknowledges: first the cursor is stored, then the server hears', async () => {
+    const { line, server, storage } = await online();
+    const got: Message[] = [];
+    line.onMessage((message) => void got.push(message));
+    storage.isHeld = true;
+    server.deliver('$line/inbox/news', 'hello');
+    await settled();
+    const [message] = got;
+    assert(message !== undefined);
+    assert.equal(message.channel, 'news');
+    assert.equal(message.text(), 'hello');
+    assert.equal(message.contentType, 'text/plain');
+    assert.deepEqual(message.userProperties, [['colour', 'red']]);
+    assert.equal(message.place?.sequence, 1);
+    assert.deepEqual(storage.writes, ['cursor']);
+    assert.equal(server.last.count('puback'), 0);
+    storage.release();
+    await settled();
+    assert.equal(server.last.count('puback'), 1);
+    const cursor: unknown = JSON.parse(storage.texts.get('cursor')!);
+    assert(isCursorValue(cursor) && cursor.through === 1);
+    await line.close();
+  });
+
+  test('a handler that throws gives the message back, and is warned of', async () => {
+    const { line, server, storage, platform } = await online();
+    let times = 0;
+    line.onMessage(() => {
+      times += 1;
+      if (times === 1) throw new Error('not yet');
+    });
+    server.deliver('a/b', 'x', 1);
+    await settled();
+    assert.deepEqual(storage.writes, []);
+    assert.deepEqual(
+      warnings.map(({ code }) => code),
+      ['HANDLER_FAILED'],
+    );
+    server.last.break(undefined);
+    await platform.advance(10_000);
+    server.deliver('a/b', 'x', 1);
+    await settled();
+    assert.equal(times, 2);
+    assert.equal(server.last.count('puback'), 1);
+    await line.close();
+  });
+
+  test('a handler gets one at a time, or as many as it asks for', async () => {
+    for (const concurrency of [1, 3]) {
+      const { line, server } = await online();
+      const open: (() => void)[] = [];
+      line.onMessage(() => new Promise<void>((resolve) => open.push(resolve)), { concurrency });
+      for (let index = 0; index < 5; index += 1) server.deliver('a/b', `${index}`);
+      await settled();
+      assert.equal(open.length, concurrency);
+      open[0]!();
+      await settled();
+      assert.equal(open.length, concurrency + 1);
+      await line.close();
+    }
+  });
+
+  test('a loop acknowledges one by one, and its end leaves the rest for the next', async () => {
+    const { line, server } = await online();
+    for (const text of ['one', 'two', 'three']) server.deliver('a/b', text);
+    const texts: string[] = [];
+    for await (const message of line.messages()) {
+      texts.push(message.text());
+      await message.ack();
+      if (texts.length === 2) break;
+    }
+    await settled();
+    assert.equal(server.last.count('puback'), 2);
+    for await (const message of line.messages()) {
+      texts.push(message.text());
+      message.giveBack();
+      break;
+    }
+    assert.deepEqual(texts, ['one', 'two', 'three']);
+    await line.close();
+  });
+
+  test('messages go to one place', async () => {
+    const { line } = await online();
+    const controller = new AbortController();
+    line.onMessage(() => undefined, { signal: controller.signal });
+    assert.throws(() => line.messages(), { code: 'CONSUMER_TAKEN' });
+    assert.throws(() => line.onMessage(() => undefined), { code: 'CONSUMER_TAKEN' });
+    controller.abort();
+    const loop = line.messages();
+    await line.close();
+    assert.equal((await loop.next()).done, true);
+    assert.throws(() => line.onMessage(() => undefined, { concurrency: 0 }), { code: 'OPTION_INVALID' });
+  });
+
+  test('the promise of ack waits for the cursor that has it, over a write that fails', async () => {
+    const { line, server, storage, platform } = await online();
+    const loop = line.messages();
+    server.deliver('a/b', 'one');
+    server.deliver('a/b', 'two');
+    const first = (await loop.next()).value as Message;
+    const second = (await loop.next()).value as Message;
+    storage.isHeld = true;
+    storage.failure = new Error('disk full');
+    const ended: string[] = [];
+    void first.ack().then(() => ended.push('one'));
+    await settled();
+    void second.ack().then(() => ended.push('two'));
+    storage.release();
+    await settled();
+    assert.deepEqual(
+      warnings.map(({ code }) => code),
+      ['STORAGE_FAILED'],
+    );
+    assert.deepEqual(ended, []);
+    storage.failure = undefined;
+    await platform.advance(1_000);
+    storage.release();
+    await settled();
+    assert.deepEqual(ended, ['one', 'two']);
+    assert.equal(server.last.count('puback'), 2);
+    await line.close();
+  });
+
+  test('an acknowledgement that was not stored before the line closed is told so', async () => {
+    const { line, server, storage } = await online();
+    const loop = line.messages();
+    server.deliver('a/b', 'one');
+    const message = (await loop.next()).value as Message;
+    storage.failure = new Error('disk full');
+    const acked = message.ack();
+    await settled();
+    await line.close();
+    await assert.rejects(acked, { code: 'CLOSED' });
+    // The same promise: said once.
+    await assert.rejects(message.ack(), { code: 'CLOSED' });
+  });
+
+  test('close waits for the cursor that is being stored', async () => {
+    const { line, server, storage } = await online();
+    line.onMessage(() => undefined);
+    storage.isHeld = true;
+    server.deliver('a/b', 'one');
+    await settled();
+    let isClosed = false;
+    const closing = line.close().then(() => (isClosed = true));
+    await settled();
+    assert(!isClosed);
+    storage.release();
+    await closing;
+    assert(storage.texts.has('cursor'));
+  });
+
+  test('a storage that never answers does not hold the line open for ever', async () => {
+    const { line, server, storage, platform } = await online();
+    line.onMessage(() => undefined);
+    storage.isHeld = true;
+    server.deliver('a/b', 'one');
+    await settled();
+    const closing = line.close();
+    await settled();
+    await platform.advance(hostLimits.closeMs);
+    await closing;
+  });
+});
+
+describe('requests', () => {
+  test('subscribe and publish resolve with the answer, and reject with the reason code', async () => {
+    const { line, server } = await online();
+    await line.subscribe('news/#');
+    await line.publish('news/1', 'hello', {
+      expiry: '1m',
+      contentType: 'text/plain',
+      userProperties: [['a', 'b']],
+    });
+    const packet = server.last.packets.findLast(({ type }) => type === 'publish');
+    assert(packet?.type === 'publish');
+    assert.equal(packet.messageExpirySeconds, 60);
+    assert.equal(new TextDecoder().decode(packet.payload), 'hello');
+    server.answer = 0x87;
+    await assert.rejects(line.subscribe('secret'), { code: 'REFUSED', reasonCode: 0x87 });
+    await assert.rejects(line.publish('secret', 'x'), { code: 'REFUSED', reasonCode: 0x87 });
+    await line.close();
+  });
+
+  test('a refused inbox is warned of', async () => {
+    const parts = fakeParts();
+    parts.server.answer = 0x87;
+    const { line } = await online({}, parts);
+    assert.deepEqual(
+      warnings.map(({ code }) => code),
+      ['REFUSED'],
+    );
+    await line.close();
+  });
+
+  test('QoS 0 needs a connection, QoS 1 waits for one, and close ends the waiting', async () => {
+    const parts = fakeParts();
+    parts.server.isMute = true;
+    const line = openLineWith(basic, parts);
+    await assert.rejects(line.publish('a', 'x', { qos: 0 }), { code: 'NOT_CONNECTED', retryable: true });
+    const waiting = line.publish('a', 'x');
+    await settled();
+    await line.close();
+    await assert.rejects(waiting, { code: 'CLOSED' });
+    await assert.rejects(line.publish('a', 'x'), { code: 'CLOSED' });
+  });
+
+  test('a signal ends the waiting, not the request', async () => {
+    const parts = fakeParts();
+    parts.server.isAnswering = false;
+    const { line, server } = await online({}, parts);
+    const controller = new AbortController();
+    const waiting = line.publish('a', 'x', { signal: controller.signal });
+    await settled();
+    controller.abort(new Error('enough'));
+    await assert.rejects(waiting, /enough/);
+    assert.equal(server.last.count('publish'), 1);
+    await assert.rejects(line.publish('a', 'x', { signal: controller.signal }), /enough/);
+    await line.close();
+  });
+
+  test('what the server would end the connection for is refused before', async () => {
+    const { line, server } = await online();
+    const refused = { code: 'MESSAGE_INVALID' };
+    for (const topic of ['', 'a/+', 'a/#', 'a\u0000', '\ud800', 'x'.repeat(hostLimits.topicBytesMax + 1)]) {
+      await assert.rejects(line.publish(topic, 'x'), refused, JSON.stringify(topic));
+    }
+    for (const filter of ['', 'a/#/b', 'a+', 'a#', '#a'])
+      await assert.rejects(line.subscribe(filter), refused, filter);
+    await assert.rejects(line.publish('a', new Uint8Array(hostLimits.messageBytesMax + 1)), refused);
+    await assert.rejects(line.publish('a', 'x', { contentType: 'a\u0001' }), refused);
+    await assert.rejects(line.publish('a', 'x', { userProperties: [['a', 'x'.repeat(20_000)]] }), refused);
+    await assert.rejects(line.publish('a', 'x', { expiry: '1ms' }), { code: 'OPTION_INVALID' });
+    for (const filter of ['+', '#', '+/a/#', '$share/g/a']) await line.subscribe(filter);
+    assert.equal(server.connections.length, 1);
+    await line.close();
+  });
+
+  test('the bytes that wait are bounded, of both kinds', async () => {
+    const parts = fakeParts();
+    parts.server.isAnswering = false;
+    const { line, server } = await online({}, parts);
+    const body = new Uint8Array(hostLimits.messageBytesMax);
+    const waiting = Array.from({ length: 16 }, () => line.publish('a', body));
+    await assert.rejects(line.publish('a', body), { code: 'TOO_MANY', retryable: true });
+    server.last.unsentBytes = hostLimits.unsentBytesMax;
+    await assert.rejects(line.publish('a', 'x', { qos: 0 }), { code: 'TOO_MANY' });
+    await line.close();
+    for (const promise of waiting) await assert.rejects(promise, { code: 'CLOSED' });
+  });
+});
+
+describe('sleep', () => {
+  async function asleep(options: Partial<LineOptions> = {}) {
+    const parts = fakeParts();
+    parts.platform.activity = 'asleep';
+    return online(options, parts);
+  }
+
+  test('a launch is a window: the connection is marked, and the device may sleep as soon as all is answered', async () => {
+    const { line, server, platform } = await asleep();
+    assert.deepEqual(platform.marked, [server.last.localPort]);
+    assert.equal(platform.done, 1);
+    assert.equal(line.windowEnd, undefined);
+    const state = server.last.packets.findLast((packet) => packet.type === 'publish');
+    assert(state?.type === 'publish' && state.topic === '$line/state');
+    assert.equal((JSON.parse(new TextDecoder().decode(state.payload)) as { state: string }).state, 'asleep');
+    await line.close();
+  });
+
+  test('a message opens a window that the app can see, over when its end is stored and written', async () => {
+    const { line, server, platform, storage } = await asleep();
+    let release = (): void => undefined;
+    let endMs = 0;
+    line.onMessage(async () => {
+      endMs = line.windowEnd!.getTime();
+      await new Promise<void>((resolve) => (release = resolve));
+    });
+    storage.isHeld = true;
+    server.deliver('a/b', 'x');
+    await settled();
+    assert.equal(endMs, platform.now().wall + platform.windowMs);
+    assert.equal(platform.done, 1);
+    release();
+    await settled();
+    assert.equal(platform.done, 1);
+    storage.release();
+    await settled();
+    assert.equal(platform.done, 2);
+    assert.equal(server.last.packets.at(-1)?.type, 'publish');
+    await line.close();
+  });
+
+  test('a handler that takes longer loses the window, not the message', async () => {
+    const { line, server, platform } = await asleep();
+    let release = (): void => undefined;
+    line.onMessage(() => new Promise<void>((resolve) => (release = resolve)));
+    server.deliver('a/b', 'x');
+    await settled();
+    await platform.advance(platform.windowMs);
+    assert.equal(line.windowEnd, undefined);
+    assert.equal(platform.done, 1);
+    release();
+    await settled();
+    assert.equal(server.last.count('puback'), 1);
+    await line.close();
+  });
+
+  test('a wake of the platform with nothing due is over at once; with a ping due, when it is answered', async () => {
+    const { line, server, platform } = await asleep({ keepalive: { fixed: '10m' } });
+    platform.freeze(300_000);
+    platform.handler!.handleWake();
+    await settled();
+    assert.equal(platform.done, 2);
+    assert.equal(server.last.count('pingreq'), 0);
+    platform.freeze(400_000);
+    platform.handler!.handleWake();
+    await settled();
+    assert.equal(server.last.count('pingreq'), 1);
+    assert.equal(platform.done, 3);
+    await line.close();
+  });
+
+  test('what the app does and where it is goes to the machine', async () => {
+    const { line, server, platform } = await online();
+    platform.handler!.handleActivity('background');
+    await settled();
+    assert.equal(server.last.count('publish'), 1);
+    platform.handler!.handleNetwork('home');
+    await settled();
+    assert.equal(server.connections.length, 2);
+    platform.handler!.handleNetwork(undefined);
+    await settled();
+    assert.equal(line.status.kind, 'offline');
+    await line.close();
+  });
+});
