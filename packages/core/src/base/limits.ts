@@ -29,6 +29,8 @@ export const limits = {
   callsMax: 10_000,
   /** Calls that wait or ring for one user. */
   callsPerAorMax: 10,
+  /** Of them, from one caller: nobody alone keeps others from a user. */
+  callsPerAorAndCallerMax: 4,
   /** Calls that wait or ring from one caller: a user, or a URI behind a trunk. */
   callsPerCallerMax: 50,
   /** How long a call that has ended stays in memory, ms: late devices and answers find out what became of it. */

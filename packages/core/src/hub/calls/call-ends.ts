@@ -158,5 +158,7 @@ function bestRefusal({ legs }: Call): number | undefined {
       attempts.filter(({ isFinal, withdrawn }) => isFinal && withdrawn === undefined),
     )
     .flatMap(({ status }) => (status === undefined || status < 300 ? [] : [status]));
-  return statuses[bestStatusIndex(statuses)];
+  const best = statuses[bestStatusIndex(statuses)];
+  // RFC 3261 §16.7 step 6: passed on, 503 would say that the server is overloaded.
+  return best === 503 ? 500 : best;
 }

@@ -90,7 +90,9 @@ export class Calls {
       callCounts.active >= limits.callsMax ||
       this.#book.activeOfCaller(call.callerKey) >= limits.callsPerCallerMax;
     if (isFull) return { status: 503, retryAfterSeconds: FULL_RETRY_SECONDS };
-    if (this.#book.active(call.aor).length >= limits.callsPerAorMax)
+    const others = this.#book.active(call.aor);
+    const ofCaller = others.filter(({ callerKey }) => callerKey === call.callerKey);
+    if (others.length >= limits.callsPerAorMax || ofCaller.length >= limits.callsPerAorAndCallerMax)
       return { status: 486, retryAfterSeconds: undefined };
     return undefined;
   }

@@ -10,8 +10,10 @@ export const sipLimits = {
   failedLoginsPerAddressMax: 20,
   /** The same over all addresses. */
   failedLoginsMax: 60_000,
+  /** New INVITEs to one user from one caller each minute. */
+  invitesPerCallerMax: 20,
   /** New INVITEs to one user each minute. */
-  invitesPerUserMax: 60,
+  invitesPerUserMax: 240,
   /** New INVITEs over all users each minute. */
   invitesMax: 600_000,
   /** Contacts in one REGISTER. */

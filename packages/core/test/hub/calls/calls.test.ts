@@ -1,7 +1,7 @@
 /** Calls: from the INVITE to the end, with phones that are there, asleep, gone and back. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { BOB, CALL, CallWorld, PUSH, callId, userOf } from './call-world.js';
+import { ALICE, BOB, CALL, CallWorld, PUSH, callId, userOf } from './call-world.js';
 
 describe('a call', () => {
   test('[CA-1] is on disk with its legs and attempts before anything of it is said', async () => {
@@ -210,6 +210,7 @@ describe('a call', () => {
 
   for (const [what, fill, more, status] of [
     ['for one user', 2, { limits: { callsPerAorMax: 2 } }, '486'],
+    ['from one caller for one user', 4, {}, '486'],
     ['from one caller', 2, { limits: { callsPerCallerMax: 2 } }, '503'],
     ['in all', 2, { limits: { callsMax: 2 } }, '503'],
   ] as const) {
@@ -229,6 +230,29 @@ describe('a call', () => {
       assert.deepEqual(world.take(), ['journaled']);
     });
   }
+
+  test('[CA-20] a caller alone cannot keep others from a user', async () => {
+    const world = new CallWorld();
+    await world.sleeper();
+    for (const digit of '01234567') world.invite(callId(digit), { from: 'mallory@home.test' });
+    await world.sync();
+    assert.equal(world.all('journaled').length, 4);
+    world.take();
+    world.invite(callId('a'), { from: ALICE });
+    await world.sync();
+    assert.deepEqual(world.take(), ['journaled']);
+  });
+
+  test('[CA-17] a 503 of a device, which goes out as 500, is on disk as that', async () => {
+    const world = new CallWorld();
+    await world.phone();
+    world.invite();
+    await world.sync();
+    world.refused(503);
+    await world.sync();
+    assert.equal(world.take().at(-1), 'finish 500 best');
+    assert.equal((await world.detail()).status, 500);
+  });
 
   test('[CA-20] a server that leaves or has no space takes no call', async () => {
     const world = new CallWorld();

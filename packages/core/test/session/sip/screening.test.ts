@@ -208,6 +208,23 @@ describe('[SI-124] limits by name', () => {
     assert.equal(alice.response().status, 100);
   });
 
+  test('INVITEs of one caller to one user', () => {
+    const world = new World({ limits: { invitesPerCallerMax: 2 } });
+    const alice = world.datagrams('198.51.100.1');
+    const carol = world.datagrams('198.51.100.2');
+    const invite = (peer: typeof alice, name: string, callId: string) => {
+      peer.clear();
+      peer.ask(name, 'INVITE', { callId, from: `sip:${name}@${DOMAIN}` });
+      return peer.response().status;
+    };
+    assert.deepEqual(
+      ['c1', 'c2', 'c3'].map((callId) => invite(alice, 'alice', callId)),
+      [100, 100, 486],
+    );
+    assert.deepEqual(world.refusals, ['sip-invite-rate']);
+    assert.equal(invite(carol, 'carol', 'c4'), 100);
+  });
+
   test('connections of an address', () => {
     const world = new World({ limits: { connectsPerAddressMax: 2 } });
     for (let count = 0; count < 3; count++) world.connect('198.51.100.66');

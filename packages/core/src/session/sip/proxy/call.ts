@@ -503,6 +503,8 @@ export class Call implements ServerOwner, ClientOwner {
     const refusals = this.#refusals;
     return (
       refusals.find((refusal) => refusal.status === status) ??
+      // As which a 503 goes out.
+      refusals.find((refusal) => status === 500 && refusal.status === 503) ??
       refusals[bestStatusIndex(refusals.map((refusal) => refusal.status))]
     );
   }

@@ -64,6 +64,8 @@ export class Requests {
   readonly #relays: Relays;
   readonly #locations: Locations;
   readonly #invites: AddressBudget;
+  /** By user and caller. */
+  readonly #invitesOfCallers: AddressBudget;
   readonly #messages = new Map<number, WaitingMessage>();
 
   constructor(context: StackContext, targets: Targets, calls: Calls, relays: Relays, locations: Locations) {
@@ -72,7 +74,8 @@ export class Requests {
     this.#calls = calls;
     this.#relays = relays;
     this.#locations = locations;
-    const { invitesPerUserMax, invitesMax, budgetAddressesMax } = context.limits;
+    const { invitesPerUserMax, invitesPerCallerMax, invitesMax, budgetAddressesMax } = context.limits;
+    this.#invitesOfCallers = new AddressBudget(invitesPerCallerMax, invitesMax, budgetAddressesMax);
     this.#invites = new AddressBudget(invitesPerUserMax, invitesMax, budgetAddressesMax);
   }
 
@@ -161,7 +164,10 @@ export class Requests {
 
   #call(now: InstantMs, arrived: Arrived, aor: Aor): void {
     const { transaction, request, origin, sender } = arrived;
-    if (!this.#invites.take(now, aor)) {
+    const caller = callerOf(request, sender);
+    // First whoever calls too often: what is refused for that uses up nobody else's.
+    const key = `${aor}\0${caller.aor ?? `${caller.trunk} ${caller.uri}`}`;
+    if (!this.#invitesOfCallers.take(now, key) || !this.#invites.take(now, aor)) {
       this.#context.refuse(now, transaction, request, origin, 'sip-invite-rate', undefined, {
         headers: [['Retry-After', '60']],
       });
@@ -174,7 +180,7 @@ export class Requests {
       return;
     }
     const place = this.#placeOf(arrived);
-    this.#calls.begin({ transaction, request, origin, aor, caller: callerOf(request, sender), place });
+    this.#calls.begin({ transaction, request, origin, aor, caller, place });
   }
 
   #keepMessage({ transaction, request, sender }: Arrived, aor: Aor): void {

@@ -9,7 +9,7 @@ export const sipRefusals = {
   'sip-draining': 'the server is leaving',
   'sip-foreign-route': 'the Route names somebody else: this is no open relay',
   'sip-from-mismatch': 'the From is not an address of the user whose password was given',
-  'sip-invite-rate': 'too many INVITEs to one user, or in all, within a minute',
+  'sip-invite-rate': 'too many INVITEs to one user, from one caller or in all, within a minute',
   'sip-login-failed': 'the answer to a challenge is wrong, or there is no such user',
   'sip-login-rate': 'too many wrong answers to challenges from this address within a minute',
   'sip-loop': 'the request has been here before, as it is',
