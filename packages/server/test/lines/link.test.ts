@@ -430,6 +430,45 @@ describe('link: a hub that goes', () => {
     await until(() => pump.kinds(flow).length === 5);
   });
 
+  test('[LI-1] [KA-21] a canary is taken up with how long it has been silent, and whether it had its push', async (t) => {
+    const bench = new LinkBench(t);
+    const { hub: old, link, pump } = await bench.opened();
+    const canary: LinkCommand = {
+      kind: 'canary',
+      link: 'mqtt',
+      peer: '192.0.2.1:1',
+      identity: { kind: 'anonymous' },
+      clientId: 'd',
+      silenceMs: 5_000,
+    };
+    const startMs = performance.now();
+    give(link, 21, canary);
+    give(link, 22, canary);
+    give(link, 23, canary);
+    await until(() => old.given.length === 4);
+    const [, silent, pushed] = old.given.map(({ flow }) => flow);
+    old.say(silent!, openedEvent);
+    old.say(pushed!, openedEvent, { kind: 'canary-due', silenceMs: 5_000 });
+    await until(() => pump.kinds(22).length === 2);
+    const seenMs = performance.now();
+    bench.killHub();
+    await until(() => link.isAway);
+    const awayMs = performance.now();
+    assert.deepEqual(pump.kinds(23), ['end'], 'its CONNECT was not answered');
+    const hub = await bench.startHub();
+    await until(() => hub.given.length === 3);
+    const resumed = hub.given
+      .map(({ command }) => command)
+      .filter((command) => command.kind === 'canary')
+      .map((command) => {
+        const { elapsedMs, isSent } = command.resumed!;
+        assert.deepEqual({ ...command, resumed: undefined }, { ...canary, resumed: undefined });
+        assert(elapsedMs >= awayMs - seenMs && elapsedMs <= performance.now() - startMs);
+        return isSent;
+      });
+    assert.deepEqual(resumed, [false, true]);
+  });
+
   test('[LI-6] a connection that closes meanwhile is told with its farewell', async (t) => {
     const bench = new LinkBench(t);
     const { link, flow } = await bench.opened();

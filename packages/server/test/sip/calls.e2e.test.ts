@@ -158,6 +158,38 @@ describe('a call to a phone that is not there', () => {
     assert.equal((await answered).status, 200);
   });
 
+  it('[CA-35] is declined by the device before the INVITE has come: the caller hears 603 at once', async (t) => {
+    const server = await start(t);
+    const client = await connectClient(t, server.url('mqtt'), { clientId: 'bob-phone', clean: false });
+    const inbox = new Inbox(client);
+    await client.subscribeAsync('$line/inbox/calls', { qos: 1 });
+    const bob = await RawPhone.tcp(t, 'bob', server.port('sip+tcp'));
+    await bob.register();
+    bob.close();
+    const alice = await RawPhone.udp(t, 'alice', server.port('sip+udp'));
+    const declined = alice.invite('bob@example.org');
+    const [wake] = await inbox.take(1);
+    const { call, deadlineMs } = JSON.parse(wake!.text) as { call: string; deadlineMs: number };
+    assert.ok(deadlineMs > 0);
+    const eve = await connectClient(t, server.url('mqtt'), { clientId: 'eve' });
+    const toEve = new Inbox(eve);
+    const intent = JSON.stringify({ call, intent: 'decline' });
+    await eve.publishAsync('$line/call', intent, { qos: 1 });
+    assert.deepEqual(JSON.parse((await toEve.take(1))[0]!.text), { call, outcome: 'unknown' });
+    const [parked] = await callsOf(server);
+    assert.equal(parked!.state, 'parked');
+    await client.publishAsync('$line/call', intent, { qos: 1 });
+    assert.equal((await declined).status, 603);
+    // The answer, and how the call ended, in either order.
+    const told = await inbox.take(2);
+    const answer = told.find(({ topic }) => topic === '$line/call');
+    assert.deepEqual(JSON.parse(answer!.text), { call, outcome: 'done' });
+    const end = told.find(({ topic }) => topic === '$line/inbox/calls');
+    assert.equal((JSON.parse(end!.text) as { state: string }).state, 'declined-elsewhere');
+    await client.publishAsync('$line/call', intent);
+    assert.deepEqual(JSON.parse((await inbox.take(1))[0]!.text), { call, outcome: 'over' });
+  });
+
   it('is still there after the server has left in good order and was started again', async (t) => {
     const dataDirectory = await temporaryDirectory(t);
     const udp: ListenerConfig = listener('sip+udp');
