@@ -54,4 +54,16 @@ describe('at a server', () => {
     await device.advance(483_000);
     assert.equal(policy.lowMs, 480_000);
   });
+
+  test('[SD-13] [KA-22] what three others have said of a network is where the fourth begins', async () => {
+    const server = new TestServer();
+    for (const id of ['a', 'b', 'c']) {
+      const other = await server.resume(5, id, { keepAliveSeconds: 0 });
+      await other.publish('$line/network', JSON.stringify({ network: 'wifi', low: 960_000 }));
+    }
+    const { policy, device } = await online(server);
+    assert.equal(policy.lowMs, 960_000);
+    await device.advance(2 * HOUR_MS);
+    assert.equal(policy.lowMs, gapConstants.gapMsMax);
+  });
 });

@@ -36,6 +36,8 @@ export interface NatOptions {
   readonly hintMs?: (key: string) => number | undefined;
   /** How much longer than others the server takes for a canary's CONNACK, ms. */
   readonly canaryDelayMs?: number;
+  /** How much later than it was asked to the server pushes, ms. */
+  readonly pushDelayMs?: number;
   /** The app reads what comes on a canary at once, also while it sleeps. */
   readonly isNeverFrozen?: boolean;
   readonly device?: Partial<DeviceOptions>;
@@ -400,7 +402,8 @@ export class NatWorld {
     }
     this.#canary = wire;
     wire.silenceMs = silenceMs;
-    this.#later(() => this.#push(wire), silenceMs + (this.#options.canaryDelayMs ?? 0));
+    const { canaryDelayMs = 0, pushDelayMs = 0 } = this.#options;
+    this.#later(() => this.#push(wire), silenceMs + canaryDelayMs + pushDelayMs);
   }
 
   #push(wire: Wire): void {

@@ -109,6 +109,21 @@ describe('a box of one timeout, through the whole machine', () => {
     );
   });
 
+  test('[SD-12] a server that has not pushed yet is asked again in the next wake, and nothing is concluded', () => {
+    fc.assert(
+      fc.property(timeouts, seeds, (timeoutMs, seed) => {
+        const { world, policy } = worldOf(timeoutMs, seed, { pushDelayMs: 4_000 });
+        learn(world, policy);
+        assert.ok(policy.verdicts.every(({ verdict }) => verdict !== 'void'));
+        // What was tried was a little longer than what was asked for.
+        assert.ok(policy.lowMs >= Math.min(timeoutMs, gapMsMax) / 1.1 - 4_000 - DELAYS_MS);
+        assert.ok(policy.lowMs < timeoutMs);
+        assert.equal(world.outageMs, 0);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
   test('[KA-3] behind a loose box a client that pings learns what is not true, and loses messages; a canary does not', () => {
     const timeoutMs = 350_000;
     const run = (options: Partial<NatOptions>): NatWorld => {

@@ -1,6 +1,6 @@
 /** Drives one session under a virtual clock: packets in, packets and commands out. */
 import assert from 'node:assert/strict';
-import { ByteWriter, limits, type InstantMs } from '../../../src/base/index.js';
+import { ByteWriter, encodeUtf8, limits, toHex, type InstantMs } from '../../../src/base/index.js';
 import {
   noBytes,
   SESSION_NEVER_EXPIRES,
@@ -32,7 +32,7 @@ export const defaults: MqttSessionOptions = {
   messageBytesMax: limits.messageBytesMax,
   maxInflightInbound: 3,
   sessionExpirySecondsMax: SESSION_NEVER_EXPIRES,
-  hashNetwork: (network) => `hash of ${network}`,
+  hashNetwork: (network) => toHex(encodeUtf8(network)),
 };
 
 /** What one input led to. */

@@ -11,6 +11,9 @@ import {
 } from '../../../src/wire/mqtt/index.js';
 import { openSession, publishPacket, summary, type Harness, type Turn } from './harness.js';
 
+/** As the harness hashes `home`. */
+const HOME = '686f6d65';
+
 function ask(harness: Harness, topic: string, text: string, fields: Partial<PublishPacket> = {}): Turn {
   return harness.send(publishPacket({ topic, payload: encodeUtf8(text), ...fields }));
 }
@@ -52,14 +55,14 @@ const rows: readonly Row[] = [
   {
     topic: '$line/network',
     text: '{"network":"home","low":240000,"high":300000}',
-    question: { about: 'network', networkSha256: 'hash of home', lowMs: 240_000 },
+    question: { about: 'network', networkSha256: HOME, lowMs: 240_000 },
     answer: { about: 'network', hintMs: 250_000 },
     told: { network: 'home', hint: 250_000 },
   },
   {
     topic: '$line/network',
     text: '{"network":"home"}',
-    question: { about: 'network', networkSha256: 'hash of home', lowMs: undefined },
+    question: { about: 'network', networkSha256: HOME, lowMs: undefined },
     answer: { about: 'network', hintMs: undefined },
     told: { network: 'home' },
   },
