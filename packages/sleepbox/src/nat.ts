@@ -3,6 +3,7 @@
  * builds and holds it, and says how a command is run behind it. Root only. It must not touch a setting of the whole machine.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
@@ -147,10 +148,15 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The lowest number whose link the machine does not have; whether it is free is decided by the kernel. */
+/**
+ * A number whose link the machine does not have; whether it is free is decided by the kernel. From a random one on: what servers
+ * still send to a box that has just ended must not reach the next one.
+ */
 function findFreeNumber(tried: ReadonlySet<number>): number {
   const names = new Set(Object.keys(networkInterfaces()));
-  for (let number = 0; number < limits.natsMax; number++) {
+  const first = randomInt(limits.natsMax);
+  for (let i = 0; i < limits.natsMax; i++) {
+    const number = (first + i) % limits.natsMax;
     if (!tried.has(number) && !names.has(`sleepbox${number}`)) return number;
   }
   throw new SleepboxError('NO_NAT', `there are ${limits.natsMax} NATs already`, { retryable: true });
