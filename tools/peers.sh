@@ -10,7 +10,7 @@ set -eu
 
 # program:package, one for each peer; a name with a dot is a module of the distribution's own Python
 peers='mosquitto:mosquitto mosquitto_sub:mosquitto-clients strace:strace python3:python3
-  paho.mqtt.client:python3-paho-mqtt firefox-esr:firefox-esr
+  paho.mqtt.client:python3-paho-mqtt firefox-esr:firefox-esr chromium:chromium
   ip:iproute2 nft:nftables sipp:sip-tester baresip:baresip-core kamailio:kamailio'
 # Those among them that come with a service, which is never to run because of us.
 services='mosquitto kamailio'

@@ -8,6 +8,8 @@ export const hostLimits = {
   lingerMs: 2_000,
   /** Longest body of a publication, bytes: what a server takes unless it is told otherwise. */
   messageBytesMax: 1024 * 1024,
+  /** Web Push channels whose keys are kept: with two sets each they stay far below `storedBytesMax`. */
+  pushChannelsMax: 64,
   /** Bodies of publications that wait for their answer, bytes. */
   publicationBytesMax: 16 * 1024 * 1024,
   /** Statuses that a loop has not taken. */

@@ -57,6 +57,7 @@ class DeviceLine implements Line {
   readonly #abort = (): void => void this.close();
   /** Messages that come behind one that is being opened wait with it. */
   #opening: Promise<void> | undefined;
+  #isOpen = false;
   #askedBytes = 0;
   #lastTicket = 0;
   #status: Status = { kind: 'stopped' };
@@ -90,7 +91,7 @@ class DeviceLine implements Line {
         get isOnline() {
           return isOnline();
         },
-        publish: (topic, body, correlationData) => this.publish(topic, body, { qos: 0, correlationData }),
+        publish: (topic, body, more) => this.publish(topic, body, { qos: 0, ...more }),
       },
       store: (text) => this.#host.storePush(text),
       ready: new Promise((resolve) => (ready = resolve)),
@@ -214,7 +215,10 @@ class DeviceLine implements Line {
   async #start(): Promise<void> {
     try {
       await this.#host.start();
+      this.#isOpen = true;
     } catch (error) {
+      // The app has closed it before it was open.
+      if (this.#closing !== undefined) return;
       const end =
         error instanceof DeviceError
           ? error
@@ -237,6 +241,8 @@ class DeviceLine implements Line {
 
   async #stop(): Promise<void> {
     this.#signal?.removeEventListener('abort', this.#abort);
+    // One that waits for its turn waits no longer.
+    if (!this.#isOpen) await this.#host.giveUp();
     await this.#started;
     await this.#host.stop();
     for (const ticket of this.#asked.keys()) this.#handleAnswer(ticket, 'stopped');

@@ -105,6 +105,11 @@ export class MachineHost {
     this.input({ kind: 'start' });
   }
 
+  /** Ends the waiting of {@link start}, if it waits. Never rejects. */
+  giveUp(): Promise<void> {
+    return this.#parts.storage.close();
+  }
+
   input(input: DeviceInput): void {
     const machine = this.#machine;
     if (machine === undefined) return;

@@ -22,6 +22,6 @@ export interface Storage {
    * resolves when the text would survive a loss of power, as far as the platform can tell. Not called again before it is settled.
    */
   set(name: StoredName, text: string): Promise<void>;
-  /** Lets go of it. Never rejects. */
+  /** Lets go of it; an `open` that waits rejects. Idempotent. Never rejects. */
   close(): Promise<void>;
 }

@@ -4,6 +4,7 @@
  */
 import { decodeUtf8, encodeUtf8, toBase64Url } from '@wakeline/core/base';
 import { DeviceError } from '../errors.js';
+import { hostLimits } from '../limits.js';
 import type { PushCrypto } from './push-crypto.js';
 import {
   decodeSubscriptions,
@@ -15,10 +16,9 @@ import {
 } from './stored-subscription.js';
 import type { PushChannels, PushOutcome, PushSubscribeOptions, PushSubscription } from './types.js';
 
-/** Channels whose keys are kept. With two sets of keys each they stay far below the 64 KiB that a stored text may have. */
-export const pushChannelsMax = 64;
-
 const ENDPOINT_TOPIC = '$line/endpoint';
+/** A topic of our own, for the answer to what is no channel has no topic of its channel. */
+const ANSWER_TOPIC = '$line/endpoint/answer';
 /** Refusals that say nothing of the request: the same one may be granted later. */
 const passing: ReadonlySet<string> = new Set(['draining', 'hub-away', 'quota-exceeded', 'storage-full']);
 
@@ -26,7 +26,11 @@ const passing: ReadonlySet<string> = new Set(['draining', 'hub-away', 'quota-exc
 export interface PushLink {
   readonly isOnline: boolean;
   /** With QoS 0 on the connection of now. Rejects if there is none. */
-  publish(topic: string, body: string, correlationData: Uint8Array): Promise<void>;
+  publish(
+    topic: string,
+    body: string,
+    options: { readonly responseTopic: string; readonly correlationData: Uint8Array },
+  ): Promise<void>;
 }
 
 export interface PushSubscriptionsOptions {
@@ -115,7 +119,7 @@ export class PushSubscriptions implements PushChannels {
 
   /** Whether it was an answer to a question of this object. */
   handleAnswer(topic: string, correlationData: Uint8Array | undefined, body: Uint8Array): boolean {
-    if (!topic.startsWith(`${ENDPOINT_TOPIC}/`) || correlationData === undefined) return false;
+    if (topic !== ANSWER_TOPIC || correlationData === undefined) return false;
     const id = toBase64Url(correlationData);
     const question = this.#questions.get(id);
     const answer = readAnswer(body);
@@ -184,10 +188,13 @@ export class PushSubscriptions implements PushChannels {
 
   /** @throws DeviceError TOO_MANY */
   #makeRoom(channel: string): void {
-    if (this.#channels.has(channel) || this.#channels.size < pushChannelsMax) return;
+    if (this.#channels.has(channel) || this.#channels.size < hostLimits.pushChannelsMax) return;
     const ended = [...this.#channels].find(([, { endpoint }]) => endpoint === undefined);
     if (ended === undefined) {
-      throw new DeviceError('TOO_MANY', `at most ${pushChannelsMax} channels have an endpoint here`);
+      throw new DeviceError(
+        'TOO_MANY',
+        `at most ${hostLimits.pushChannelsMax} channels have an endpoint here`,
+      );
     }
     this.#channels.delete(ended[0]);
   }
@@ -240,7 +247,8 @@ export class PushSubscriptions implements PushChannels {
 
   #send({ body, correlationData }: Question): void {
     // Not sent means that the connection is gone: the next one sends it.
-    this.#link.publish(ENDPOINT_TOPIC, body, correlationData).catch(() => {});
+    const options = { responseTopic: ANSWER_TOPIC, correlationData };
+    this.#link.publish(ENDPOINT_TOPIC, body, options).catch(() => {});
   }
 }
 

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decodeUtf8, encodeUtf8 } from '@wakeline/core/base';
 import webPush from 'web-push';
-import { DeviceError } from '../../src/api.js';
+import { DeviceError, hostLimits } from '../../src/api.js';
 import { webCrypto, type CryptoLike } from '../../src/push/push-crypto.js';
-import { pushChannelsMax, PushSubscriptions } from '../../src/push/push-subscriptions.js';
+import { PushSubscriptions } from '../../src/push/push-subscriptions.js';
 import type { PushSubscription } from '../../src/push/types.js';
 
 const crypto = webCrypto(globalThis.crypto as unknown as CryptoLike);
@@ -48,7 +48,15 @@ class App {
     this.channels.load(disk.text);
   }
 
-  async publish(topic: string, body: string, correlationData: Uint8Array): Promise<void> {
+  async publish(
+    topic: string,
+    body: string,
+    {
+      responseTopic,
+      correlationData,
+    }: { readonly responseTopic: string; readonly correlationData: Uint8Array },
+  ): Promise<void> {
+    assert.equal(responseTopic, '$line/endpoint/answer');
     assert.equal(topic, '$line/endpoint');
     if (!this.isOnline) throw new DeviceError('NOT_CONNECTED', 'not connected');
     const request = JSON.parse(body) as Asked['request'];
@@ -57,9 +65,12 @@ class App {
     if (answer !== undefined) queueMicrotask(() => this.tell(answer));
   }
 
-  tell(answer: object, { request, correlationData } = this.asked.at(-1)!): boolean {
-    const topic = `$line/endpoint/${request.channel}`;
-    return this.channels.handleAnswer(topic, correlationData, encodeUtf8(JSON.stringify(answer)));
+  tell(answer: object, { correlationData } = this.asked.at(-1)!): boolean {
+    return this.channels.handleAnswer(
+      '$line/endpoint/answer',
+      correlationData,
+      encodeUtf8(JSON.stringify(answer)),
+    );
   }
 
   /** What the app gets of a push that web-push seals for the subscription. */
@@ -221,7 +232,8 @@ describe('what does not come about', () => {
 
   test('beyond the limit there is no channel more, until one ends', async () => {
     const app = new App(new Disk());
-    for (let count = 0; count < pushChannelsMax; count += 1) await app.channels.subscribe(`c${count}`);
+    for (let count = 0; count < hostLimits.pushChannelsMax; count += 1)
+      await app.channels.subscribe(`c${count}`);
     await assert.rejects(app.channels.subscribe('one-more'), hasCode('TOO_MANY'));
     await app.channels.unsubscribe('c7');
     await app.channels.subscribe('one-more');
@@ -233,7 +245,7 @@ describe('what does not come about', () => {
     const app = new App(disk);
     const applicationServerKey = 'B'.repeat(87);
     app.answer = ({ channel }) => ({ channel, endpoint: `https://push.example/${'x'.repeat(100)}` });
-    for (let count = 0; count < pushChannelsMax; count += 1) {
+    for (let count = 0; count < hostLimits.pushChannelsMax; count += 1) {
       const channel = `${count}-`.padEnd(128, 'c');
       await app.channels.subscribe(channel, { applicationServerKey });
       await app.channels.subscribe(channel, { applicationServerKey, renew: true });
@@ -257,9 +269,9 @@ describe('what does not come about', () => {
     assert(!app.channels.isSealed({ channel: 'other', body, userProperties: sealed }));
     assert(!app.channels.isSealed({ channel: undefined, body, userProperties: sealed }));
     const answer = encodeUtf8('{"channel":"news","endpoint":"https://x"}');
-    assert(!app.channels.handleAnswer('$line/endpoint/news', undefined, answer));
-    assert(!app.channels.handleAnswer('$line/endpoint/news', encodeUtf8('99'), answer));
-    assert(!app.channels.handleAnswer('news', encodeUtf8('wakeline-push-1'), answer));
+    assert(!app.channels.handleAnswer('$line/endpoint/answer', undefined, answer));
+    assert(!app.channels.handleAnswer('$line/endpoint/answer', encodeUtf8('99'), answer));
+    assert(!app.channels.handleAnswer('$line/endpoint/news', encodeUtf8('wakeline-push-1'), answer));
   });
 });
 
