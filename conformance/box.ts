@@ -12,6 +12,10 @@ export interface BoxEvent {
   readonly cause: string;
   readonly pid: number;
   readonly because: string;
+  /** What a sleep was begun by. */
+  readonly by: string;
+  readonly action: string;
+  readonly timeoutMs: number;
   readonly latencyMs: number;
   readonly stream: string;
   readonly line: string;

@@ -19,7 +19,8 @@ interface Manifest {
   readonly name: string;
   readonly version: string;
   readonly private?: boolean;
-  readonly exports?: Readonly<Record<string, string>>;
+  /** Paths, or paths by condition. */
+  readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
   readonly bin?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
 }
@@ -79,8 +80,10 @@ describe('the packed packages', () => {
         has(`${stem}.js`);
         has(`${stem}.d.ts`);
       }
-      for (const target of Object.values({ ...manifest.exports, ...manifest.bin }))
-        has(target.replace(/^\.\//, ''));
+      const targets = Object.values({ ...manifest.exports, ...manifest.bin }).flatMap((target) =>
+        typeof target === 'string' ? [target] : Object.values(target),
+      );
+      for (const target of targets) has(target.replace(/^\.\//, ''));
       for (const source of filesIn(folder, 'native')) has(source);
       const stray = [...paths].filter((path) => /(^|\/)test\/|\.test\.|\.tsbuildinfo$|^src\//.test(path));
       assert.deepEqual(stray, [], `${manifest.name} carries no tests and leftovers`);

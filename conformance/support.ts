@@ -115,6 +115,16 @@ export class ServerProcess {
     );
   }
 
+  /** A message to the inbox of a device that is known, by the HTTP API; stored when it resolves. */
+  async send(device: string, body: string): Promise<void> {
+    const response = await fetch(`${this.url}/v1/devices/${device}/messages`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ body }),
+    });
+    if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`);
+  }
+
   /** SIGKILL, as a power switch would. */
   async kill(): Promise<void> {
     const child = this.#child;

@@ -143,6 +143,8 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
         return this.#handleActivity(now, input.activity);
       case 'network':
         return this.#handleNetwork(now, input.key);
+      case 'wake':
+        return this.#handleWake(now);
       case 'call-intent':
         return this.#decideCall(now, input);
     }
@@ -454,11 +456,18 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     return this.#activity === 'asleep' && !keepalive.keepsAwake ? floorMs : 0;
   }
 
+  /** The platform may not run the app again before `floorMs` is over: what would be due until then is asked now. */
+  #handleWake(now: InstantMs): void {
+    const connection = this.#connection;
+    if (connection?.client.isOpen !== true || connection.answerDueMs !== NEVER) return;
+    const dueMs = connection.receivedMs + this.#options.keepalive.gapMs(now);
+    if (dueMs < now.monotonic + this.#floorMs) this.#ping(now, connection);
+  }
+
   #ping(now: InstantMs, connection: MainConnection): void {
-    const askGapMs = this.#askGapMs(now);
     // A server that was told of a gap has kept the path alive meanwhile, so that no longer silence was there.
-    const gapMs = this.#prober.takesCanaries ? this.#options.keepalive.gapMs(now) : askGapMs;
-    connection.askedGapMs = now.monotonic - connection.receivedMs >= askGapMs ? gapMs : 0;
+    const gapMs = this.#prober.takesCanaries ? this.#options.keepalive.gapMs(now) : this.#askGapMs(now);
+    connection.askedGapMs = now.monotonic - connection.receivedMs >= gapMs ? gapMs : 0;
     const { answerMs = deviceLimits.keepaliveAnswerMs } = this.#options.keepalive;
     connection.answerDueMs = now.monotonic + answerMs;
     this.#openWindow(now);

@@ -74,6 +74,8 @@ export type DeviceInput =
   | { readonly kind: 'cursor-failed' }
   /** What the app does, as `$line/state` says it. */
   | { readonly kind: 'activity'; readonly activity: Activity }
+  /** The platform runs the sleeping app for upkeep (a keep-alive handler), and not again before `floorMs` may be over. */
+  | { readonly kind: 'wake' }
   /** The network the device is on, by any name that tells one from another; undefined: none. */
   | { readonly kind: 'network'; readonly key: string | undefined }
   /**

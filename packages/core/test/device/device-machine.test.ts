@@ -373,6 +373,27 @@ describe('sleep', () => {
     assert.equal(device.machine.nextTimeoutMs(), NEVER);
   });
 
+  test('[SD-16] a wake of the platform asks for what would be due before the next one, and for nothing else', async () => {
+    for (const [gapMs, wakesMs, asked] of [
+      [230_000, [300_000, 600_000], [true, true]],
+      [1_200_000, [300_000, 700_000, 1_000_000], [false, true, false]],
+    ] as const) {
+      const { device } = await subscribed({ keepalive: fixedKeepalive(gapMs), floorMs: 600_000 });
+      await device.input({ kind: 'activity', activity: 'asleep' });
+      device.take('window', 'window-over');
+      let nowMs = 0;
+      const windows: boolean[] = [];
+      for (const wakeMs of wakesMs) {
+        await device.advance(wakeMs - nowMs);
+        nowMs = wakeMs;
+        assert.deepEqual(device.take('window', 'window-over'), []);
+        await device.input({ kind: 'wake' });
+        windows.push(device.take('window', 'window-over').length === 2);
+      }
+      assert.deepEqual(windows, asked, `${gapMs}`);
+    }
+  });
+
   test('[SD-8] a handler that takes too long loses its window, not its message', async () => {
     const { device, sender } = await subscribed();
     await device.input({ kind: 'activity', activity: 'asleep' });

@@ -218,7 +218,7 @@ export class MachineHost {
     const machine = this.#machine;
     if (machine === undefined) return;
     machine.handleTimeout(this.#parts.platform.now());
-    this.#drain(machine);
+    this.input({ kind: 'wake' });
     if (this.#windowEndMs === undefined) void this.#sayDone();
   }
 

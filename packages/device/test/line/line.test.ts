@@ -499,8 +499,11 @@ describe('sleep', () => {
     await line.close();
   });
 
-  test('a wake of the platform with nothing due is over at once; with a ping due, when it is answered', async () => {
-    const { line, server, platform } = await asleep({ keepalive: { fixed: '10m' } });
+  test('a wake of the platform is over at once, or when what it asked is answered', async () => {
+    const parts = fakeParts();
+    parts.platform.activity = 'asleep';
+    parts.platform.wakeGapMsMin = 600_000;
+    const { line, server, platform } = await online({ keepalive: { fixed: '20m' } }, parts);
     platform.freeze(300_000);
     platform.handler!.handleWake();
     await settled();
