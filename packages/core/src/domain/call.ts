@@ -234,13 +234,17 @@ export interface RestoredCall {
   readonly callerPlace: string;
   /** Wall-clock ms. */
   readonly deadlineMs: number;
-  /** Attempts that were sent and have had no final response, and the one that has answered: their transactions go on. */
+  /**
+   * Attempts that were sent and have had no final response, and the one that has answered: their transactions go on. Those that
+   * were withdrawn are cancelled where their phone comes back, as it may ring yet.
+   */
   readonly attempts: readonly {
     readonly leg: number;
     readonly attempt: number;
     readonly target: BindingTarget;
     readonly hadProvisional: boolean;
     readonly wasAlerting: boolean;
+    readonly withdrawn: LegEnd | undefined;
   }[];
   /**
    * The leg that had answered when the server stopped: its 2xx may not have reached the caller, the phone repeats it

@@ -216,7 +216,7 @@ export class Checker implements ServerObserver {
       for (const window of phone.reachable) {
         const fromMs = Math.max(window.fromMs, endedMs, alert.fromMs);
         const toMs = Math.min(window.toMs, alert.toMs, this.#clock.nowMs);
-        if (fromMs > endedMs + TOLD_MS || this.#isKnownGhost(record, alert, fromMs)) continue;
+        if (fromMs > endedMs + TOLD_MS) continue;
         assert.ok(
           toMs - fromMs < GHOST_MS || !this.#isUpFor(fromMs, GHOST_MS),
           `${call.sipCallId} ended at ${endedMs} and ${phone.row.name} rings on from ${fromMs} to ${toMs}`,
@@ -238,14 +238,6 @@ export class Checker implements ServerObserver {
         ({ atMs, byMs }) =>
           byMs >= 60_000 && atMs >= startedMs && atMs <= startMs && startMs - atMs < ENDED_MS,
       ),
-    );
-  }
-
-  /** docs/spec/calls.md, known limits: its flow was lost while it rang, and the server was started again before it came back. */
-  #isKnownGhost(record: CallRecord, alert: Interval, backMs: number): boolean {
-    return record.lostWhileRinging.some(
-      (lostMs) =>
-        lostMs >= alert.fromMs && this.starts.some((startMs) => startMs >= lostMs && startMs <= backMs),
     );
   }
 

@@ -34,7 +34,7 @@ export interface CallRecord {
     readonly branch: string;
     readonly answered: number | undefined;
   }[];
-  /** It ended before its 2xx was acknowledged: nobody repeats that any more. */
+  /** It ended, or gave up, before its 2xx was acknowledged: it does not repeat that any more. */
   diedAnswered: boolean;
   /** Its flow was lost while it rang. */
   lostWhileRinging: number[];
@@ -267,7 +267,7 @@ export class SimPhone extends UserAgent {
       send();
       this.timer(ms, () => {
         if (call.state !== 'answered') return;
-        if (this.nowMs >= endMs) this.#end(call);
+        if (this.nowMs >= endMs) this.#lose(call);
         else repeat(Math.min(ms * 2, T2_MS));
       });
     };

@@ -36,6 +36,11 @@ export class Attempt {
     this.isExtra = isExtra;
   }
 
+  /** Sent, and its device has said nothing final: it may ring. */
+  get isPending(): boolean {
+    return this.isSent && !this.isFinal;
+  }
+
   /** Sent, and its device may still answer it. */
   get isOpen(): boolean {
     return this.isSent && !this.isFinal && this.withdrawn === undefined;

@@ -5,7 +5,7 @@
  * A call is on disk, with its legs and what they are to be offered, before anything of it is said or anybody is woken.
  */
 import { SECOND_MS, wallOf, type InstantMs } from '../../base/time.js';
-import type { BindingTarget, CallCommand, CallId, Caller, RestoredCall } from '../../domain/call.js';
+import type { BindingTarget, CallCommand, CallId, Caller, LegEnd, RestoredCall } from '../../domain/call.js';
 import type { HubCore } from '../hub-core.js';
 import type { CallOptions } from '../hub-core.js';
 import type { CallBook } from './call-book.js';
@@ -235,12 +235,19 @@ export class Calls {
       if (!call.isOver) {
         this.#takeUp(call);
         restored.push(restoredOf(call, now));
-      } else if (call.offer.length > 0 && call.endedWallMs! + ENDED_RESTORED_MS > this.#book.latestWallMs) {
+      } else if (call.offer.length > 0 && this.#isEndOpen(call)) {
         call.isFinishOwed = call.answered === undefined;
         restored.push(restoredOf(call, now));
       }
     }
     return restored;
+  }
+
+  /** Its caller may not have heard how it ended, or a phone may ring on. */
+  #isEndOpen({ endedWallMs = 0, legs }: Call): boolean {
+    const agoMs = this.#book.latestWallMs - endedWallMs;
+    const hasPending = legs.some(({ attempts }) => attempts.some(({ isPending }) => isPending));
+    return agoMs < ENDED_RESTORED_MS || (hasPending && agoMs < this.#core.limits.callTombstoneMs);
   }
 
   /** Every flow is gone with the old process; the caller is waited for, and the devices are woken again. */
@@ -270,12 +277,21 @@ function restoredOf(call: Call, now: InstantMs): RestoredCall {
     target: BindingTarget;
     hadProvisional: boolean;
     wasAlerting: boolean;
+    withdrawn: LegEnd | undefined;
   }[] = [];
   for (const leg of call.legs) {
-    for (const { isOpen, number: attempt, target, hadProvisional, isAlerting } of leg.attempts) {
+    for (const {
+      isPending,
+      number: attempt,
+      target,
+      hadProvisional,
+      isAlerting,
+      withdrawn,
+    } of leg.attempts) {
       const hasWon = call.answered?.leg === leg.number && call.answered.attempt === attempt;
-      if (isOpen || hasWon)
-        attempts.push({ leg: leg.number, attempt, target, hadProvisional, wasAlerting: isAlerting });
+      if (!isPending && !hasWon) continue;
+      const wasAlerting = isAlerting;
+      attempts.push({ leg: leg.number, attempt, target, hadProvisional, wasAlerting, withdrawn });
     }
   }
   return {

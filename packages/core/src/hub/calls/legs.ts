@@ -274,8 +274,9 @@ export class Legs {
     const hasItAlready = attempt.isExtra && !wasAlerting && leg.open.length > 0;
     const meaning = hasItAlready ? ': it has the call already, on its old branch' : '';
     this.#book.trace(call, 'final', `${status} ${reason}${meaning}`, about);
-    if (call.isOver || leg.isOver || wasWithdrawn) return;
+    // Over a restart, too, it rings no more.
     this.#book.touch(call);
+    if (call.isOver || leg.isOver || wasWithdrawn) return;
     if (hasItAlready) {
       // Nobody's answer to the call.
       attempt.withdrawn = 'superseded';

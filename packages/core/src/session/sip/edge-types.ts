@@ -188,6 +188,8 @@ export interface Edge<Request, Response> {
   redirect(now: InstantMs, transaction: TransactionKey, flow: SipFlow): void;
   /** Whether responses reach: answered by `routed`. Connects if need be; at once where nothing can be known (UDP). */
   probe(now: InstantMs, transaction: TransactionKey, ticket: number): void;
+  /** An INVITE gets no 100 before the core says so (RFC 3261 §17.2.1 would have it after 200 ms at the latest). */
+  holdTrying(transaction: TransactionKey): void;
   /** Whether this new request came already on another way, and is still being answered: 482 (RFC 3261 §8.2.2.2). */
   isMerged(transaction: TransactionKey): boolean;
 

@@ -174,6 +174,10 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
     this.#settle(now);
   }
 
+  holdTrying(transaction: TransactionKey): void {
+    this.#transactions.holdTrying(transaction);
+  }
+
   isMerged(transaction: TransactionKey): boolean {
     return this.#transactions.isMerged(transaction);
   }

@@ -36,7 +36,7 @@ export const sipLimits = {
   registrationSecondsMin: 3_600,
   /** Registrations are cut to this, seconds. */
   registrationSecondsMax: 86_400,
-  /** How long a new INVITE waits for the disk before its caller is told 100, ms (RFC 3261 §17.2.1). */
+  /** When an INVITE that is relayed is told 100 at the latest, ms (RFC 3261 §17.2.1); one to a user waits for the disk. */
   tryingMsMax: 200,
   /** Since the last provisional response of a branch (Timer C, RFC 3261 §16.6), ms. */
   timerCMs: 180_000,

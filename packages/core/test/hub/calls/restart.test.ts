@@ -128,6 +128,26 @@ describe('a restart', () => {
     assert.deepEqual(await world.restart(), []);
   });
 
+  test('[CA-26] a leg that was withdrawn while its phone was away is given back until the phone has said its end', async () => {
+    const world = new CallWorld();
+    const flow = await world.phone();
+    world.invite();
+    await world.sync();
+    world.provisional(180);
+    await world.sync();
+    world.lose(flow);
+    world.say({ kind: 'cancel', call: CALL });
+    await world.pass(100_000);
+    const [restored] = await world.restart();
+    assert.deepEqual(
+      restored!.attempts.map(({ attempt, withdrawn }) => [attempt, withdrawn]),
+      [[1, 'caller-cancelled']],
+    );
+    world.refused(487);
+    await world.sync();
+    assert.deepEqual(await world.restart(), []);
+  });
+
   /** What happens to a call, step by step; the server may die behind each of them. */
   const steps: readonly ((world: CallWorld) => void)[] = [
     (world) => world.register({ push: PUSH, flow: 1 }),

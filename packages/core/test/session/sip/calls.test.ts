@@ -42,6 +42,23 @@ for (const kind of ['tcp', 'udp', 'ws'] as const) {
       assert.deepEqual(world.refusals, []);
     });
 
+    test('[SI-39] 100 is said when the call is on disk, however long that takes, and not before', () => {
+      const world = new World();
+      bobAwake(world);
+      const alice = callerOf(world);
+      world.hub.isTalking = false;
+      const invite = alice.ask('alice', 'INVITE');
+      const { call } = world.hub.take('call')[0]!;
+      world.pass(5_000);
+      alice.send(invite);
+      world.pass(5_000);
+      assert.deepEqual(alice.waiting, []);
+      world.tell({ kind: 'journaled', call });
+      assert.deepEqual(alice.waiting, ['100']);
+      alice.send(invite);
+      assert.deepEqual(alice.waiting, ['100', '100']);
+    });
+
     test('[SI-101] BYE and a re-INVITE from the callee reach a caller without a registration where it came from', () => {
       const world = new World();
       const bob = bobAwake(world);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decodeUtf8 } from '../../../src/base/index.js';
-import type { CallEvent } from '../../../src/domain/index.js';
-import { bobAwake, callerRoutes } from './scenes.js';
+import type { CallEvent, LegEnd } from '../../../src/domain/index.js';
+import { bobAwake, callerRoutes, instanceParams } from './scenes.js';
 import { DOMAIN, type Peer, World } from './world.js';
 
 describe('[SI-115] OPTIONS', () => {
@@ -126,7 +126,7 @@ describe('[SI-117] other requests', () => {
 
 describe('[SI-118] a restart', () => {
   /** What the hub tells of the one call there is. */
-  function restoredOf(world: World, bob: Peer, isAnswered: boolean): CallEvent {
+  function restoredOf(world: World, bob: Peer, isAnswered: boolean, withdrawn?: LegEnd): CallEvent {
     const [call] = world.hub.take('call');
     const [binding] = world.hub.bindings;
     assert.ok(call !== undefined && binding !== undefined && bob.isOpen);
@@ -138,7 +138,14 @@ describe('[SI-118] a restart', () => {
           ...call,
           deadlineMs: world.now.wall + 30_000,
           attempts: [
-            { leg: 1, attempt: 1, target: { ...binding, flow: 0 }, hadProvisional: true, wasAlerting: true },
+            {
+              leg: 1,
+              attempt: 1,
+              target: { ...binding, flow: 0 },
+              hadProvisional: true,
+              wasAlerting: true,
+              withdrawn,
+            },
           ],
           answered: isAnswered ? { leg: 1, attempt: 1 } : undefined,
         },
@@ -176,6 +183,31 @@ describe('[SI-118] a restart', () => {
     assert.equal(ok.status, 200);
     const parts = { uri: 'sip:x', toTag: 'to1', headers: [callerRoutes(ok)], cseq: 2 };
     alice.send(alice.request('ACK', { ...parts, uri: `sip:bob@${DOMAIN}` }));
+  });
+
+  test('[SI-118] what was withdrawn before it is cancelled where its phone comes back', () => {
+    const { world, alice, bob } = ringing(onUdp);
+    const invite = bob.incoming('INVITE');
+    bob.reply(invite, 180, 'Ringing');
+    const { call } = world.hub.take('leg-provisional')[0]!;
+    world.restart(restoredOf(world, bob, false, 'caller-cancelled'));
+    world.tell({ kind: 'finish', call, status: 487, best: false, retryAfterSeconds: undefined });
+    world.hub.calls.get(call)!.isOver = true;
+    alice.clear();
+    const again = world.connect('198.51.100.2');
+    again.register('bob', {
+      headers: ['Supported: outbound, path'],
+      contactParams: instanceParams,
+      callId: world.hub.bindings[0]!.run,
+      cseq: 10,
+    });
+    const cancel = again.incoming('CANCEL');
+    assert.equal(cancel.topVia.branch, invite.topVia.branch);
+    again.reply(cancel, 200, 'OK');
+    again.reply(invite, 487, 'Request Terminated');
+    again.incoming('ACK');
+    world.pass(60_000);
+    assert.equal(world.stack.callCount, 0);
   });
 
   test('after the answer: a 2xx that the phone repeats is forwarded without asking', () => {

@@ -295,7 +295,7 @@ export class Call implements ServerOwner, ClientOwner {
     const { edge } = this.#context;
     const answered = restored.answered === undefined ? undefined : keyOf(restored.answered);
     this.#isAnswered = answered !== undefined;
-    for (const { leg, attempt, target, hadProvisional } of restored.attempts) {
+    for (const { leg, attempt, target, hadProvisional, withdrawn } of restored.attempts) {
       const listener = this.#context.options.listeners[this.parts.listener]!;
       const branch = this.#branchOf(leg, attempt);
       const bytes = this.#inviteFor(target, branch, sentByOf(listener), undefined);
@@ -307,6 +307,7 @@ export class Call implements ServerOwner, ClientOwner {
       known.isDetached = true;
       known.isRestored = true;
       if (hadProvisional) known.statuses.add(100);
+      if (withdrawn !== undefined) this.handleCancelLeg(now, leg, attempt, withdrawn);
     }
   }
 

@@ -48,6 +48,8 @@ export class Calls {
     const id = this.#context.randomHex();
     const isFromTrunk = caller.trunk !== undefined;
     const call = this.#make(id, aor, request, origin.listener, place, isFromTrunk, transaction);
+    // A caller who was told 100 does not repeat what a crash may take with it.
+    this.#context.edge.holdTrying(transaction);
     this.#context.putCommand({
       kind: 'call',
       call: id,

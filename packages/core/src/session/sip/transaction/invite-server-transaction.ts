@@ -1,10 +1,10 @@
 /**
  * The server side of an INVITE (RFC 3261 §17.2.1 with the Accepted state of RFC 6026 §7.1).
  *
- * It says 100 by itself when the core has said nothing for 200 ms. A transport error does not end it: the caller may be
- * reached in another way, and the phone that answers must not be left alone (RFC 6026 §7.1). A 2xx is repeated by the phone
- * that made it; where that has fallen silent and no ACK has come over UDP, this repeats the last one, as the caller would
- * ring on for nobody. It holds no bytes: it says what is to be sent.
+ * It says 100 by itself when the core has said nothing for 200 ms, unless the core wants to say it itself. A transport
+ * error does not end it: the caller may be reached in another way, and the phone that answers must not be left alone
+ * (RFC 6026 §7.1). A 2xx is repeated by the phone that made it; where that has fallen silent and no ACK has come over UDP,
+ * this repeats the last one, as the caller would ring on for nobody. It holds no bytes: it says what is to be sent.
  */
 import type { ServerAction } from './actions.js';
 import { TimerSet, transactionMs, type TimerValues } from './timers.js';
@@ -44,6 +44,11 @@ export class InviteServerTransaction {
   start(nowMs: number): void {
     this.#timers.start('100', nowMs, this.#options.tryingMsMax);
     this.#timers.start('end', nowMs, this.#options.proceedingMsMax);
+  }
+
+  /** The core will say 100 itself, when it can vouch for the request. */
+  holdTrying(): void {
+    this.#timers.stop('100');
   }
 
   /** Instead of `start`, after a restart of the server: 100 has been said, or the 2xx was on its way. */

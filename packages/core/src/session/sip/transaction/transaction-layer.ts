@@ -24,6 +24,7 @@ import { InviteServerTransaction } from './invite-server-transaction.js';
 import { NonInviteClientTransaction } from './non-invite-client-transaction.js';
 import { NonInviteServerTransaction } from './non-invite-server-transaction.js';
 import type { TimerValues } from './timers.js';
+import type { Alarm, ClientEntry, Entry, ServerEntry } from './transaction-entries.js';
 import { answerKey, clientKey, mergeKey, responseKey, serverKey } from './transaction-keys.js';
 import type { sipTransactionLimits } from './transaction-limits.js';
 
@@ -51,43 +52,6 @@ export interface TransactionLayerOptions {
   readonly limits: TransactionLimits;
   /** The To-tag of responses of ours to this request: the same each time. */
   toTagOf(request: SipRequest): string;
-}
-
-interface ServerEntry {
-  readonly side: 'server';
-  readonly key: TransactionKey;
-  readonly machine: InviteServerTransaction | NonInviteServerTransaction;
-  readonly request: SipRequest;
-  readonly route: ResponseRoute;
-  readonly mergeKey: string | undefined;
-  /** Said to a retransmission. */
-  lastResponse: Uint8Array | undefined;
-  /** There was no way for the last response. */
-  isUnsent: boolean;
-  alarm: Alarm | undefined;
-}
-
-interface ClientEntry {
-  readonly side: 'client';
-  readonly key: TransactionKey;
-  readonly machine: InviteClientTransaction | NonInviteClientTransaction;
-  readonly branch: string;
-  bytes: Uint8Array;
-  /** A CANCEL of ours: the core does not know it. */
-  readonly isInternal: boolean;
-  flow: SipFlow;
-  /** Value of the Reason header of a CANCEL. */
-  reason: string | undefined;
-  alarm: Alarm | undefined;
-}
-
-type Entry = ServerEntry | ClientEntry;
-
-/** What lies in the heap until it is due: without its transaction if that is over, so that the rest of it can go. */
-interface Alarm {
-  /** Monotonic ms. */
-  readonly dueMs: number;
-  entry: Entry | undefined;
 }
 
 /** What an action may be about. */
@@ -172,6 +136,14 @@ export class TransactionLayer {
     this.#arm(entry);
     if (method === 'CANCEL') this.#handleCancel(now, entry, origin);
     else this.#events.push({ kind: 'request', transaction: key, request, origin });
+  }
+
+  /** An INVITE gets no 100 before the core says so: whoever is told one stops repeating what may be lost yet. */
+  holdTrying(key: TransactionKey): void {
+    const entry = this.#servers.get(key);
+    if (entry === undefined || entry.request.method !== 'INVITE') return;
+    (entry.machine as InviteServerTransaction).holdTrying();
+    this.#arm(entry);
   }
 
   /** Sends a response. False: the transaction is over, or does not take this one. */
