@@ -102,9 +102,8 @@ export class CanaryProber {
     }
   }
 
-  /** Another main connection has opened: what was tried beside the last one counts for nothing. */
-  handleMainOpened(now: InstantMs, silenceMsMax: number): void {
-    this.drop(now);
+  /** Another main connection has opened; what was tried beside the last one was dropped with it. */
+  handleMainOpened(silenceMsMax: number): void {
     this.#silenceMsMax = silenceMsMax;
     this.#policy.learner?.handleServer(silenceMsMax > 0);
   }

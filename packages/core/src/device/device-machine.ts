@@ -301,7 +301,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     connection.sendGapMs = keepAliveSeconds === 0 ? NEVER : keepAliveSeconds * SECOND_MS;
     this.#backoff.handleOpened(now.monotonic);
     this.#judgeDeath(now);
-    this.#prober.handleMainOpened(now, canarySilenceMsMax);
+    this.#prober.handleMainOpened(canarySilenceMsMax);
     this.#given.handleEpoch(epoch);
     this.#requests.handleOpened(sessionPresent);
     for (const id of this.#intents.takeUnanswered()) this.#sayIntent(id);
