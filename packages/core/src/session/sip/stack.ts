@@ -305,7 +305,7 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     if (fault !== undefined) return reject(fault.refusal, fault);
     const sender = this.#trunks.senderOf(origin);
     if (sender === undefined && this.#isTrunksOnly(origin)) return reject('sip-trunks-only');
-    const routes = this.#names.readRoutes(received.routes!);
+    const routes = this.#names.readRoutes(received.routes!, received.callId);
     if (typeof routes === 'string') return reject(routes);
     const isRegister = received.method === 'REGISTER';
     if (received.to.tag !== undefined && !isRegister) {
@@ -364,7 +364,7 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     if (isWrong) return this.#note('sip-bad-request', origin);
     const sender = this.#trunks.senderOf(origin);
     if (sender === undefined && this.#isTrunksOnly(origin)) return this.#note('sip-trunks-only', origin);
-    const routes = this.#names.readRoutes(values);
+    const routes = this.#names.readRoutes(values, request.callId);
     if (typeof routes === 'string') return this.#note(routes, origin);
     if (routes.places.length > 0) return this.#dialogs.handleAck(now, request, routes, sender);
     const isRouteless = values.length === 0;

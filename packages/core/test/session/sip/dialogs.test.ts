@@ -96,6 +96,13 @@ describe('[SI-109] tokens', () => {
     assert.equal(stranger.response().status, 403);
   });
 
+  test('one of another dialog is refused: who was called once cannot call out by the way that the call came', () => {
+    const { world, alice, bob, routes, uri } = talking();
+    alice.send(alice.request('INVITE', { uri, toTag: 'to1', headers: [routes], cseq: 5, callId: 'other' }));
+    assert.equal(alice.response().status, 403);
+    assert.deepEqual([bob.waiting, world.refusals], [[], ['sip-token']]);
+  });
+
   test('they outlive a restart', () => {
     const { world, alice, routes, uri } = talking();
     world.restart({ kind: 'restored', bindings: [], calls: [] });

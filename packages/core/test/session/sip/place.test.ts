@@ -25,10 +25,11 @@ test('[SI-109] a place survives as text and as a token, with the call that it be
   const tokens = new PlaceTokens(crypto, new Uint8Array(32).fill(3));
   for (const place of places) {
     assert.deepEqual(parsePlace(formatPlace(place)), place);
-    assert.deepEqual(tokens.read(tokens.sign(place)), { place, call: undefined });
-    const token = tokens.sign(place, 'f'.repeat(32));
+    assert.deepEqual(tokens.read(tokens.sign(place, 'c1'), 'c1'), { place, call: undefined });
+    const token = tokens.sign(place, 'c1', 'f'.repeat(32));
     assert.match(token, /^[\w-]+$/);
-    assert.deepEqual(tokens.read(token), { place, call: 'f'.repeat(32) });
+    for (const other of ['', 'c', 'c11', 'C1']) assert.equal(tokens.read(token, other), undefined);
+    assert.deepEqual(tokens.read(token, 'c1'), { place, call: 'f'.repeat(32) });
   }
   assert.equal(parsePlace('x\0y'), undefined);
 });
@@ -39,15 +40,15 @@ test('[SI-109] a token with any character changed, cut or added is none', () => 
   const tokens = new PlaceTokens(crypto, new Uint8Array(32).fill(3));
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=%';
   for (const place of places) {
-    const token = tokens.sign(place);
+    const token = tokens.sign(place, 'c1');
     for (let index = 0; index < token.length; index++) {
       const other = alphabet[prng.nextInteger(0, alphabet.length - 1)]!;
       if (other === token[index]) continue;
       const changed = token.slice(0, index) + other + token.slice(index + 1);
-      assert.equal(tokens.read(changed), undefined, `seed ${seed}, ${index}`);
-      assert.equal(tokens.read(token.slice(0, index)), undefined);
+      assert.equal(tokens.read(changed, 'c1'), undefined, `seed ${seed}, ${index}`);
+      assert.equal(tokens.read(token.slice(0, index), 'c1'), undefined);
     }
-    assert.equal(tokens.read(`${token}A`), undefined);
+    assert.equal(tokens.read(`${token}A`, 'c1'), undefined);
   }
 });
 

@@ -409,8 +409,8 @@ export class Call implements ServerOwner, ClientOwner {
       routesRemoved: invite.routes?.length ?? 0,
       routes: target.path,
       recordRoutes: [
-        recordRouteOf(callerSide, tokens.sign(place, id), invite.uri),
-        recordRouteOf(sentBy, tokens.sign(devicePlace, id), invite.uri),
+        recordRouteOf(callerSide, tokens.sign(place, invite.callId, id), invite.uri),
+        recordRouteOf(sentBy, tokens.sign(devicePlace, invite.callId, id), invite.uri),
       ],
       realms: options.domains,
       mayAssertIdentity: isFromTrunk,

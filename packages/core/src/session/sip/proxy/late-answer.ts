@@ -25,7 +25,7 @@ export function endLateAnswer(
   // Without them nobody could say anything in this dialog.
   if (contact === undefined || recordRoutes === undefined || edge.flowInfo(flow) === undefined) return;
   const own = recordRoutes.findIndex(
-    ({ uri }) => uri?.kind === 'sip' && uri.user !== undefined && tokens.read(uri.user) !== undefined,
+    ({ uri }) => uri?.kind === 'sip' && uri.user !== undefined && tokens.read(uri.user, callId) !== undefined,
   );
   // What lies between the phone and us has put itself on top.
   const routes = recordRoutes.slice(0, Math.max(0, own)).map(({ text }) => text);

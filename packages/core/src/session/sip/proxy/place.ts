@@ -88,22 +88,24 @@ export class PlaceTokens {
   /**
    * Letters, digits, `-` and `_`: fit for the user part of a URI.
    *
+   * @param dialog the Call-ID of the dialog that it is good for, and for no other: whoever was called once by way of a trunk
+   *   cannot call out by it.
    * @param call the call that the dialog began with, for its trace; undefined: it was none.
    */
-  sign(place: Place, call?: CallId): string {
+  sign(place: Place, dialog: string, call?: CallId): string {
     const payload = encodeUtf8(`${call ?? ''}${SEPARATOR}${formatPlace(place)}`);
     const token = new Uint8Array(payload.length + MAC_BYTES);
     token.set(payload);
-    token.set(this.#macOf(payload), payload.length);
+    token.set(this.#macOf(payload, dialog), payload.length);
     return toBase64Url(token);
   }
 
-  /** undefined: we did not sign it. */
-  read(token: string): SignedPlace | undefined {
+  /** undefined: we did not sign it, or not for this dialog. */
+  read(token: string, dialog: string): SignedPlace | undefined {
     const bytes = fromBase64Url(token);
     if (bytes === undefined || bytes.length <= MAC_BYTES) return undefined;
     const payload = bytes.subarray(0, bytes.length - MAC_BYTES);
-    const mac = this.#macOf(payload);
+    const mac = this.#macOf(payload, dialog);
     // Every byte is compared, so that the time taken tells nothing.
     let difference = 0;
     for (let index = 0; index < MAC_BYTES; index++) {
@@ -116,7 +118,11 @@ export class PlaceTokens {
     return place === undefined ? undefined : { place, call: text!.slice(0, end) || undefined };
   }
 
-  #macOf(payload: Uint8Array): Uint8Array {
-    return this.#crypto.hmacSha256(this.#key, payload).subarray(0, MAC_BYTES);
+  #macOf(payload: Uint8Array, dialog: string): Uint8Array {
+    const suffix = encodeUtf8(`${SEPARATOR}${dialog}`);
+    const signed = new Uint8Array(payload.length + suffix.length);
+    signed.set(payload);
+    signed.set(suffix, payload.length);
+    return this.#crypto.hmacSha256(this.#key, signed).subarray(0, MAC_BYTES);
   }
 }

@@ -255,8 +255,12 @@ export class Requests {
     const back = this.#placeOf(arrived);
     const { tokens, options } = this.#context;
     const recordRoutes = (sentBy: SentBy) => [
-      recordRouteOf(sentByOf(options.listeners[origin.listener]!), tokens.sign(back), request.uri),
-      recordRouteOf(sentBy, tokens.sign(to.place), request.uri),
+      recordRouteOf(
+        sentByOf(options.listeners[origin.listener]!),
+        tokens.sign(back, request.callId),
+        request.uri,
+      ),
+      recordRouteOf(sentBy, tokens.sign(to.place, request.callId), request.uri),
     ];
     this.#relays.begin(now, {
       server: transaction,

@@ -57,20 +57,15 @@ export class OwnNames {
     return this.#has(via.host, via.port, via.transport === 'TLS' || via.transport === 'WSS');
   }
 
-  /** The place that a URI of ours carries; undefined: it carries none, or one that was not signed by us. */
-  placeIn(uri: SipUri): SignedPlace | undefined {
-    return uri.user === undefined ? undefined : this.#tokens.read(uri.user);
-  }
-
-  /** Reads the Routes of a request, whose URIs have been checked to be well-formed. */
-  readRoutes(routes: readonly NameAddr[]): OwnRoutes | SipRefusal {
+  /** Reads the Routes of a request with this Call-ID, whose URIs have been checked to be well-formed. */
+  readRoutes(routes: readonly NameAddr[], callId: string): OwnRoutes | SipRefusal {
     const places: SignedPlace[] = [];
     let count = 0;
     for (const { uri } of routes) {
       // Two belong to one dialog; what follows would be of another that leads through us again.
       if (places.length === 2 || uri?.kind !== 'sip' || !this.isOwn(uri)) break;
       if (uri.user !== undefined) {
-        const place = this.placeIn(uri);
+        const place = this.#tokens.read(uri.user, callId);
         if (place === undefined) return 'sip-token';
         places.push(place);
       }

@@ -20,7 +20,7 @@ export const sipRefusals = {
   'sip-push-service': 'the push service that the registration names is not supported',
   'sip-scheme': 'the scheme of the Request-URI is not supported',
   'sip-third-party': 'a user may register only itself',
-  'sip-token': 'the Route was not signed by this server',
+  'sip-token': 'the Route was not signed by this server for this call',
   'sip-too-many-hops': 'the request has no hops left',
   'sip-trunks-only': 'the listener is for trunks, and the sender is none',
   'sip-unknown-dialog': 'the request names a call or dialog that is not known here',
