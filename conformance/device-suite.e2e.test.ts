@@ -93,6 +93,11 @@ describe('the SDK in Chromium', { skip: whyMissing(CHROMIUM) ?? false }, () => {
       async setNetwork(isThere) {
         const conditions = { latency: 0, downloadThroughput: -1, uploadThroughput: -1 };
         await tab.command('Network.emulateNetworkConditions', { offline: !isThere, ...conditions });
+        await until(
+          async () => (await tab.evaluate('navigator.onLine')) === isThere,
+          PATIENCE_MS,
+          () => `the page knows that it is ${isThere ? 'online' : 'offline'}`,
+        );
       },
     };
   }
@@ -145,6 +150,7 @@ describe('the SDK in Chromium', { skip: whyMissing(CHROMIUM) ?? false }, () => {
     await use(tab, facts);
     await call(tab, 'open', 'line', facts);
     await comesTo(tab, 'line', 'online');
+    assert.equal(await stage.control.activity(), 'active');
     await tab.command('Page.setWebLifecycleState', { state: 'frozen' });
     await until(
       async () => (await stage.control.activity()) === undefined,

@@ -174,6 +174,7 @@ export const behaviours: readonly Behaviour[] = [
         void (async () => {
           for await (const { kind } of line.statuses()) statuses.push(kind);
         })();
+        same(await world.control.activity(), 'active', 'what the server knows of it');
         await world.control.loseNetwork('news', 'waited');
         await arrives(texts, 'waited');
         same(statuses, ['online', 'offline', 'connecting', 'online'], 'where the line was');

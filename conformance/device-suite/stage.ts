@@ -10,8 +10,7 @@ import webPush from 'web-push';
 import { RawSip, token as randomToken } from '../raw-sip.js';
 import { DOMAIN, SipServer } from '../sip-server.js';
 import { callersTrunk, TRUNK_ADDRESS } from '../sip-stage.js';
-import { PATIENCE_MS } from '../program.js';
-import { temporaryDirectory, until } from '../support.js';
+import { temporaryDirectory } from '../support.js';
 import type { Control, Facts } from './world.js';
 
 /** The app that asks: how its network is cut differs. */
@@ -39,6 +38,14 @@ export async function bundle(entry: URL): Promise<string> {
 interface Dialled {
   readonly callId: string;
   readonly via: string;
+}
+
+/** What these tests read of `GET /v1/devices/{id}`. */
+interface DeviceView {
+  readonly connected: boolean;
+  /** null: it has no connection. */
+  readonly activity: string | null;
+  readonly subscriptions: readonly unknown[];
 }
 
 export class DeviceStage {
@@ -140,10 +147,8 @@ export class DeviceStage {
       return response.status;
     },
     activity: async () => {
-      const { connection } = (await this.#api('GET', this.#devicePath)) as {
-        readonly connection: { readonly state?: string } | null;
-      };
-      return connection?.state;
+      const { connected, activity } = await this.#device();
+      return connected ? activity! : undefined;
     },
     call: async () => {
       const [user = ''] = this.app!.facts.deviceId.split('@');
@@ -174,6 +179,15 @@ export class DeviceStage {
     return `/v1/devices/${encodeURIComponent(this.app!.facts.deviceId)}`;
   }
 
+  /** Whether the device of the app has a connection now; and its subscriptions. One that is not known has none. */
+  async isConnected(): Promise<boolean> {
+    return (await this.#device()).connected;
+  }
+
+  async subscriptionCount(): Promise<number> {
+    return (await this.#device()).subscriptions.length;
+  }
+
   /** What was begun by `loseNetwork` has been done. */
   settled(): Promise<void> {
     return this.#losing;
@@ -181,13 +195,15 @@ export class DeviceStage {
 
   async #loseNetwork(channel: string, body: string): Promise<void> {
     await this.app!.setNetwork(false);
-    await until(
-      async () => (await this.control.activity()) === undefined,
-      PATIENCE_MS,
-      () => 'the server knows that the device is gone',
-    );
     await this.control.send(channel, body);
     await this.app!.setNetwork(true);
+  }
+
+  async #device(): Promise<DeviceView> {
+    const response = await fetch(this.server.url + this.#devicePath);
+    if (response.status === 404) return { connected: false, activity: null, subscriptions: [] };
+    if (!response.ok) throw new Error(`${this.#devicePath}: ${response.status}`);
+    return (await response.json()) as DeviceView;
   }
 
   async #answer(name: string, body: string): Promise<unknown> {

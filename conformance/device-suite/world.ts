@@ -34,8 +34,8 @@ export interface Control {
   hangUp(): Promise<void>;
   callEnd(): Promise<string>;
   /**
-   * Takes the network away, sends a message to the device once the server knows that it is gone, and gives the network back. Resolves at
-   * once: without a network the app could not hear of it.
+   * Takes the network away, sends a message to the device, and gives the network back. Resolves at once: without a network the app could
+   * not hear of it. Whether the server learns that the device is gone is left open: where nothing leaves the machine any more it does not.
    */
   loseNetwork(channel: string, body: string): Promise<void>;
   /** Kept over restarts of the app. */

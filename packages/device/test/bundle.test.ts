@@ -50,7 +50,7 @@ for (const { name, condition, entry } of platforms) {
         const isForeign = platforms.some(
           (other) => other.entry !== entry && file.includes(`/${other.entry}/`),
         );
-        assert(!isForeign && !/\/(?:node|sleepbox)\/|node_modules\/ws\//.test(file), file);
+        assert(!isForeign && !/\/(?:electron|node|sleepbox)\/|node_modules\/ws\//.test(file), file);
       }
       const text = outputFiles[0]!.text;
       for (const [, asked] of text.matchAll(/(?:from|import|require)\s*\(?\s*["']([^"']+)["']/g)) {

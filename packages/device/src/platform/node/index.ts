@@ -9,12 +9,21 @@ import { fileStorage } from '../../storage/file.js';
 import { nodeWebSocketTransport } from '../../transports/node-web-socket.js';
 import { tcpTransport } from '../../transports/tcp.js';
 import { tlsTransport, type TlsOptions } from '../../transports/tls.js';
+import { electronPlatform, type PowerMonitorLike } from '../electron/electron-platform.js';
 import { sleepboxPlatform } from '../sleepbox/index.js';
 import { processPlatform } from './process-platform.js';
 
 export * from '../../api.js';
-export { fileStorage, nodeWebSocketTransport, processPlatform, sleepboxPlatform, tcpTransport, tlsTransport };
-export type { TlsOptions };
+export {
+  electronPlatform,
+  fileStorage,
+  nodeWebSocketTransport,
+  processPlatform,
+  sleepboxPlatform,
+  tcpTransport,
+  tlsTransport,
+};
+export type { PowerMonitorLike, TlsOptions };
 
 export interface NodeLineOptions extends LineOptions {
   /**
