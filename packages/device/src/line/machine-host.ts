@@ -97,7 +97,7 @@ export class MachineHost {
     });
     if (platform.networkKey !== undefined) this.input({ kind: 'network', key: platform.networkKey });
     this.input({ kind: 'activity', activity: platform.activity });
-    platform.start({
+    await platform.start({
       handleNetwork: (key) => this.input({ kind: 'network', key }),
       handleActivity: (activity) => this.input({ kind: 'activity', activity }),
       handleWake: () => this.#handleWake(),

@@ -33,8 +33,8 @@ export interface Platform {
   setTimer(callback: () => void, ms: number): () => void;
   /** 32 unpredictable bits. */
   random(): number;
-  /** Begins to tell. */
-  start(handler: PlatformHandler): void;
+  /** Begins to tell. Nothing is connected before it has resolved, where it is a promise, which never rejects. */
+  start(handler: PlatformHandler): void | Promise<void>;
   /** Ends everything that `start` began. Never rejects. */
   stop(): Promise<void>;
   /** The main connection is there: what arrives on it is to wake the device. Resolves when that holds. Never rejects. */
