@@ -9,6 +9,7 @@ import { LineMessage } from './message.js';
 import { parseOptions, type LineSettings } from './options.js';
 import { Outlet, Reader } from './outlet.js';
 import { checkFilter, toPublication } from './publication.js';
+import { reasonText } from './reason-text.js';
 import type {
   Call,
   ConsumeOptions,
@@ -128,11 +129,7 @@ class DeviceLine implements Line {
     signal?.throwIfAborted();
     for await (const status of this.statuses({ ...(signal !== undefined && { signal }) })) {
       if (status.kind === 'online') return;
-      if (status.kind === 'refused') {
-        const reasonCode = 'reasonCode' in status.end ? status.end.reasonCode : undefined;
-        const text = `the server refused the device (${status.end.cause})`;
-        throw new DeviceError('REFUSED', text, reasonCode === undefined ? {} : { reasonCode });
-      }
+      if (status.kind === 'refused') throw refusedError(status);
     }
     signal?.throwIfAborted();
     throw this.#closedError();
@@ -257,6 +254,8 @@ class DeviceLine implements Line {
   #handleStatus(status: Status): void {
     this.#status = status;
     if (status.kind === 'online') this.push.handleOnline();
+    // Nothing more will come of this line by itself: an app that does not look at the status must hear of it.
+    if (status.kind === 'refused') this.#settings.warn(refusedError(status));
     for (const { queue, reader } of this.#watchers) {
       queue.push(status);
       if (queue.length > hostLimits.statusesWaitingMax) queue.shift();
@@ -342,4 +341,13 @@ class DeviceLine implements Line {
   #closedError(): DeviceError {
     return this.#end ?? new DeviceError('CLOSED', 'the line is closed');
   }
+}
+
+function refusedError({ end }: Extract<Status, { kind: 'refused' }>): DeviceError {
+  if (!('reasonCode' in end))
+    return new DeviceError('REFUSED', `the server refused the device (${end.cause})`);
+  const { reasonCode } = end;
+  return new DeviceError('REFUSED', `the server refused the device (${reasonText(reasonCode)})`, {
+    reasonCode,
+  });
 }

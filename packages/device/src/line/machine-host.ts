@@ -16,6 +16,7 @@ import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
 import { Connections } from './connections.js';
 import type { LineSettings } from './options.js';
+import { reasonText } from './reason-text.js';
 import { StoredState } from './stored-state.js';
 import type { LineParts } from './types.js';
 
@@ -245,10 +246,8 @@ export class MachineHost {
 export function errorOf(what: string, outcome: number | RequestRefusal): DeviceError | undefined {
   if (typeof outcome === 'number') {
     if (outcome < 0x80) return undefined;
-    const code = `0x${outcome.toString(16).padStart(2, '0')}`;
-    return new DeviceError('REFUSED', `the server refused ${what} with reason code ${code}`, {
-      reasonCode: outcome,
-    });
+    const text = `the server refused ${what} (${reasonText(outcome)})`;
+    return new DeviceError('REFUSED', text, { reasonCode: outcome });
   }
   switch (outcome) {
     case 'not-connected':

@@ -50,6 +50,17 @@ export function parseOptions(options: LineOptions, parts: LineParts): LineSettin
   if (token !== undefined && (username !== undefined || password !== undefined)) {
     throw invalid('token stands for username and password; give one or the other');
   }
+  for (const [name, text] of Object.entries({ token, username, password })) {
+    if (text !== undefined && typeof text !== 'string') throw invalid(`${name} is a text`);
+  }
+  if (token === '') throw invalid('token is empty; leave it out for a device without one');
+  const { signal, onWarning } = options;
+  // Where the platform has none, it may be one of a library.
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
+    throw invalid('signal is an AbortSignal');
+  }
+  if (onWarning !== undefined && typeof onWarning !== 'function') throw invalid('onWarning is a function');
+  if (typeof inbox !== 'boolean') throw invalid('inbox is true or false');
   const secret = token ?? password;
   const url = parseUrl(options.url);
   const transport = parts.transports.find(({ schemes }) => schemes.includes(url.protocol.slice(0, -1)));
@@ -57,6 +68,7 @@ export function parseOptions(options: LineOptions, parts: LineParts): LineSettin
     const known = parts.transports.flatMap(({ schemes }) => schemes);
     throw invalid(`url begins with one of ${known.map((scheme) => `${scheme}://`).join(', ')}`);
   }
+  if (url.hostname === '') throw invalid(`url names no host: '${url.href}'`);
   return {
     url,
     transport,
@@ -68,7 +80,7 @@ export function parseOptions(options: LineOptions, parts: LineParts): LineSettin
       parseDuration(sessionExpiry, 'sessionExpiry', 1_000, 10 * YEAR_DAYS * DAY_MS) / 1_000,
     ),
     inbox,
-    warn: options.onWarning ?? ((warning) => console.warn(`${warning.code}: ${warning.message}`)),
+    warn: onWarning ?? ((warning) => console.warn(`${warning.code}: ${warning.message}`)),
   };
 }
 

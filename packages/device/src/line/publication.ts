@@ -18,6 +18,9 @@ export function toPublication(
   checkTopic(topic, 'topic');
   if (/[+#]/.test(topic)) throw invalid('a topic has no wildcards');
   if (qos !== 0 && qos !== 1) throw invalid('qos is 0 or 1');
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
+    throw invalid('the body is a text or a Uint8Array; an object needs JSON.stringify');
+  }
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body.slice();
   if (bytes.length > hostLimits.messageBytesMax) {
     throw invalid(`the body has ${bytes.length} bytes; ${hostLimits.messageBytesMax} is the most`);

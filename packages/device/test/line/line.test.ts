@@ -51,6 +51,7 @@ describe('opening', () => {
     for (const [options, text] of [
       [{ url: 'nonsense' }, /url is no URL/],
       [{ url: 'http://x' }, /url begins with one of fake:\/\//],
+      [{ url: 'fake://' }, /names no host/],
       [{ url: 'fake://user:secret@x' }, /credentials/],
       [{ deviceId: '' }, /deviceId/],
       [{ token: 'x', password: 'y' }, /token/],
@@ -58,6 +59,11 @@ describe('opening', () => {
       [{ keepalive: { fixed: '1ms' } }, /keepalive\.fixed/],
       [{ sessionExpiry: 'long' }, /sessionExpiry/],
       [{ pasword: 'x' }, /there is no option 'pasword'/],
+      [{ token: '' }, /token is empty/],
+      [{ token: 7 }, /token is a text/],
+      [{ signal: 5 }, /signal is an AbortSignal/],
+      [{ onWarning: 'x' }, /onWarning is a function/],
+      [{ inbox: 'no' }, /inbox is true or false/],
     ] as const) {
       assert.throws(() => openLineWith({ ...basic, ...options } as LineOptions, parts), {
         code: 'OPTION_INVALID',
@@ -386,6 +392,18 @@ describe('requests', () => {
     await line.close();
   });
 
+  test('a refused device is warned of once, with the reason and what to do', async () => {
+    const parts = fakeParts();
+    warnings.length = 0;
+    parts.server.connackReason = 0x86;
+    const line = openLineWith(basic, parts);
+    const text = /\(0x86, bad user name or password: check deviceId and token\)/;
+    await assert.rejects(line.online(), { code: 'REFUSED', reasonCode: 0x86, message: text });
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]!.message, text);
+    await line.close();
+  });
+
   test('QoS 0 needs a connection, QoS 1 waits for one, and close ends the waiting', async () => {
     const parts = fakeParts();
     parts.server.isMute = true;
@@ -423,6 +441,7 @@ describe('requests', () => {
     await assert.rejects(line.publish('a', new Uint8Array(hostLimits.messageBytesMax + 1)), refused);
     await assert.rejects(line.publish('a', 'x', { contentType: 'a\u0001' }), refused);
     await assert.rejects(line.publish('a', 'x', { userProperties: [['a', 'x'.repeat(20_000)]] }), refused);
+    await assert.rejects(line.publish('a', { page: 1 } as unknown as string), refused);
     await assert.rejects(line.publish('a', 'x', { expiry: '1ms' }), { code: 'OPTION_INVALID' });
     for (const filter of ['+', '#', '+/a/#', '$share/g/a']) await line.subscribe(filter);
     assert.equal(server.connections.length, 1);

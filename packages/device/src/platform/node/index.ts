@@ -1,6 +1,7 @@
 /** The line in Node: over TCP, TLS and WebSocket, with files; asleep in a sleepbox if the process runs in one. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { DeviceError } from '../../errors.js';
 import { openLineWith } from '../../line/line.js';
 import type { Line, LineOptions, LineParts } from '../../line/types.js';
 import type { Storage } from '../../ports/index.js';
@@ -46,6 +47,12 @@ export interface NodeLineOptions extends LineOptions {
  */
 export function openLine(options: NodeLineOptions): Line {
   const { storage, tls, platform, ...rest } = options;
+  if (
+    storage === '' ||
+    (storage !== undefined && typeof storage !== 'string' && typeof storage !== 'object')
+  ) {
+    throw new DeviceError('OPTION_INVALID', 'storage is a directory, or one of your own');
+  }
   const socketPath = process.env['SLEEPBOX_SOCKET'];
   return openLineWith(rest, {
     transports: [tcpTransport(), tlsTransport(tls), nodeWebSocketTransport(tls)],
