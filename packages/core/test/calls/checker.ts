@@ -22,6 +22,8 @@ const TOLD_MS = 100_000;
 const SLACK_MS = 1_200;
 /** For how long a call that has ended is told its end again after a restart, ms. */
 const ENDED_MS = 64_000;
+/** And a phone whose leg was withdrawn, ms. */
+const TOMBSTONE_MS = 180_000;
 
 interface ServerCall {
   /** Its row is on disk. */
@@ -128,7 +130,7 @@ export class Checker implements ServerObserver {
     const about = `${sipCallId} of ${caller.kind}: ${statuses.join(' ')}`;
     if (failedMs === undefined) {
       const isKnownLoss =
-        this.#isKnownGap(call) ||
+        this.#isKnownGap(call, ENDED_MS) ||
         (caller.kind === 'udp-trunk' && records.some((record) => this.#isKnownLoss(record)));
       assert.ok(finals.length > 0 || isKnownLoss, `${about}: its caller hears no end`);
       // One that ended just before a restart is told its end once more.
@@ -211,7 +213,7 @@ export class Checker implements ServerObserver {
     const server = this.#callOf(call.sipCallId);
     const { endedMs } = server;
     const record = phone.recordOf(call.sipCallId);
-    if (endedMs === undefined) return;
+    if (endedMs === undefined || this.#isKnownGap(call, TOMBSTONE_MS)) return;
     for (const alert of record.alerting) {
       for (const window of phone.reachable) {
         const fromMs = Math.max(window.fromMs, endedMs, alert.fromMs);
@@ -232,11 +234,11 @@ export class Checker implements ServerObserver {
   }
 
   /** docs/spec/calls.md, known limits: it ended, the clock was set forward, and the server was started again, all at once. */
-  #isKnownGap({ startedMs }: OutgoingCall): boolean {
+  #isKnownGap({ startedMs }: OutgoingCall, withinMs: number): boolean {
     return this.starts.some((startMs) =>
       this.#clock.sets.some(
         ({ atMs, byMs }) =>
-          byMs >= 60_000 && atMs >= startedMs && atMs <= startMs && startMs - atMs < ENDED_MS,
+          byMs >= 60_000 && atMs >= startedMs && atMs <= startMs && startMs - atMs < withinMs,
       ),
     );
   }
