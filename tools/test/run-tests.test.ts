@@ -83,7 +83,7 @@ test('unit runs all but end-to-end tests and leftovers, and ends with the figure
     assert.doesNotMatch(output, /ℹ tests/);
   }));
 
-test('all brings the peers first, tells the tests, and runs end-to-end tests one by one', () =>
+test('all brings the peers first, tells the tests, and runs those that load the machine one by one', () =>
   withWorkspace(async (workspace) => {
     // Each takes the lock and gives it back; two at once would meet.
     const lock = join(workspace.root, 'lock');
@@ -98,8 +98,8 @@ test('is alone', async () => {
     workspace
       .write('tools/peers.sh', PEERS)
       .add('packages/core', 'unit', tellsPeers)
-      .add('packages/server', 'a.e2e', alone)
-      .add('conformance', 'b.e2e', alone);
+      .add('packages/server', 'flow-control.e2e', alone)
+      .add('conformance', 'storm.e2e', alone);
     const { code, output, lastLine } = await workspace.run(['all']);
     assert.equal(lastLine, '3 passed, 0 failed, 0 skipped', output);
     assert.equal(code, 0);
