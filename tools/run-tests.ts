@@ -33,7 +33,7 @@ const CONCURRENCY = 2;
 
 /** Files that keep all cores busy, or measure. */
 const HEAVY =
-  /(^|\/)(connect-storm|flow-control|lines|load-generator|pushes|storm|synced|tcp-keep-alive)\.e2e\.test\.js$/;
+  /(^|\/)(connect-storm|flow-control|keepalive-nat|lines|load-generator|pushes|storm|synced|tcp-keep-alive)\.e2e\.test\.js$/;
 
 /** Files that wait in real time and hardly use the processor: phones sleep, ring and talk. */
 const WAITING = /(^|\/)calls-[^/]*$/;
