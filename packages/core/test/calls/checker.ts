@@ -20,6 +20,8 @@ const GHOST_MS = 6_000;
 const TOLD_MS = 100_000;
 /** Between what one side does and what the other sees of it, with the disk between, ms. */
 const SLACK_MS = 1_200;
+/** From the phone through the server to the caller, both ways of the slowest network and a commit. */
+const THROUGH_MS = 400;
 /** For how long a call that has ended is told its end again after a restart, ms. */
 const ENDED_MS = 64_000;
 /** And a phone whose leg was withdrawn, ms. */
@@ -131,6 +133,7 @@ export class Checker implements ServerObserver {
     if (failedMs === undefined) {
       const isKnownLoss =
         this.#isKnownGap(call, ENDED_MS) ||
+        records.some((record) => this.#isLostWithServer(record)) ||
         (caller.kind === 'udp-trunk' && records.some((record) => this.#isKnownLoss(record)));
       assert.ok(finals.length > 0 || isKnownLoss, `${about}: its caller hears no end`);
       // One that ended just before a restart is told its end once more.
@@ -231,6 +234,11 @@ export class Checker implements ServerObserver {
   #isKnownLoss({ diedAnswered, finals }: CallRecord): boolean {
     const answer = finals.find(({ status }) => status === 200);
     return diedAnswered && answer !== undefined && this.starts.some((startMs) => startMs > answer.atMs);
+  }
+
+  /** docs/spec/calls.md, known limits: the machine died with the only 2xx on its way through it. */
+  #isLostWithServer({ finals }: CallRecord): boolean {
+    return finals.some(({ status, atMs }) => status === 200 && !this.#isUpFor(atMs, THROUGH_MS));
   }
 
   /** docs/spec/calls.md, known limits: it ended, the clock was set forward, and the server was started again, all at once. */
