@@ -1,26 +1,16 @@
 /** A socket of Node, TCP or TLS, as a connection of the line. */
 import type { Socket } from 'node:net';
-import { hostLimits } from '../limits.js';
 import type { TransportConnection, TransportHandler } from '../ports/index.js';
+import { NodeConnection, whenReady } from './node-connection.js';
 
-export class SocketConnection implements TransportConnection {
+class SocketConnection extends NodeConnection implements TransportConnection {
   readonly #socket: Socket;
-  #handler: TransportHandler | undefined;
-  #error: Error | undefined;
-  readonly #ended: Promise<void>;
 
   /** @param socket connected, TLS handshake done; nobody has read from it. */
   constructor(socket: Socket, handler: TransportHandler) {
+    super(socket, handler);
     this.#socket = socket;
-    this.#handler = handler;
-    socket.on('data', (chunk: Uint8Array) => this.#handler?.handleBytes(chunk));
-    socket.on('error', (error) => (this.#error = error));
-    this.#ended = new Promise((resolve) => {
-      socket.on('close', () => {
-        this.#handler?.handleClosed(this.#error);
-        resolve();
-      });
-    });
+    socket.on('data', (chunk: Uint8Array) => this.handler?.handleBytes(chunk));
   }
 
   get unsentBytes(): number {
@@ -42,44 +32,22 @@ export class SocketConnection implements TransportConnection {
   }
 
   close(): Promise<void> {
-    this.#handler = undefined;
-    this.#socket.end();
-    // Whoever does not answer the farewell is not waited for.
-    const linger = setTimeout(() => this.#socket.destroy(), hostLimits.lingerMs);
-    return this.#ended.finally(() => clearTimeout(linger));
+    return this.leave(
+      () => this.#socket.end(),
+      () => this.#socket.destroy(),
+    );
   }
 }
 
 /** Resolves with a connection when the event says that the socket is ready. */
-export function whenReady(
+export function whenSocketReady(
   socket: Socket,
   event: 'connect' | 'secureConnect',
   handler: TransportHandler,
   signal: AbortSignal,
 ): Promise<TransportConnection> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      signal.removeEventListener('abort', abort);
-      socket.removeListener('error', fail);
-      socket.removeListener('close', fail);
-      socket.removeListener(event, ready);
-    };
-    const fail = (error: unknown): void => {
-      settle();
-      // What may still come of a socket that is given up.
-      socket.on('error', () => undefined);
-      socket.destroy();
-      reject(error instanceof Error ? error : new Error('the connection was closed before it was ready'));
-    };
-    const ready = (): void => {
-      settle();
-      resolve(new SocketConnection(socket, handler));
-    };
-    const abort = (): void => fail(signal.reason);
-    socket.on('error', fail);
-    socket.on('close', fail);
-    socket.on(event, ready);
-    signal.addEventListener('abort', abort);
-    if (signal.aborted) abort();
+  return whenReady(socket, event, signal, {
+    connected: () => new SocketConnection(socket, handler),
+    destroy: () => socket.destroy(),
   });
 }

@@ -1,7 +1,7 @@
 /** MQTT over TCP, in Node: `mqtt://host:port`. */
 import { connect } from 'node:net';
 import type { Transport } from '../ports/index.js';
-import { whenReady } from './socket-connection.js';
+import { whenSocketReady } from './socket-connection.js';
 
 const PORT = 1883;
 
@@ -10,7 +10,7 @@ export function tcpTransport(): Transport {
     schemes: ['mqtt'],
     open(url, handler, signal) {
       const socket = connect({ host: hostOf(url), port: Number(url.port || PORT), noDelay: true });
-      return whenReady(socket, 'connect', handler, signal);
+      return whenSocketReady(socket, 'connect', handler, signal);
     },
   };
 }

@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { connect, type SecureContextOptions } from 'node:tls';
 import type { Transport } from '../ports/index.js';
-import { whenReady } from './socket-connection.js';
+import { whenSocketReady } from './socket-connection.js';
 import { hostOf } from './tcp.js';
 
 /** What may be set of TLS: roots of one's own, and a certificate of the device's. As in `node:tls`. */
@@ -23,7 +23,7 @@ export function tlsTransport(options: TlsOptions = {}): Transport {
         ...(isIP(host) === 0 && { servername: host }),
       });
       socket.setNoDelay(true);
-      return whenReady(socket, 'secureConnect', handler, signal);
+      return whenSocketReady(socket, 'secureConnect', handler, signal);
     },
   };
 }
