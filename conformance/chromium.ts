@@ -2,11 +2,10 @@
  * Chromium without a window, with a profile of its own, steered by its own protocol (DevTools): one WebSocket with JSON, no driver in
  * between.
  */
-import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { WebSocket } from 'ws';
 import { PATIENCE_MS, Program } from './program.js';
+import { SteeringSocket } from './steering-socket.js';
 import { until } from './support.js';
 
 /** Debian's name of it. */
@@ -34,20 +33,11 @@ interface Answer {
 
 export class Chromium {
   readonly program: Program;
-  readonly #socket: WebSocket;
-  readonly #waiting = new Map<number, (answer: Answer) => void>();
-  #lastId = 0;
+  readonly #socket: SteeringSocket<Answer>;
 
-  private constructor(program: Program, socket: WebSocket) {
+  private constructor(program: Program, socket: SteeringSocket<Answer>) {
     this.program = program;
     this.#socket = socket;
-    socket.on('error', () => {});
-    socket.on('message', (data: Buffer) => {
-      const answer = JSON.parse(data.toString()) as Answer;
-      if (answer.id === undefined) return;
-      this.#waiting.get(answer.id)?.(answer);
-      this.#waiting.delete(answer.id);
-    });
   }
 
   /** Resolves when it can be steered. The profile is kept over restarts. */
@@ -63,17 +53,9 @@ export class Chromium {
       env: { HOME: profileDirectory },
     });
     try {
-      await until(
-        () => {
-          if (!program.isRunning) throw new Error(`Chromium ended: ${program.stdout}${program.stderr}`);
-          return existsSync(addressFile) && readFileSync(addressFile, 'utf8').includes('\n');
-        },
-        PATIENCE_MS,
-        () => `Chromium can be steered; it said: ${program.stdout}${program.stderr}`,
-      );
-      const [port, path] = readFileSync(addressFile, 'utf8').split('\n') as [string, string];
-      const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
-      await once(socket, 'open');
+      const written = await program.file(addressFile, (text) => text.includes('\n'));
+      const [port, path] = written.split('\n') as [string, string];
+      const socket = await SteeringSocket.open<Answer>(program, `ws://127.0.0.1:${port}${path}`);
       return new Chromium(program, socket);
     } catch (error) {
       await program.end();
@@ -101,24 +83,15 @@ export class Chromium {
   }
 
   /** @param patienceMs how long the answer may take. */
-  command(
+  async command(
     method: string,
     params: Readonly<Record<string, unknown>> = {},
     sessionId?: string,
     patienceMs = PATIENCE_MS,
   ): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const id = ++this.#lastId;
-      const timer = setTimeout(() => {
-        reject(new Error(`${method}: no answer in ${patienceMs} ms`));
-      }, patienceMs);
-      this.#waiting.set(id, ({ result, error }) => {
-        clearTimeout(timer);
-        if (error === undefined) resolve(result);
-        else reject(new Error(`${method}: ${error.message}`));
-      });
-      this.#socket.send(JSON.stringify({ id, method, params, sessionId }));
-    });
+    const { result, error } = await this.#socket.command({ method, params, sessionId }, patienceMs);
+    if (error === undefined) return result;
+    throw new Error(`${method}: ${error.message}`);
   }
 }
 

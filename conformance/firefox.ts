@@ -2,12 +2,10 @@
  * Firefox without a window, with a profile of its own, steered by WebDriver BiDi, which it speaks itself: one WebSocket
  * with JSON, no driver in between.
  */
-import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { WebSocket } from 'ws';
 import { PATIENCE_MS, Program } from './program.js';
-import { until } from './support.js';
+import { SteeringSocket } from './steering-socket.js';
 
 /** Debian's name of it. */
 export const FIREFOX = 'firefox-esr';
@@ -90,21 +88,12 @@ interface Answer {
 
 export class Firefox {
   readonly program: Program;
-  readonly #socket: WebSocket;
-  readonly #waiting = new Map<number, (answer: Answer) => void>();
-  #lastId = 0;
+  readonly #socket: SteeringSocket<Answer>;
   #context = '';
 
-  private constructor(program: Program, socket: WebSocket) {
+  private constructor(program: Program, socket: SteeringSocket<Answer>) {
     this.program = program;
     this.#socket = socket;
-    socket.on('error', () => {});
-    socket.on('message', (data: Buffer) => {
-      const answer = JSON.parse(data.toString()) as Answer;
-      if (answer.type === 'event') return;
-      this.#waiting.get(answer.id)?.(answer);
-      this.#waiting.delete(answer.id);
-    });
   }
 
   /** Resolves when it can be steered. */
@@ -115,9 +104,10 @@ export class Firefox {
     const { command, env } = prepareFirefox(options);
     const program = new Program(command[0], command.slice(1), { env });
     try {
-      const address = await readAddress(addressFile, program);
-      const socket = new WebSocket(`ws://${address.ws_host}:${address.ws_port}/session`);
-      await once(socket, 'open');
+      const written = await program.file(addressFile, (text) => text.endsWith('}'));
+      const address = JSON.parse(written) as { readonly ws_host: string; readonly ws_port: number };
+      const url = `ws://${address.ws_host}:${address.ws_port}/session`;
+      const socket = await SteeringSocket.open<Answer>(program, url);
       const firefox = new Firefox(program, socket);
       await firefox.#command('session.new', { capabilities: {} });
       const tree = (await firefox.#command('browsingContext.getTree', { maxDepth: 0 })) as {
@@ -165,19 +155,10 @@ export class Firefox {
     await this.program.end();
   }
 
-  #command(method: string, parameters: Readonly<Record<string, unknown>>): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const id = ++this.#lastId;
-      const timer = setTimeout(() => {
-        reject(new Error(`${method}: no answer in ${PATIENCE_MS} ms: ${this.program.stderr}`));
-      }, PATIENCE_MS);
-      this.#waiting.set(id, (answer) => {
-        clearTimeout(timer);
-        if (answer.type === 'success') resolve(answer.result);
-        else reject(new Error(`${method}: ${answer.error}: ${answer.message}`));
-      });
-      this.#socket.send(JSON.stringify({ id, method, params: parameters }));
-    });
+  async #command(method: string, params: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const answer = await this.#socket.command({ method, params }, PATIENCE_MS);
+    if (answer.type === 'success') return answer.result;
+    throw new Error(`${method}: ${answer.error}: ${answer.message}`);
   }
 }
 
@@ -187,19 +168,4 @@ function writePreferences(directory: string, preferences: Readonly<Record<string
     ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`,
   );
   writeFileSync(join(directory, 'user.js'), lines.join(''));
-}
-
-async function readAddress(
-  file: string,
-  program: Program,
-): Promise<{ readonly ws_host: string; readonly ws_port: number }> {
-  await until(
-    () => {
-      if (!program.isRunning) throw new Error(`Firefox ended: ${program.stdout}${program.stderr}`);
-      return existsSync(file) && readFileSync(file, 'utf8').endsWith('}');
-    },
-    PATIENCE_MS,
-    () => `Firefox can be steered; it said: ${program.stdout}${program.stderr}`,
-  );
-  return JSON.parse(readFileSync(file, 'utf8')) as { ws_host: string; ws_port: number };
 }

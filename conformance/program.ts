@@ -1,7 +1,7 @@
 /** Real programs as peers: started, read line by line, ended; and a `wakeline up` whose log and end can be examined. */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { until, wakelineBin } from './support.js';
 
@@ -94,6 +94,22 @@ export class Program {
       () => `${this.name} says ${pattern}; it said: ${this.stdout}${this.stderr}`,
     );
     return find()!;
+  }
+
+  /** Resolves with what it has written into a file, once that is whole. */
+  async file(path: string, isWhole: (text: string) => boolean): Promise<string> {
+    const said = (): string => `${this.name} writes ${path}; it said: ${this.stdout}${this.stderr}`;
+    let text = '';
+    await until(
+      () => {
+        if (!this.isRunning) throw new Error(`ended before: ${said()}`);
+        text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+        return isWhole(text);
+      },
+      PATIENCE_MS,
+      said,
+    );
+    return text;
   }
 
   /** Ends it if it still runs. Rejects when it does not obey; it is killed then. */
