@@ -25,6 +25,7 @@ function note(kind: string, fields: Readonly<Record<string, unknown>> = {}): voi
 note('start');
 let handled = 0;
 const line = openLine({ url, deviceId, storage, keepalive: 'none' });
+process.once('SIGTERM', () => void line.close());
 // Several at once, so that they are acknowledged in another order than they came in.
 line.onMessage(
   async (message) => {
@@ -41,6 +42,5 @@ if (filter !== undefined) await line.subscribe(filter);
 await line.online();
 note('online');
 console.log('online');
-process.once('SIGTERM', () => void line.close());
 const end = await line.closed;
 if (end !== undefined) throw end;

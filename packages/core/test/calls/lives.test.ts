@@ -7,9 +7,9 @@
  */
 import test from 'node:test';
 import { runLife, type LifeOptions } from './lives.js';
+import { firstSeed } from '../seed.js';
 
 const isLong = process.env['WAKELINE_LONG'] === '1';
-const firstSeed = Number(process.env['WAKELINE_SEED'] ?? (isLong ? Date.now() % 1_000_000 : 1));
 const isSearch = process.env['WAKELINE_SEARCH'] === '1';
 
 async function search(seeds: readonly number[], options: LifeOptions): Promise<void> {

@@ -2,13 +2,13 @@
 import test from 'node:test';
 import { drawn, isDistinct, orders, runOrder, type LegEvent } from './orders.js';
 import { phoneRows } from './phone-rows.js';
+import { firstSeed } from '../seed.js';
 
 const isLong = process.env['WAKELINE_LONG'] === '1';
 const lengthMax = isLong ? 7 : 3;
 /** WAKELINE_SLICE=2/10 takes every tenth order, the third first. */
 const [sliceIndex = 0, sliceCount = 1] = (process.env['WAKELINE_SLICE'] ?? '0/1').split('/').map(Number);
 /** The short form is the same each time. */
-const firstSeed = Number(process.env['WAKELINE_SEED'] ?? (isLong ? Date.now() % 1_000_000 : 1));
 /** Longest orders that are drawn besides, for each row. */
 const drawnCount = isLong ? 0 : 40;
 

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Prng } from '../../../src/base/index.js';
 import type { CallEvent } from '../../../src/domain/index.js';
 import { BOB, CallWorld, callId, userOf } from './call-world.js';
+import { firstSeed } from '../../seed.js';
 
 /** What was seen of one call. */
 class Seen {
@@ -184,9 +185,8 @@ class Life {
 }
 
 test('[CA-34] whatever phones, callers, the disk and the server do', async () => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
   for (let round = 0; round < 8; round++) {
-    const life = new Life(seed + round);
+    const life = new Life(firstSeed + round);
     try {
       for (let count = 0; count < 120; count++) await life.step();
       await life.world.sync();
@@ -198,7 +198,7 @@ test('[CA-34] whatever phones, callers, the disk and the server do', async () =>
       for (const [call, { isOver }] of life.seen) assert(isOver, `${call} has ended`);
       assert.equal((await life.world.statistics()).callsActive, 0);
     } catch (error) {
-      throw new Error(`SEED=${seed + round}: ${String(error)}`, { cause: error });
+      throw new Error(`WAKELINE_SEED=${firstSeed + round}: ${String(error)}`, { cause: error });
     }
   }
 });
