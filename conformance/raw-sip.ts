@@ -268,7 +268,7 @@ export function authorize(
 }
 
 /** RFC 3261 §17.1.1.3. */
-function ackOf(invite: string, answer: RawMessage): string {
+export function ackOf(invite: string, answer: RawMessage): string {
   const sent = new RawMessage(invite);
   return [
     invite.slice(0, invite.indexOf('\r\n')).replace('INVITE', 'ACK'),

@@ -4,6 +4,12 @@ export const sipLimits = {
   budgetAddressesMax: 65_536,
   /** New connections of one address each minute. */
   connectsPerAddressMax: 600,
+  /**
+   * Lines of a request that its answers repeat (Via, Record-Route, From, To, Call-ID, CSeq), bytes and count: half of what is
+   * read of a message, so that no caller makes a phone say what costs it its connection.
+   */
+  echoBytesMax: 16 * 1024,
+  echoLinesMax: 128,
   /** What phones are told of how often to ping a stream (Flow-Timer), seconds. */
   flowTimerSeconds: 672,
   /** Wrong passwords from one address each minute; so many may come at once. */

@@ -299,7 +299,7 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     const reject = (refusal: SipRefusal, fault?: SyntaxFault) =>
       this.#context.reject(now, transaction, received, origin, refusal, fault?.detail, fault);
     const fault = checkSyntax(received, {
-      routesMax: this.#context.limits.routesMax,
+      limits: this.#context.limits,
       isLoop: (request) => this.#isLoop(request),
     });
     if (fault !== undefined) return reject(fault.refusal, fault);
@@ -358,7 +358,7 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     const isWrong =
       values === undefined ||
       values.some(({ uri }) => uri === undefined) ||
-      requestUri === undefined ||
+      requestUri?.kind !== 'sip' ||
       maxForwards === 0 ||
       (request.has('Max-Forwards') && maxForwards === undefined);
     if (isWrong) return this.#note('sip-bad-request', origin);

@@ -17,6 +17,15 @@ export interface ResponseOptions {
   readonly contentType?: string | undefined;
 }
 
+const echoed: ReadonlySet<number> = new Set([
+  HeaderId.via,
+  HeaderId.recordRoute,
+  HeaderId.from,
+  HeaderId.to,
+  HeaderId.callId,
+  HeaderId.cseq,
+]);
+
 /** Requests whose responses make a dialog: they carry Record-Route back, RFC 3261 §12.1.1. */
 const dialogMethods = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'NOTIFY']);
 
@@ -57,6 +66,18 @@ export function buildResponse(
     }
   }
   return finish(parts, options);
+}
+
+/** What a response to `request` repeats of it when it makes a dialog. */
+export function echoOf({ head }: SipRequest): { readonly bytes: number; readonly lines: number } {
+  let bytes = 0;
+  let lines = 0;
+  for (let line = 0; line < head.lineCount; line += 1) {
+    if (!echoed.has(head.idAt(line))) continue;
+    bytes += head.endAt(line) - head.startAt(line);
+    lines += 1;
+  }
+  return { bytes, lines };
 }
 
 export interface RequestOptions {

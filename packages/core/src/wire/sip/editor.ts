@@ -4,7 +4,7 @@
  * Lines that are not touched are copied from the message; one that is changed is written anew.
  */
 import { assert } from '../../base/index.js';
-import { listValueEnd, parseDecimal } from './grammar.js';
+import { listValueEnd, parseDecimal, quotedEnd } from './grammar.js';
 import { decodeBytes } from './head.js';
 import { concatenate, headerLine, lineBytes } from './lines.js';
 import { findKnownHeader, HeaderId } from './header-names.js';
@@ -90,14 +90,11 @@ export class MessageEditor {
     const at = this.#find('Via');
     assert(at >= 0, 'a message has a Via');
     const text = this.#lineText(at);
-    const valueStart = text.indexOf(':') + 1;
-    const end = listValueEnd(text, valueStart);
-    const parameter = new RegExp(`;[ \\t]*${name}(?:[ \\t]*=[ \\t]*[^;,\\s]*)?(?=[;,\\s]|$)`, 'i');
-    const via = text.slice(valueStart, end);
-    const changed = parameter.test(via)
-      ? via.replace(parameter, () => `;${name}=${value}`)
-      : `${via.trimEnd()};${name}=${value}`;
-    this.#lines[at] = changedLine(HeaderId.via, text.slice(0, valueStart) + changed + text.slice(end));
+    const [start, end] = firstValue(text);
+    const via = text.slice(start, end);
+    const [from, to] = parameterIn(via, name) ?? [via.trimEnd().length, via.length];
+    const changed = `${via.slice(0, from)};${name}=${value}${via.slice(to)}`;
+    this.#lines[at] = changedLine(HeaderId.via, text.slice(0, start) + changed + text.slice(end));
     return this;
   }
 
@@ -177,13 +174,45 @@ export class MessageEditor {
   /** The line without its first value; undefined if that is the only one. */
   #behindFirst(index: number): string | undefined {
     const text = this.#lineText(index);
-    const valueStart = text.indexOf(':') + 1;
-    let end = listValueEnd(text, valueStart);
-    // Empty values are none.
-    while (end < text.length && text.slice(valueStart, end).trim() === '') end = listValueEnd(text, end + 1);
-    const rest = text.slice(end + 1).trim();
-    return rest === '' ? undefined : `${text.slice(0, valueStart)} ${rest}`;
+    const rest = text.slice(firstValue(text)[1] + 1).trim();
+    return rest === '' ? undefined : `${text.slice(0, text.indexOf(':') + 1)} ${rest}`;
   }
+}
+
+/** Where the first value of a line that is a list begins and ends. Empty values are none. */
+function firstValue(text: string): readonly [start: number, end: number] {
+  let start = text.indexOf(':') + 1;
+  let end = listValueEnd(text, start);
+  while (end < text.length && text.slice(start, end).trim() === '') {
+    start = end + 1;
+    end = listValueEnd(text, start);
+  }
+  return [start, end];
+}
+
+/** Where the first parameter of this name stands in a value, from its semicolon to its end. Not within quotes. */
+function parameterIn(value: string, name: string): readonly [from: number, to: number] | undefined {
+  let from = semicolonIn(value, 0);
+  while (from < value.length) {
+    const next = semicolonIn(value, from + 1);
+    const parameter = value.slice(from + 1, next);
+    if (parameter.split('=', 1)[0]!.trim().toLowerCase() === name) {
+      return [from, from + 1 + parameter.trimEnd().length];
+    }
+    from = next;
+  }
+  return undefined;
+}
+
+function semicolonIn(value: string, from: number): number {
+  for (let index = from; index < value.length; index += 1) {
+    if (value[index] === ';') return index;
+    if (value[index] !== '"') continue;
+    const end = quotedEnd(value, index);
+    if (end < 0) break;
+    index = end - 1;
+  }
+  return value.length;
 }
 
 function newLine(name: string, value: string): Line {

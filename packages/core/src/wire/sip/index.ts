@@ -9,6 +9,7 @@ export {
   buildCancel,
   buildRequest,
   buildResponse,
+  echoOf,
   type HeaderList,
   type RequestOptions,
   type ResponseOptions,

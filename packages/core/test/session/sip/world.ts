@@ -72,6 +72,8 @@ export class World {
   readonly others: SipOutput[] = [];
   /** Sees all bytes that leave. */
   onSend: ((bytes: Uint8Array) => void) | undefined;
+  /** Sees all bytes that come. */
+  onReceive: ((bytes: Uint8Array) => void) | undefined;
   stack: SipStack;
   readonly #options: SipStackOptions;
   readonly #peers: Peer[] = [];
@@ -207,6 +209,8 @@ export class Peer {
   readonly transport: SipTransport;
   readonly remote: { readonly address: string; readonly port: number };
   isOpen = true;
+  /** It takes no notice of what comes. */
+  isDeaf = false;
   readonly #world: World;
   /** Of a stream its connection, on UDP the listener that it writes to. */
   readonly #channel: number;
@@ -239,6 +243,7 @@ export class Peer {
   }
 
   receive(bytes: Uint8Array): void {
+    if (this.isDeaf) return;
     const held = new Uint8Array(this.#rest.length + bytes.length);
     held.set(this.#rest);
     held.set(bytes, this.#rest.length);
@@ -253,7 +258,11 @@ export class Peer {
   }
 
   send(text: string): void {
-    const bytes = encodeUtf8(text);
+    this.sendBytes(encodeUtf8(text));
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    this.#world.onReceive?.(bytes);
     const remote = this.remote;
     this.#world.input(
       this.transport === 'udp'

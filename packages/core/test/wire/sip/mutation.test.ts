@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeUtf8, Prng } from '../../../src/base/index.js';
+import { Prng } from '../../../src/base/index.js';
 import {
   buildAck,
   buildCancel,
@@ -14,10 +14,9 @@ import {
   type SipMessage,
 } from '../../../src/wire/sip/index.js';
 import { runs } from '../mqtt/helpers.js';
+import { mutated, SEED } from './mutations.js';
 import { inviteBytes, withLines } from './samples.js';
 import { tortureMessages } from './torture.js';
-
-const SEED = 20_261_126;
 
 const corpus: readonly Uint8Array[] = [
   inviteBytes,
@@ -27,34 +26,6 @@ const corpus: readonly Uint8Array[] = [
   ),
   ...tortureMessages.map(({ bytes }) => bytes),
 ];
-
-/** What means something to a parser of SIP. */
-const meaning = encodeUtf8('\r\n\r\n :;,<>"\\%@[]?=/*0SIP');
-
-function mutate(prng: Prng): Uint8Array {
-  let bytes = Uint8Array.from(corpus[prng.nextInteger(0, corpus.length - 1)]!);
-  for (let change = prng.nextInteger(1, 5); change > 0 && bytes.length > 0; change -= 1) {
-    const at = prng.nextInteger(0, bytes.length - 1);
-    const to = Math.min(bytes.length, at + prng.nextInteger(0, 60));
-    switch (prng.nextInteger(0, 4)) {
-      case 0:
-        bytes[at] = prng.nextInteger(0, 255);
-        break;
-      case 1:
-        bytes[at] = meaning[prng.nextInteger(0, meaning.length - 1)]!;
-        break;
-      case 2:
-        bytes = Uint8Array.of(...bytes.subarray(0, at), ...bytes.subarray(to));
-        break;
-      case 3:
-        bytes = Uint8Array.of(...bytes.subarray(0, to), ...bytes.subarray(at));
-        break;
-      default:
-        bytes = bytes.slice(0, at);
-    }
-  }
-  return bytes;
-}
 
 /** Everything that a message can be asked for. */
 function readAll(message: SipMessage): void {
@@ -118,7 +89,7 @@ test(`[SI-1] mutated messages never throw, and are a message or a fault (seed ${
   const prng = new Prng(SEED);
   const counts = new Map<string, number>();
   for (let run = runs(6_000, 2_000_000); run > 0; run -= 1) {
-    const bytes = mutate(prng);
+    const bytes = mutated(prng, corpus[prng.nextInteger(0, corpus.length - 1)]!);
     try {
       const message = parseMessage(bytes);
       if (message.kind === 'fault') handleFault(message);
@@ -153,7 +124,7 @@ test(`[SI-4] a stream of mutated messages holds no more than one message may hav
   let framer = new SipFramer();
   let ended = 0;
   for (let run = runs(3_000, 500_000); run > 0; run -= 1) {
-    const bytes = mutate(prng);
+    const bytes = mutated(prng, corpus[prng.nextInteger(0, corpus.length - 1)]!);
     const at = prng.nextInteger(0, bytes.length);
     for (const piece of [bytes.slice(0, at), bytes.slice(at)]) {
       framer.push(piece);

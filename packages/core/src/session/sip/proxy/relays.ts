@@ -19,8 +19,13 @@ export class Relays {
   }
 
   begin(now: InstantMs, parts: Omit<RelayParts, 'onEnd'>): void {
+    const { server, request, origin } = parts;
+    // OPTIONS may come with none, for us (RFC 3261 §11).
+    if (request.maxForwards === 0) {
+      this.#context.refuse(now, server, request, origin, 'sip-too-many-hops');
+      return;
+    }
     if (this.#all.size >= this.#context.limits.relaysMax) {
-      const { server, request, origin } = parts;
       this.#context.refuse(now, server, request, origin, 'sip-overloaded', undefined, {
         headers: [['Retry-After', '5']],
       });

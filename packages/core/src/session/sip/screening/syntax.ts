@@ -1,5 +1,6 @@
 /** What must be right about a request before anybody asks who sent it (RFC 3261 §16.3, RFC 5393 §4). */
-import type { SipRequest } from '../../../wire/sip/index.js';
+import { echoOf, type SipRequest } from '../../../wire/sip/index.js';
+import type { SipLimits } from '../limits.js';
 import type { SipRefusal } from './refusals.js';
 
 export interface SyntaxFault {
@@ -10,7 +11,7 @@ export interface SyntaxFault {
 }
 
 export interface SyntaxRules {
-  readonly routesMax: number;
+  readonly limits: Pick<SipLimits, 'echoBytesMax' | 'echoLinesMax' | 'routesMax'>;
   /** Whether the request was here before with the same target: RFC 5393 §4.2. */
   isLoop(request: SipRequest): boolean;
 }
@@ -22,6 +23,10 @@ function bad(detail: string): SyntaxFault {
 /** undefined: nothing is wrong. */
 export function checkSyntax(request: SipRequest, rules: SyntaxRules): SyntaxFault | undefined {
   const { requestUri } = request;
+  const echo = echoOf(request);
+  if (echo.bytes > rules.limits.echoBytesMax || echo.lines > rules.limits.echoLinesMax) {
+    return { refusal: 'sip-echo-too-large' };
+  }
   // RFC 3261 §16.3 step 1, §8.2.2.1.
   if (request.cseq.method !== request.method) return bad('CSeq Method Does Not Match');
   if (requestUri === undefined) return bad('Malformed Request-URI');
@@ -33,7 +38,7 @@ export function checkSyntax(request: SipRequest, rules: SyntaxRules): SyntaxFaul
   if (requestUri.headers !== undefined) return bad('Headers In Request-URI');
   const { routes } = request;
   if (routes === undefined || routes.some(({ uri }) => uri === undefined)) return bad('Malformed Route');
-  if (routes.length > rules.routesMax) return bad('Too Many Routes');
+  if (routes.length > rules.limits.routesMax) return bad('Too Many Routes');
   if (request.recordRoutes === undefined) return bad('Malformed Record-Route');
   if (request.has('Max-Forwards') && request.maxForwards === undefined) return bad('Malformed Max-Forwards');
   if (request.maxForwards === 0 && request.method !== 'OPTIONS') return { refusal: 'sip-too-many-hops' };

@@ -555,9 +555,12 @@ export class TransactionLayer {
   }
 }
 
+/** What we added to somebody's request may be more than we take from anybody. */
+const ownLimits = { bodyBytesMax: Infinity, headBytesMax: Infinity, headerLinesMax: Infinity };
+
 /** A request that we wrote. */
 function parseOwn(bytes: Uint8Array): SipRequest {
-  const message = parseMessage(bytes);
+  const message = parseMessage(bytes, ownLimits);
   assert(message.kind === 'request', 'what was sent as a request is one');
   return message;
 }

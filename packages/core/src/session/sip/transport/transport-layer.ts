@@ -407,7 +407,8 @@ export class TransportLayer {
 
   #pushMessage(message: SipMessage, origin: Origin): void {
     const marked = message.kind === 'request' ? markSource(message, origin.remote) : message;
-    this.#events.push({ kind: 'message', message: marked, origin });
+    if (marked.kind === 'fault') this.#events.push({ kind: 'fault', fault: marked, origin });
+    else this.#events.push({ kind: 'message', message: marked, origin });
   }
 
   #arm(flow: StreamFlow, dueMs: number): void {
