@@ -15,8 +15,9 @@ import {
   type ClientOutput,
   type ClientPublication,
 } from '../session/mqtt-client/index.js';
+import { AppRequests } from './app-requests.js';
 import { Backoff } from './backoff.js';
-import { CallIntents, OpenCalls } from './calls.js';
+import { OpenCalls } from './calls.js';
 import { CanaryProber } from './canary-prober.js';
 import { GivenMessages } from './given-messages.js';
 import type { NetworkLearner } from './keepalive/index.js';
@@ -24,7 +25,6 @@ import { deviceLimits } from './limits.js';
 import { lineQuestion, lineTopics } from './line-topics.js';
 import { Death, newMainConnection, type MainConnection } from './main-connection.js';
 import { NetworkHints } from './network-hints.js';
-import { Requests } from './requests.js';
 import type { DeviceInput, DeviceMessage, DeviceOptions, DeviceOutput, Status } from './types.js';
 
 const CURSOR_RETRY_MS = SECOND_MS;
@@ -34,9 +34,8 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   readonly #outputs: DeviceOutput[] = [];
   readonly #backoff: Backoff;
   readonly #given: GivenMessages;
-  readonly #requests = new Requests();
+  readonly #requests: AppRequests;
   readonly #calls = new OpenCalls();
-  readonly #intents = new CallIntents();
   readonly #prober: CanaryProber;
   /** What the policy learns; undefined: nothing. */
   readonly #learner: NetworkLearner | undefined;
@@ -68,6 +67,12 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
       this.#knowledge = JSON.stringify(this.#learner.knowledge);
       this.#hints = new NetworkHints(this.#learner, options.keepalive.answerMs);
     }
+    this.#requests = new AppRequests({
+      put: (output) => void this.#outputs.push(output),
+      isOver: () => !this.#isStarted || this.#status.kind === 'refused',
+      receiveMaximum: () => (this.#connection?.client.isOpen ? this.#connection.receiveMaximum : undefined),
+      say: (now, input) => this.#say(now, this.#connection!, input),
+    });
     this.#prober = new CanaryProber({
       options,
       put: (output) => void this.#outputs.push(output),
@@ -124,9 +129,9 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
       case 'bytes':
         return this.#handleTransport(now, input);
       case 'subscribe':
-        return this.#subscribe(now, input);
+        return this.#requests.subscribe(now, input);
       case 'publish':
-        return this.#publish(now, input);
+        return this.#requests.publish(now, input);
       case 'finish': {
         const packetId = this.#given.finish(input.message, input.isHandled, this.#connectionNumber);
         if (packetId > 0) this.#acknowledge(now, [packetId]);
@@ -146,7 +151,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
       case 'wake':
         return this.#handleWake(now);
       case 'call-intent':
-        return this.#decideCall(now, input);
+        return this.#requests.decideCall(now, input);
     }
   }
 
@@ -188,7 +193,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     this.#death = null;
     this.#drop(now);
     this.#endWindow(now, true);
-    this.#refuseRequests();
+    this.#requests.refuseAll();
     this.#setStatus({ kind: 'stopped' });
   }
 
@@ -216,7 +221,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     if (!this.#isStarted || end.cause === 'left') return;
     if (isLastingEnd(end)) {
       this.#setStatus({ kind: 'refused', end });
-      this.#refuseRequests();
+      this.#requests.refuseAll();
       return this.#endWindow(now, true);
     }
     if (this.#networkKey === undefined) return this.#setStatus({ kind: 'offline' });
@@ -273,18 +278,10 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
         return this.#handleOpened(now, connection, output);
       case 'message':
         return this.#handleMessage(now, connection, output.message);
-      case 'published': {
-        const answer = this.#requests.handlePublished(output.packetId, output.reasonCode);
-        if (answer !== undefined && answer.ticket < 0) {
-          this.#put(this.#intents.handlePublished(answer.ticket, answer.outcome));
-        } else if (answer !== undefined) this.#put({ kind: 'published', ...answer });
-        return this.#sendRequests(now, connection);
-      }
+      case 'published':
+        return this.#requests.handlePublished(now, output);
       case 'subscribed':
-        for (const answer of this.#requests.handleSubscribed(output.packetId, output.reasonCodes)) {
-          this.#outputs.push({ kind: 'subscribed', ...answer });
-        }
-        return this.#sendRequests(now, connection);
+        return this.#requests.handleSubscribed(now, output);
       case 'ended':
         this.#outputs.push({ kind: 'close', connection: connection.number });
         return this.#handleEnd(now, output.end);
@@ -304,9 +301,8 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     this.#prober.handleMainOpened(canarySilenceMsMax);
     this.#given.handleEpoch(epoch);
     this.#requests.handleOpened(sessionPresent);
-    for (const id of this.#intents.takeUnanswered()) this.#sayIntent(id);
     this.#setStatus({ kind: 'online', sessionPresent });
-    this.#sendRequests(now, connection);
+    this.#requests.send(now);
     // A new connection is taken for active: whoever connects is awake.
     if (this.#activity !== 'active') this.#sayActivity(now);
     if (this.#hasNetworkName) this.#ask(now, this.#hints?.handleOpened(now.monotonic, this.#networkKey!));
@@ -347,73 +343,11 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
         this.#hints?.handleAnswer(this.#networkKey ?? '', body);
         return true;
       case lineTopics.call:
-        this.#put(this.#intents.handleAnswer(body));
+        this.#requests.handleIntentAnswer(body);
         return true;
       default:
         return false;
     }
-  }
-
-  // Requests of the app.
-
-  #subscribe(now: InstantMs, { ticket, filter, qos }: Extract<DeviceInput, { kind: 'subscribe' }>): void {
-    if (!this.#isStarted || this.#status.kind === 'refused') {
-      this.#outputs.push({ kind: 'subscribed', ticket, outcome: 'stopped' });
-    } else if (this.#requests.addSubscription(ticket, filter, qos)) {
-      if (this.#connection?.client.isOpen === true) this.#sendRequests(now, this.#connection);
-    } else this.#outputs.push({ kind: 'subscribed', ticket, outcome: 'too-many' });
-  }
-
-  #publish(now: InstantMs, { ticket, publication }: Extract<DeviceInput, { kind: 'publish' }>): void {
-    const connection = this.#connection;
-    const isOpen = connection?.client.isOpen === true;
-    const answer = (outcome: number | 'stopped' | 'not-connected' | 'too-many'): void => {
-      this.#outputs.push({ kind: 'published', ticket, outcome });
-    };
-    if (!this.#isStarted || this.#status.kind === 'refused') return answer('stopped');
-    if (publication.qos === 0) {
-      if (!isOpen) return answer('not-connected');
-      this.#say(now, connection, { kind: 'publish', packetId: 0, publication, duplicate: false });
-      return answer(0);
-    }
-    if (!this.#requests.addPublication(ticket, publication)) return answer('too-many');
-    if (isOpen) this.#sendRequests(now, connection);
-  }
-
-  #sendRequests(now: InstantMs, connection: MainConnection): void {
-    const { client, receiveMaximum } = connection;
-    while (client.isOpen) {
-      const input = this.#requests.next(receiveMaximum);
-      if (input === undefined) return;
-      this.#say(now, connection, input);
-    }
-  }
-
-  #refuseRequests(): void {
-    const { subscriptions, publications } = this.#requests.takeAll();
-    for (const ticket of subscriptions) this.#put({ kind: 'subscribed', ticket, outcome: 'stopped' });
-    for (const ticket of publications) {
-      if (ticket >= 0) this.#put({ kind: 'published', ticket, outcome: 'stopped' });
-    }
-    for (const intended of this.#intents.takeAll()) this.#put(intended);
-  }
-
-  // Calls.
-
-  #decideCall(now: InstantMs, { ticket, call, intent }: Extract<DeviceInput, { kind: 'call-intent' }>): void {
-    if (!this.#isStarted || this.#status.kind === 'refused') {
-      return this.#put({ kind: 'call-intended', ticket, outcome: 'stopped' });
-    }
-    const id = this.#intents.add(ticket, call, intent);
-    if (id === undefined) return this.#put({ kind: 'call-intended', ticket, outcome: 'too-many' });
-    this.#sayIntent(id);
-    if (this.#connection?.client.isOpen === true) this.#sendRequests(now, this.#connection);
-  }
-
-  /** With the publications of the app, which go out next. */
-  #sayIntent(id: number): void {
-    if (this.#requests.addPublication(id, this.#intents.publication(id))) return;
-    this.#put(this.#intents.end(id, 'too-many'));
   }
 
   // Acknowledgements and the cursor.
@@ -552,7 +486,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     if (connection !== null) {
       const { client, answerDueMs } = connection;
       if (!client.isOpen || client.isMidPacket || answerDueMs !== NEVER) return;
-      if (this.#prober.isBusy || this.#hints?.isAwaiting === true || this.#intents.isWaiting) return;
+      if (this.#prober.isBusy || this.#hints?.isAwaiting === true || this.#requests.isIntentWaiting) return;
     }
     this.#endWindow(now, true);
   }
