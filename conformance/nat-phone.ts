@@ -56,8 +56,8 @@ for (const { id, policy: name, floorMs } of devices) {
     told = JSON.stringify(known);
     tell({ kind: 'knows', lowMs: known.lowMs, highMs: known.highMs, isDone: isDone(known) });
   });
-  // The network stays without a name: to learn the name of one is to change it, which begins a new connection; and what the
-  // devices of one network have found is shared among them, when here each is to find it for itself.
+  // The network stays without a name: what the devices of one network have found is shared among them, when here each is to find
+  // it for itself.
   const platform = processPlatform({ readNetworkKey: () => Promise.resolve(undefined) });
   const line = openLine({
     url,

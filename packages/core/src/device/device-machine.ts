@@ -44,6 +44,8 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   #status: Status = { kind: 'stopped' };
   #activity: Activity = 'active';
   #networkKey: string | undefined = '';
+  /** The platform has said something of the network. */
+  #isNetworkTold = false;
   #connection: MainConnection | null = null;
   #lastConnection = 0;
   #retryDueMs = NEVER;
@@ -305,7 +307,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
     this.#requests.send(now);
     // A new connection is taken for active: whoever connects is awake.
     if (this.#activity !== 'active') this.#sayActivity(now);
-    if (this.#hasNetworkName) this.#ask(now, this.#hints?.handleOpened(now.monotonic, this.#networkKey!));
+    this.#askForHint(now);
   }
 
   #handleMessage(now: InstantMs, connection: MainConnection, message: ClientMessage): void {
@@ -447,17 +449,36 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
   }
 
   #handleNetwork(now: InstantMs, key: string | undefined): void {
+    const isFirst = !this.#isNetworkTold;
+    this.#isNetworkTold = true;
     if (key === this.#networkKey) return;
     this.#networkKey = key;
     this.#death = null;
     if (key !== undefined) this.#options.keepalive.handleNetwork(now, key);
     if (!this.#isStarted || this.#status.kind === 'refused') return;
+    if (isFirst && key !== undefined && this.#connection !== null)
+      return this.#handleName(now, this.#connection);
     // What was open on the old network is lost, whether or not the platform has noticed.
     this.#drop(now);
     this.#retryDueMs = NEVER;
     this.#backoff.reset();
     if (key === undefined) this.#setStatus({ kind: 'offline' });
     else this.#connect(now);
+  }
+
+  /** The network on which the device connects has got its name: the connection goes on, and what is measured begins anew under it. */
+  #handleName(now: InstantMs, connection: MainConnection): void {
+    this.#prober.drop(now);
+    connection.askedGapMs = 0;
+    if (!connection.client.isOpen) return;
+    // Whoever sleeps says it at the end of the window.
+    if (this.#activity === 'asleep') this.#openWindow(now);
+    else if (this.#activity !== 'active') this.#sayActivity(now);
+    this.#askForHint(now);
+  }
+
+  #askForHint(now: InstantMs): void {
+    if (this.#hasNetworkName) this.#ask(now, this.#hints?.handleNamed(now.monotonic, this.#networkKey!));
   }
 
   // What the app does, and wake windows.

@@ -44,8 +44,8 @@ export class NetworkHints {
     this.#answerDueMs = NEVER;
   }
 
-  /** The main connection has opened on a network that has a name. What to say; undefined: nothing. */
-  handleOpened(nowMs: number, key: string): ClientPublication | undefined {
+  /** The main connection is open, and the network has a name: one of the two is new. What to say; undefined: nothing. */
+  handleNamed(nowMs: number, key: string): ClientPublication | undefined {
     if (this.#untold.has(key)) return this.#report(key);
     if (this.#learner.isLearned(key) || this.#asked.has(key)) return undefined;
     if (this.#asked.size >= deviceLimits.networksMax) this.#asked.clear();

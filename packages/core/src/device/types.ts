@@ -76,7 +76,10 @@ export type DeviceInput =
   | { readonly kind: 'activity'; readonly activity: Activity }
   /** The platform runs the sleeping app for upkeep (a keep-alive handler), and not again before `floorMs` may be over. */
   | { readonly kind: 'wake' }
-  /** The network the device is on, by any name that tells one from another; undefined: none. */
+  /**
+   * The network the device is on, by any name that tells one from another; '': some network, and no telling which; undefined: none. The
+   * first one that is told is the network on which the device has connected until then; another one after it is a change.
+   */
   | { readonly kind: 'network'; readonly key: string | undefined }
   /**
    * What the user has decided about a call that was told by `call`, perhaps before any INVITE has come. Said as soon as there is a

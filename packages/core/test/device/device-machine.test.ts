@@ -281,6 +281,7 @@ describe('requests', () => {
     const other = new TestServer();
     const moved = new TestDevice(other, new Prng(3));
     moved.machine = device.machine;
+    device.machine.handleInput(other.now, { kind: 'network', key: '' });
     device.machine.handleInput(other.now, { kind: 'network', key: 'elsewhere' });
     await moved.settle();
     assert.equal(moved.status.kind, 'online');

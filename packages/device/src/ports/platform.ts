@@ -7,7 +7,10 @@ import type { TransportConnection } from './transport.js';
 
 /** What a platform tells the line, from `start` to `stop`. */
 export interface PlatformHandler {
-  /** The device is on another network: a name that tells one from another. Undefined: on none. The same name again is nothing new. */
+  /**
+   * The device is on another network: a name that tells one from another; '': on some, and no telling which; undefined: on none. The same
+   * again is nothing new. The first word after a start without `networkKey` names the network that the device is on already.
+   */
   handleNetwork(key: string | undefined): void;
   /** The app has gone to the background or come back, the device sleeps or does not. */
   handleActivity(activity: Activity): void;

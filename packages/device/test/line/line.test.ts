@@ -541,7 +541,12 @@ describe('sleep', () => {
     platform.handler!.handleActivity('background');
     await settled();
     assert.equal(server.last.count('publish'), 1);
+    // The network that it is on already has got its name.
     platform.handler!.handleNetwork('home');
+    await settled();
+    assert.equal(server.connections.length, 1);
+    assert.equal(server.last.count('publish'), 2);
+    platform.handler!.handleNetwork('cafe');
     await settled();
     assert.equal(server.connections.length, 2);
     platform.handler!.handleNetwork(undefined);
