@@ -11,7 +11,7 @@ export const deviceErrorCodes = {
   KEEPALIVE_COSTLY: 'the chosen keepalive policy has a cost that is worth knowing',
   MESSAGE_INVALID: 'a topic, filter, body or property is not allowed',
   NOT_CONNECTED: 'there is no connection, and QoS 0 does not wait for one',
-  OPTION_INVALID: 'an option of the line is unknown, missing or not allowed',
+  OPTION_INVALID: 'an option is unknown, missing or not allowed',
   REFUSED: 'the server refused what was asked; reasonCode or refusal says why',
   STORAGE_FAILED: 'what must outlive the app cannot be read or written',
   STORAGE_LOCKED: 'another process, or another line of this one, has the storage of this device open',

@@ -9,6 +9,7 @@ export * from './errors.js';
 export * from './hex.js';
 export * from './limits.js';
 export * from './machine.js';
+export * from './nearest-name.js';
 export * from './paged-table.js';
 export * from './prng.js';
 export * from './sequence-set.js';

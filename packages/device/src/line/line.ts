@@ -4,6 +4,7 @@ import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
 import { PushSubscriptions } from '../push/push-subscriptions.js';
 import { CallBook } from './call-book.js';
+import { checkHandler, checkOptions, qos, signalRules, type OptionRules } from './check-options.js';
 import { errorOf, MachineHost } from './machine-host.js';
 import { LineMessage } from './message.js';
 import { parseOptions, type LineSettings } from './options.js';
@@ -23,6 +24,16 @@ import type {
 } from './types.js';
 
 const INBOX_FILTER = '$line/inbox/#';
+
+const concurrencyMax = deviceLimits.inflightMax;
+const handleRules: OptionRules<HandleOptions> = {
+  ...signalRules,
+  concurrency: {
+    is: (value) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= concurrencyMax,
+    text: `a whole number from 1 to ${concurrencyMax}`,
+  },
+};
+const subscribeRules: OptionRules<SubscribeOptions> = { ...signalRules, qos };
 
 /** Who waits for an answer of the server. */
 interface Asked {
@@ -116,7 +127,9 @@ class DeviceLine implements Line {
     return this.#host.windowEnd;
   }
 
-  statuses({ signal }: ConsumeOptions = {}): AsyncIterableIterator<Status> {
+  statuses(options: ConsumeOptions = {}): AsyncIterableIterator<Status> {
+    checkOptions('statuses', options, signalRules);
+    const { signal } = options;
     const queue = [this.#status];
     const reader = new Reader(queue, signal, () => this.#watchers.delete(watcher));
     const watcher: Watcher = { queue, reader };
@@ -125,7 +138,9 @@ class DeviceLine implements Line {
     return reader;
   }
 
-  async online({ signal }: ConsumeOptions = {}): Promise<void> {
+  async online(options: ConsumeOptions = {}): Promise<void> {
+    checkOptions('online', options, signalRules);
+    const { signal } = options;
     signal?.throwIfAborted();
     for await (const status of this.statuses({ ...(signal !== undefined && { signal }) })) {
       if (status.kind === 'online') return;
@@ -135,16 +150,15 @@ class DeviceLine implements Line {
     throw this.#closedError();
   }
 
-  messages({ signal }: ConsumeOptions = {}): AsyncIterableIterator<Message> {
-    return this.#messages.read(signal);
+  messages(options: ConsumeOptions = {}): AsyncIterableIterator<Message> {
+    checkOptions('messages', options, signalRules);
+    return this.#messages.read(options.signal);
   }
 
   onMessage(handler: (message: Message) => void | Promise<void>, options: HandleOptions = {}): void {
+    checkHandler('onMessage', handler);
+    checkOptions('onMessage', options, handleRules);
     const { concurrency = 1, signal } = options;
-    const most = deviceLimits.inflightMax;
-    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > most) {
-      throw new DeviceError('OPTION_INVALID', `concurrency is a whole number from 1 to ${most}`);
-    }
     const handle = async (message: LineMessage): Promise<void> => {
       try {
         await handler(message);
@@ -158,11 +172,14 @@ class DeviceLine implements Line {
     this.#messages.handle(handle, concurrency, signal);
   }
 
-  calls({ signal }: ConsumeOptions = {}): AsyncIterableIterator<Call> {
-    return this.#calls.outlet.read(signal);
+  calls(options: ConsumeOptions = {}): AsyncIterableIterator<Call> {
+    checkOptions('calls', options, signalRules);
+    return this.#calls.outlet.read(options.signal);
   }
 
-  onCall(handler: (call: Call) => void | Promise<void>, { signal }: ConsumeOptions = {}): void {
+  onCall(handler: (call: Call) => void | Promise<void>, options: ConsumeOptions = {}): void {
+    checkHandler('onCall', handler);
+    checkOptions('onCall', options, signalRules);
     const handle = async (call: Call): Promise<void> => {
       try {
         await handler(call);
@@ -171,13 +188,15 @@ class DeviceLine implements Line {
         this.#warnOfHandler(`the handler of call ${call.id}`, error);
       }
     };
-    this.#calls.outlet.handle(handle, hostLimits.callsWaitingMax, signal);
+    this.#calls.outlet.handle(handle, hostLimits.callsWaitingMax, options.signal);
   }
 
-  async subscribe(filter: string, { qos = 1, signal }: SubscribeOptions = {}): Promise<void> {
+  async subscribe(filter: string, options: SubscribeOptions = {}): Promise<void> {
     checkFilter(filter);
+    checkOptions('subscribe', options, subscribeRules);
+    const { signal } = options;
     await this.#ask(`to subscribe to ${filter}`, 0, signal, (ticket) =>
-      this.#host.input({ kind: 'subscribe', ticket, filter, qos }),
+      this.#host.input({ kind: 'subscribe', ticket, filter, qos: options.qos ?? 1 }),
     );
   }
 

@@ -8,6 +8,17 @@ import {
 } from '@wakeline/core/device';
 import { DeviceError } from '../errors.js';
 import type { Transport } from '../ports/index.js';
+import {
+  checkOptions,
+  duration,
+  flag,
+  hasMethods,
+  invalid,
+  isObject,
+  signal,
+  text,
+  type OptionRules,
+} from './check-options.js';
 import { parseDuration } from './duration.js';
 import type { Keepalive, LineOptions, LineParts } from './types.js';
 
@@ -26,47 +37,57 @@ export interface LineSettings {
   readonly warn: (warning: DeviceError) => void;
 }
 
-const keys: Record<keyof LineOptions, true> = {
-  url: true,
-  deviceId: true,
-  token: true,
-  username: true,
-  password: true,
-  keepalive: true,
-  sessionExpiry: true,
-  inbox: true,
-  signal: true,
-  onWarning: true,
+/** Of the options that there are on every platform; each platform adds its own. */
+export const lineRules: OptionRules<LineOptions> = {
+  url: {
+    is: (value) => typeof value === 'string' || (isObject(value) && typeof value['href'] === 'string'),
+    text: 'the URL of the server, such as mqtts://line.example.org',
+  },
+  deviceId: { is: isFilledText, text: 'a text that is not empty' },
+  token: { is: isFilledText, text: 'a text that is not empty; leave it out for a device without one' },
+  username: text,
+  password: text,
+  keepalive: { is: isKeepalive, text: "'adaptive', 'none', 'keepAwake', { fixed: '4m' } or a policy" },
+  sessionExpiry: duration,
+  inbox: flag,
+  signal,
+  onWarning: { is: (value) => typeof value === 'function', text: 'a function' },
+};
+
+const partsRules: OptionRules<LineParts> = {
+  transports: {
+    is: (value) => Array.isArray(value) && value.length > 0 && value.every((one) => hasMethods(one, 'open')),
+    text: 'a list of transports',
+  },
+  storage: {
+    is: (value) => hasMethods(value, 'open', 'get', 'set', 'close'),
+    text: 'a storage with open, get, set and close',
+  },
+  platform: {
+    is: (value) =>
+      hasMethods(value, 'now', 'setTimer', 'random', 'start', 'stop', 'handleOpen', 'handleDone'),
+    text: 'a platform, as processPlatform() is one',
+  },
+  crypto: { is: isObject, text: 'cryptography for Web Push' },
 };
 
 /** @throws DeviceError OPTION_INVALID */
 export function parseOptions(options: LineOptions, parts: LineParts): LineSettings {
-  const stranger = Object.keys(options).find((key) => !Object.hasOwn(keys, key));
-  if (stranger !== undefined) {
-    throw invalid(`there is no option '${stranger}'; there are ${Object.keys(keys).join(', ')}`);
-  }
-  const { deviceId, token, username, password, sessionExpiry = '30d', inbox = true } = options;
-  if (typeof deviceId !== 'string' || deviceId === '') throw invalid('deviceId is a text that is not empty');
+  checkOptions('openLine', options, lineRules, ['url', 'deviceId']);
+  if (!isObject(parts)) throw invalid('openLineWith takes the parts of a line behind its options');
+  const { transports, storage, platform, crypto } = parts;
+  const known = { transports, storage, platform, crypto };
+  checkOptions('openLineWith', known, partsRules, ['transports', 'storage', 'platform']);
+  const { deviceId, token, username, password, sessionExpiry = '30d', inbox = true, onWarning } = options;
   if (token !== undefined && (username !== undefined || password !== undefined)) {
     throw invalid('token stands for username and password; give one or the other');
   }
-  for (const [name, text] of Object.entries({ token, username, password })) {
-    if (text !== undefined && typeof text !== 'string') throw invalid(`${name} is a text`);
-  }
-  if (token === '') throw invalid('token is empty; leave it out for a device without one');
-  const { signal, onWarning } = options;
-  // Where the platform has none, it may be one of a library.
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
-    throw invalid('signal is an AbortSignal');
-  }
-  if (onWarning !== undefined && typeof onWarning !== 'function') throw invalid('onWarning is a function');
-  if (typeof inbox !== 'boolean') throw invalid('inbox is true or false');
   const secret = token ?? password;
   const url = parseUrl(options.url);
-  const transport = parts.transports.find(({ schemes }) => schemes.includes(url.protocol.slice(0, -1)));
+  const transport = transports.find(({ schemes }) => schemes.includes(url.protocol.slice(0, -1)));
   if (transport === undefined) {
-    const known = parts.transports.flatMap(({ schemes }) => schemes);
-    throw invalid(`url begins with one of ${known.map((scheme) => `${scheme}://`).join(', ')}`);
+    const schemes = transports.flatMap((one) => one.schemes.map((scheme) => `${scheme}://`));
+    throw invalid(`url begins with one of ${schemes.join(', ')}`);
   }
   if (url.hostname === '') throw invalid(`url names no host: '${url.href}'`);
   return {
@@ -75,7 +96,7 @@ export function parseOptions(options: LineOptions, parts: LineParts): LineSettin
     deviceId,
     username,
     password: secret === undefined ? undefined : new TextEncoder().encode(secret),
-    keepalive: policyOf(options.keepalive ?? 'adaptive', parts.platform.windowMs),
+    keepalive: policyOf(options.keepalive ?? 'adaptive', platform.windowMs),
     sessionExpirySeconds: Math.round(
       parseDuration(sessionExpiry, 'sessionExpiry', 1_000, 10 * YEAR_DAYS * DAY_MS) / 1_000,
     ),
@@ -101,13 +122,18 @@ function policyOf(keepalive: Keepalive, windowMs: number): KeepalivePolicy {
   if (keepalive === 'adaptive') return new PairedCanary();
   if (keepalive === 'none') return noKeepalive();
   if (keepalive === 'keepAwake') return keepAwake(windowMs);
-  if (typeof keepalive === 'object' && 'fixed' in keepalive) {
+  if ('fixed' in keepalive) {
     return fixedKeepalive(parseDuration(keepalive.fixed, 'keepalive.fixed', 1_000, DAY_MS));
   }
-  if (typeof keepalive === 'object' && typeof keepalive.gapMs === 'function') return keepalive;
-  throw invalid("keepalive is 'adaptive', 'none', 'keepAwake', { fixed: '4m' } or a policy");
+  return keepalive;
 }
 
-function invalid(message: string): DeviceError {
-  return new DeviceError('OPTION_INVALID', message);
+function isKeepalive(value: unknown): boolean {
+  if (isObject(value) && 'fixed' in value) return true;
+  const isNamed = value === 'adaptive' || value === 'none' || value === 'keepAwake';
+  return isNamed || hasMethods(value, 'gapMs', 'handleNetwork', 'handleDeath');
+}
+
+function isFilledText(value: unknown): boolean {
+  return typeof value === 'string' && value !== '';
 }

@@ -3,21 +3,33 @@ import type { ClientPublication } from '@wakeline/core/session/mqtt-client';
 import { encodeApplicationProperties } from '@wakeline/core/wire/mqtt';
 import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
+import { checkOptions, duration, qos as qosRule, signal, text, type OptionRules } from './check-options.js';
 import { parseDuration } from './duration.js';
 import type { PublishOptions } from './types.js';
 
 const EXPIRY_MS_MAX = 0xffff_ffff * 1_000;
 const PROPERTIES_BYTES_MAX = 16 * 1024;
+
+const publishRules: OptionRules<PublishOptions> = {
+  qos: qosRule,
+  expiry: duration,
+  contentType: text,
+  responseTopic: text,
+  correlationData: { is: (value) => value instanceof Uint8Array, text: 'a Uint8Array' },
+  userProperties: { is: isTextPairs, text: "a list of pairs of texts: [['colour', 'red']]" },
+  signal,
+};
+
 /** @throws DeviceError MESSAGE_INVALID, OPTION_INVALID */
 export function toPublication(
   topic: string,
   body: string | Uint8Array,
   options: PublishOptions,
 ): ClientPublication {
+  checkOptions('publish', options, publishRules);
   const { qos = 1, expiry, contentType, responseTopic, correlationData, userProperties } = options;
   checkTopic(topic, 'topic');
   if (/[+#]/.test(topic)) throw invalid('a topic has no wildcards');
-  if (qos !== 0 && qos !== 1) throw invalid('qos is 0 or 1');
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
     throw invalid('the body is a text or a Uint8Array; an object needs JSON.stringify');
   }
@@ -58,6 +70,12 @@ function checkTopic(text: string, name: string): void {
   const isSound = typeof text === 'string' && text !== '' && !isUnclean(text);
   if (isSound && new TextEncoder().encode(text).length <= hostLimits.topicBytesMax) return;
   throw invalid(`${name} is a text of 1 to ${hostLimits.topicBytesMax} bytes without control characters`);
+}
+
+function isTextPairs(value: unknown): boolean {
+  const isPair = (pair: unknown): boolean =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string');
+  return Array.isArray(value) && value.every(isPair);
 }
 
 /** Control characters, or half of a surrogate pair [MQTT-1.5.4-1]. */

@@ -5,6 +5,7 @@
 import { decodeUtf8, encodeUtf8, toBase64Url } from '@wakeline/core/base';
 import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
+import { checkOptions, flag, signalRules, text, type OptionRules } from '../line/check-options.js';
 import type { PushCrypto } from './push-crypto.js';
 import {
   decodeSubscriptions,
@@ -15,6 +16,12 @@ import {
   type StoredSubscription,
 } from './stored-subscription.js';
 import type { PushChannels, PushOutcome, PushSubscribeOptions, PushSubscription } from './types.js';
+
+const subscribeRules: OptionRules<PushSubscribeOptions> = {
+  ...signalRules,
+  applicationServerKey: text,
+  renew: flag,
+};
 
 const ENDPOINT_TOPIC = '$line/endpoint';
 /** A topic of our own, for the answer to what is no channel has no topic of its channel. */
@@ -92,17 +99,18 @@ export class PushSubscriptions implements PushChannels {
     this.#channels = channels;
   }
 
-  subscribe(channel: string, options: PushSubscribeOptions = {}): Promise<PushSubscription> {
+  async subscribe(channel: string, options: PushSubscribeOptions = {}): Promise<PushSubscription> {
+    checkOptions('push.subscribe', options, subscribeRules);
     const crypto = this.#crypto;
     if (crypto === undefined) {
-      return Promise.reject(
-        new DeviceError('CRYPTO_MISSING', 'Web Push needs cryptography that is not here'),
-      );
+      throw new DeviceError('CRYPTO_MISSING', 'Web Push needs cryptography that is not here');
     }
     return this.#inTurn(options.signal, () => this.#subscribe(crypto, channel, options));
   }
 
-  unsubscribe(channel: string, { signal }: Pick<PushSubscribeOptions, 'signal'> = {}): Promise<void> {
+  async unsubscribe(channel: string, options: Pick<PushSubscribeOptions, 'signal'> = {}): Promise<void> {
+    checkOptions('push.unsubscribe', options, signalRules);
+    const { signal } = options;
     return this.#inTurn(signal, async () => {
       const known = this.#channels.get(channel);
       if (known !== undefined) {

@@ -3,7 +3,6 @@ export * from './config.js';
 export * from './data-directory.js';
 export * from './listener-url.js';
 export * from './load-config.js';
-export * from './nearest-name.js';
 export * from './password.js';
 export * from './settings.js';
 export { defaultDevices } from './sip-schema.js';

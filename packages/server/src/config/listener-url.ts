@@ -1,8 +1,8 @@
 /** Reads a listener's URL, `mqtt://127.0.0.1:1883` or `https://[::]:8643`, and says what is wrong with it. */
 import { isIP } from 'node:net';
+import { nearestName } from '@wakeline/core/base';
 import { listenerProtocols } from './config.js';
 import type { ListenerProtocol } from './config.js';
-import { nearestName } from './nearest-name.js';
 
 export interface ListenerAddress {
   readonly protocol: ListenerProtocol;

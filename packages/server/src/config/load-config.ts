@@ -6,7 +6,7 @@
  */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { limits, SECOND_MS } from '@wakeline/core/base';
+import { limits, nearestName, SECOND_MS } from '@wakeline/core/base';
 import { SESSION_NEVER_EXPIRES } from '@wakeline/core/domain';
 import { webPushLimits } from '@wakeline/core/session/webpush';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
@@ -16,7 +16,6 @@ import { isTlsProtocol, secureProtocolOf } from './config.js';
 import type { ListenerConfig, ServerConfig } from './config.js';
 import { defaultDataDirectory } from './data-directory.js';
 import { formatAddress, parseListenerUrl } from './listener-url.js';
-import { nearestName } from './nearest-name.js';
 import { checkSip, completeSip, isForTrunksOnly, sipOf } from './load-sip.js';
 import { configSchema, knownKeys, plainListener } from './schema.js';
 import type { ListenerEntry, ParsedConfig } from './schema.js';

@@ -3,12 +3,12 @@
  * and from flags are strings and pass the same schema as those of the file.
  */
 import { isIP } from 'node:net';
+import { nearestName } from '@wakeline/core/base';
 import { openAccess, SESSION_NEVER_EXPIRES } from '@wakeline/core/domain';
 import type { AccessRules } from '@wakeline/core/domain';
 import { z } from 'zod';
 import { logLevels } from './config.js';
 import { isHostName, parseListenerUrl } from './listener-url.js';
-import { nearestName } from './nearest-name.js';
 import { isPasswordHash } from './password.js';
 import { configurableLimits } from './settings.js';
 import { listOrJson, sipSchema } from './sip-schema.js';

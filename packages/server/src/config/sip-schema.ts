@@ -1,10 +1,10 @@
 /** What may stand below `sip` in the configuration: domains, users, trunks, and the times of registrations and calls. */
 import { isIP } from 'node:net';
+import { nearestName } from '@wakeline/core/base';
 import type { SipUser } from '@wakeline/core/domain';
 import { z } from 'zod';
 import type { SipTrunkConfig } from './config.js';
 import { isHostName } from './listener-url.js';
-import { nearestName } from './nearest-name.js';
 import { readSipAddress, readSipPassword } from './sip-password.js';
 import { duration, list, Mistake, shown, value } from './values.js';
 

@@ -2,8 +2,8 @@
  * Readers of single values of the configuration: each takes what stands in file, environment or flag and gives the value
  * as the server wants it, or the {@link Mistake} that a person is told.
  */
+import { nearestName } from '@wakeline/core/base';
 import { z } from 'zod';
-import { nearestName } from './nearest-name.js';
 import { formatDuration, parseDurationMs, parseSizeBytes } from './units.js';
 
 /** Why a value is refused, as the end of a sentence that begins with the key. */

@@ -11,7 +11,6 @@ import {
   hashPassword,
   isPasswordHash,
   loadConfig,
-  nearestName,
   parseDurationMs,
   parseListenerUrl,
   parseSizeBytes,
@@ -417,12 +416,6 @@ test('passwords', async () => {
     assert.equal(isPasswordHash(wrong), false, wrong);
     assert.equal(await verifyPassword('gehëim', wrong), false);
   }
-});
-
-test('the nearest name is near or none', () => {
-  assert.equal(nearestName('lisetn', ['data', 'listen']), 'listen');
-  assert.equal(nearestName('log-level', ['logLevel']), 'logLevel');
-  assert.equal(nearestName('zzzzzz', ['data', 'listen']), undefined);
 });
 
 describe('one table of settings', () => {

@@ -1,6 +1,7 @@
 /** The line in a browser, or in a window of Electron: over WebSocket, with IndexedDB, in one tab at a time. */
-import { DeviceError } from '../../errors.js';
+import { anything, checkOptions, isObject, type OptionRules } from '../../line/check-options.js';
 import { openLineWith } from '../../line/line.js';
+import { lineRules } from '../../line/options.js';
 import type { Line, LineOptions, LineParts } from '../../line/types.js';
 import type { Storage } from '../../ports/index.js';
 import { webCrypto, type CryptoLike, type PushCrypto } from '../../push/push-crypto.js';
@@ -34,6 +35,16 @@ type Host = PageLike & {
   readonly navigator: { readonly locks?: LockManagerLike };
 };
 
+const rules: OptionRules<BrowserLineOptions> = {
+  ...lineRules,
+  storage: {
+    is: (value) => value === 'indexedDB' || value === 'localStorage' || isObject(value),
+    text: "'indexedDB', 'localStorage', or a storage of your own",
+  },
+  otherTab: { is: (value) => value === 'refuse' || value === 'wait', text: "'refuse' or 'wait'" },
+  platform: anything,
+};
+
 /**
  * Opens a line. It connects by itself, now and whenever it has to, until it is closed or the page is gone.
  *
@@ -42,10 +53,8 @@ type Host = PageLike & {
  * @throws DeviceError OPTION_INVALID. What makes a line impossible later is told by `line.closed`.
  */
 export function openLine(options: BrowserLineOptions): Line {
+  checkOptions('openLine', options, rules, ['url', 'deviceId']);
   const { storage = 'indexedDB', otherTab = 'refuse', platform, ...rest } = options;
-  if (otherTab !== 'refuse' && otherTab !== 'wait') {
-    throw new DeviceError('OPTION_INVALID', "otherTab is 'refuse' or 'wait'");
-  }
   const host = globalThis as unknown as Host;
   return openLineWith(rest, {
     transports: [webSocketTransport(host.WebSocket)],
@@ -58,8 +67,7 @@ export function openLine(options: BrowserLineOptions): Line {
 function storageOf(host: Host, kind: string, deviceId: string, otherTab: OtherTab): Storage {
   const options = { deviceId, locks: host.navigator.locks, otherTab };
   if (kind === 'indexedDB') return new IndexedDbStorage(host.indexedDB, options);
-  if (kind === 'localStorage') return new LocalStorage(host.localStorage, options);
-  throw new DeviceError('OPTION_INVALID', "storage is 'indexedDB', 'localStorage', or one of your own");
+  return new LocalStorage(host.localStorage, options);
 }
 
 /** A page that did not come by https, or from this machine, has none. */

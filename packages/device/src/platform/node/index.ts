@@ -1,8 +1,9 @@
 /** The line in Node: over TCP, TLS and WebSocket, with files; asleep in a sleepbox if the process runs in one. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { DeviceError } from '../../errors.js';
+import { anything, checkOptions, isObject, text, type OptionRules } from '../../line/check-options.js';
 import { openLineWith } from '../../line/line.js';
+import { lineRules } from '../../line/options.js';
 import type { Line, LineOptions, LineParts } from '../../line/types.js';
 import type { Storage } from '../../ports/index.js';
 import { webCrypto, type CryptoLike } from '../../push/push-crypto.js';
@@ -38,6 +39,17 @@ export interface NodeLineOptions extends LineOptions {
   readonly platform?: LineParts['platform'];
 }
 
+const rules: OptionRules<NodeLineOptions> = {
+  ...lineRules,
+  storage: {
+    is: (value) => (typeof value === 'string' && value !== '') || isObject(value),
+    text: 'a directory, or a storage of your own',
+  },
+  tls: { is: isObject, text: 'an object with ca, cert, key or passphrase' },
+  platform: anything,
+};
+const tlsRules: OptionRules<TlsOptions> = { ca: anything, cert: anything, key: anything, passphrase: text };
+
 /**
  * Opens a line. It connects by itself, now and whenever it has to, until it is closed.
  *
@@ -46,13 +58,9 @@ export interface NodeLineOptions extends LineOptions {
  * @throws DeviceError OPTION_INVALID. What makes a line impossible later is told by `line.closed`.
  */
 export function openLine(options: NodeLineOptions): Line {
+  checkOptions('openLine', options, rules, ['url', 'deviceId']);
   const { storage, tls, platform, ...rest } = options;
-  if (
-    storage === '' ||
-    (storage !== undefined && typeof storage !== 'string' && typeof storage !== 'object')
-  ) {
-    throw new DeviceError('OPTION_INVALID', 'storage is a directory, or one of your own');
-  }
+  if (tls !== undefined) checkOptions('tls', tls, tlsRules);
   const socketPath = process.env['SLEEPBOX_SOCKET'];
   return openLineWith(rest, {
     transports: [tcpTransport(), tlsTransport(tls), nodeWebSocketTransport(tls)],

@@ -2,8 +2,9 @@
  * The line in React Native: over WebSocket, or over TCP and TLS; storage, networks, cryptography and the screens of calls by modules that
  * the app brings. Nothing here imports them: an app gives those that it has.
  */
-import { DeviceError } from '../../errors.js';
+import { anything, checkOptions, hasMethods, isObject, type OptionRules } from '../../line/check-options.js';
 import { openLineWith } from '../../line/line.js';
+import { lineRules } from '../../line/options.js';
 import type { Line, LineOptions } from '../../line/types.js';
 import type { Platform, Storage } from '../../ports/index.js';
 import type { PushCrypto } from '../../push/push-crypto.js';
@@ -51,6 +52,29 @@ export interface ReactNativeLineOptions extends LineOptions {
   readonly inBackground?: AppPlatformOptions['inBackground'];
 }
 
+const rules: OptionRules<ReactNativeLineOptions> = {
+  ...lineRules,
+  appState: {
+    is: (value) => hasMethods(value, 'addEventListener') || hasMethods(value, 'handleDone'),
+    text: 'AppState of React Native, or a platform of your own',
+  },
+  storage: {
+    is: (value) => ['getString', 'getItem', 'open'].some((name) => hasMethods(value, name)),
+    text: 'AsyncStorage, an instance of MMKV, or a storage of your own',
+  },
+  netInfo: { is: (value) => hasMethods(value, 'addEventListener'), text: 'the default export of netinfo' },
+  tcpSocket: {
+    is: (value) => hasMethods(value, 'createConnection', 'connectTLS'),
+    text: 'the default export of react-native-tcp-socket',
+  },
+  ca: anything,
+  crypto: { is: isObject, text: 'react-native-quick-crypto, or primitives of your own' },
+  inBackground: {
+    is: (value) => value === 'background' || value === 'asleep',
+    text: "'background' or 'asleep'",
+  },
+};
+
 /**
  * Opens a line. It connects by itself, now and whenever it has to, until it is closed.
  *
@@ -59,6 +83,7 @@ export interface ReactNativeLineOptions extends LineOptions {
  * @throws DeviceError OPTION_INVALID. What makes a line impossible later is told by `line.closed`.
  */
 export function openLine(options: ReactNativeLineOptions): Line {
+  checkOptions('openLine', options, rules, ['url', 'deviceId', 'appState', 'storage']);
   const { appState, storage, netInfo, tcpSocket, ca, crypto, inBackground, ...rest } = options;
   const { WebSocket } = globalThis as unknown as { readonly WebSocket: WebSocketConstructor };
   return openLineWith(rest, {
@@ -73,20 +98,10 @@ export function openLine(options: ReactNativeLineOptions): Line {
 }
 
 function storageOf(storage: ReactNativeLineOptions['storage'], deviceId: string): Storage {
-  if (typeof storage === 'object' && storage !== null) {
-    if ('getString' in storage) return mmkvStorage(storage, deviceId);
-    if ('getItem' in storage) return asyncStorage(storage, deviceId);
-    if ('open' in storage) return storage;
-  }
-  throw new DeviceError('OPTION_INVALID', 'storage is AsyncStorage, an instance of MMKV, or one of your own');
+  if ('getString' in storage) return mmkvStorage(storage, deviceId);
+  return 'getItem' in storage ? asyncStorage(storage, deviceId) : storage;
 }
 
 function isPlatform(appState: ReactNativeLineOptions['appState']): appState is Platform {
-  if (typeof appState !== 'object' || appState === null) {
-    throw new DeviceError(
-      'OPTION_INVALID',
-      'appState is AppState of React Native, or a platform of your own',
-    );
-  }
   return 'handleDone' in appState;
 }
