@@ -1,5 +1,6 @@
 /** The line of an app: its API over the host of the device's machine. */
 import { deviceLimits, type DeviceMessage, type RequestRefusal, type Status } from '@wakeline/core/device';
+import { abortReason, throwIfAborted } from '../aborted.js';
 import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
 import { PushSubscriptions } from '../push/push-subscriptions.js';
@@ -141,12 +142,12 @@ class DeviceLine implements Line {
   async online(options: ConsumeOptions = {}): Promise<void> {
     checkOptions('online', options, signalRules);
     const { signal } = options;
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     for await (const status of this.statuses({ ...(signal !== undefined && { signal }) })) {
       if (status.kind === 'online') return;
       if (status.kind === 'refused') throw refusedError(status);
     }
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     throw this.#closedError();
   }
 
@@ -316,12 +317,12 @@ class DeviceLine implements Line {
     signal: AbortSignal | undefined,
     say: (ticket: number) => void,
   ): Promise<void> {
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     this.#askedBytes += bytes;
     try {
       await this.#started;
       if (this.#closing !== undefined) throw this.#closedError();
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       await this.#answered(what, signal, say);
     } finally {
       this.#askedBytes -= bytes;
@@ -333,7 +334,7 @@ class DeviceLine implements Line {
       const ticket = (this.#lastTicket += 1);
       const abort = (): void => {
         this.#asked.delete(ticket);
-        reject(signal!.reason as Error);
+        reject(abortReason(signal!));
       };
       signal?.addEventListener('abort', abort, { once: true });
       const settle = (error: DeviceError | undefined): void => {

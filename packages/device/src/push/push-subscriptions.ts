@@ -3,6 +3,7 @@
  * endpoints and keys, and opens what comes sealed for them. Knows the line only as something to publish with.
  */
 import { decodeUtf8, encodeUtf8, toBase64Url } from '@wakeline/core/base';
+import { abortReason, throwIfAborted } from '../aborted.js';
 import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
 import { checkOptions, flag, signalRules, text, type OptionRules } from '../line/check-options.js';
@@ -221,7 +222,7 @@ export class PushSubscriptions implements PushChannels {
     const before = this.#last;
     const run = async (): Promise<T> => {
       await before;
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       if (this.#closed !== undefined) throw this.#closed;
       return work();
     };
@@ -237,9 +238,9 @@ export class PushSubscriptions implements PushChannels {
     let handleAbort: (() => void) | undefined;
     try {
       const answer = await new Promise<Answer>((resolve, reject) => {
-        signal?.throwIfAborted();
+        throwIfAborted(signal);
         if (this.#closed !== undefined) throw this.#closed;
-        handleAbort = (): void => reject(signal!.reason);
+        handleAbort = (): void => reject(abortReason(signal!));
         signal?.addEventListener('abort', handleAbort, { once: true });
         const question = { body: JSON.stringify(request), correlationData, resolve, reject };
         this.#questions.set(id, question);

@@ -1,5 +1,6 @@
 /** What connections in Node have in common, whatever their socket: how they come about, and how they end. */
 import type { EventEmitter } from 'node:events';
+import { abortReason } from '../aborted.js';
 import { hostLimits } from '../limits.js';
 import type { TransportHandler } from '../ports/index.js';
 
@@ -61,7 +62,7 @@ export function whenReady<Connection>(
       settle();
       resolve(connected());
     };
-    const abort = (): void => fail(signal.reason);
+    const abort = (): void => fail(abortReason(signal));
     socket.on('error', fail);
     socket.on('close', fail);
     socket.on(event, ready);

@@ -2,6 +2,7 @@
  * MQTT over the WebSocket that the host has: browsers, React Native, Electron's windows (MQTT 5.0 §6). One binary message for each
  * write; what comes may be cut anywhere.
  */
+import { abortReason, throwIfAborted } from '../aborted.js';
 import type { Transport, TransportConnection, TransportHandler } from '../ports/index.js';
 
 /** As much of the WebSocket of browsers as is used; React Native's has all of it but `bufferedAmount`. */
@@ -51,7 +52,7 @@ function openSocket(
   signal: AbortSignal,
 ): Promise<TransportConnection> {
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
+    throwIfAborted(signal);
     const socket = new WebSocket(url.href, SUBPROTOCOL);
     socket.binaryType = 'arraybuffer';
     const leave = (): void => {
@@ -62,7 +63,7 @@ function openSocket(
     const handleAbort = (): void => {
       leave();
       socket.close();
-      reject(signal.reason);
+      reject(abortReason(signal));
     };
     const handleOpen = (): void => {
       leave();

@@ -1,4 +1,5 @@
 /** MQTT over TCP and TLS in React Native, by react-native-tcp-socket (6 and on), which the app brings. */
+import { abortReason, throwIfAborted } from '../../aborted.js';
 import type { Transport, TransportConnection, TransportHandler } from '../../ports/index.js';
 
 /** As much of the module as is used. */
@@ -47,7 +48,7 @@ function openSocket(
   signal: AbortSignal,
 ): Promise<TransportConnection> {
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
+    throwIfAborted(signal);
     const isTls = url.protocol === 'mqtts:';
     // An IPv6 address stands in brackets in a URL, and nowhere else.
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
@@ -67,7 +68,7 @@ function openSocket(
       : tcpSocket.createConnection({ host, port }, handleConnected);
     const handleAbort = (): void => {
       socket.destroy();
-      reject(signal.reason);
+      reject(abortReason(signal));
     };
     signal.addEventListener('abort', handleAbort, { once: true });
     socket.on('data', (data) => {
