@@ -200,8 +200,8 @@ export interface Edge<Request, Response> {
   sentBy(flow: SipFlow): SentBy;
   /** Begins a new epoch of a UDP remote: its requests come with this flow, and requests on it go there. */
   openUdpFlow(listener: number, remote: SipAddress): SipFlow;
-  /** The newest flow of a UDP remote, or its first one; begins no new epoch. */
-  udpFlow(listener: number, remote: SipAddress): SipFlow;
+  /** The newest flow of a UDP remote, or a passing one, which ends by itself; begins no new epoch. */
+  udpFlow(now: InstantMs, listener: number, remote: SipAddress): SipFlow;
   /** Name of a UDP flow that outlives a restart; undefined: the flow ends with the process. */
   placeOf(flow: SipFlow): string | undefined;
   /** The flow of a place again, in a new epoch; undefined: it is of no listener that there is. */

@@ -99,6 +99,11 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
     return this.#transactions.serverCount + this.#transactions.clientCount;
   }
 
+  /** Flows that are known, of streams and datagrams. */
+  get flowCount(): number {
+    return this.#transport.flowCount;
+  }
+
   // ---- for the core ----
 
   pollEvent(): EdgeEvent<SipRequest, SipResponse> | undefined {
@@ -190,8 +195,8 @@ export class SipEdge implements Edge<SipRequest, SipResponse> {
     return this.#transport.sentBy(flow);
   }
 
-  udpFlow(listener: number, remote: SipAddress): SipFlow {
-    return this.#transport.udpFlow(listener, remote);
+  udpFlow(now: InstantMs, listener: number, remote: SipAddress): SipFlow {
+    return this.#transport.udpFlow(now, listener, remote);
   }
 
   openUdpFlow(listener: number, remote: SipAddress): SipFlow {

@@ -66,7 +66,7 @@ test('[SI-1] an INVITE with as many lines as may be is cancelled, and its refusa
   const world = new World();
   const bob = bobAwake(world);
   const alice = world.connect('198.51.100.1');
-  const lines = Array.from({ length: sipMessageLimits.headerLinesMax - 12 }, (_, index) => `X-${index}: x`);
+  const lines = Array.from({ length: sipMessageLimits.headerLinesMax - 9 }, (_, index) => `X-${index}: x`);
   alice.ask('alice', 'INVITE', { callId: 'full1', branch: 'z9hG4bKfull', headers: lines });
   const cancelled = bob.incoming('INVITE');
   bob.reply(cancelled, 180, 'Ringing');

@@ -70,6 +70,51 @@ describe('flows', () => {
     world.datagram(bob, '\r\n');
     assert.equal(world.event('flow-lost').flow, first);
   });
+
+  test('[SI-50] a flood of sources costs nothing, and of passing flows no more than their bound', () => {
+    const limits = { passingFlowsMax: 100, passingIdleMsMax: 60_000 };
+    const world = new EdgeWorld({ transportLimits: limits });
+    const registered = world.edge.openUdpFlow(UDP, alice);
+    const remoteOf = (index: number): SipAddress => ({
+      address: `10.1.${index >> 8}.${index & 255}`,
+      port: 5060,
+    });
+    for (let index = 0; index < 1_000; index += 1) {
+      world.datagram(remoteOf(index), '\r\n');
+      world.datagram(remoteOf(index), options('UDP 10.0.0.1;rport;branch=z9hG4bKa'));
+    }
+    assert.equal(world.edge.flowCount, 1);
+    const flows: number[] = [];
+    for (let index = 0; index < 1_000; index += 1) {
+      world.pass(10);
+      flows.push(world.edge.udpFlow(world.now, UDP, remoteOf(index)));
+      // Somebody in a call is heard of all the time.
+      assert.equal(world.edge.udpFlow(world.now, UDP, remoteOf(0)), flows[0]);
+      assert.ok(world.edge.flowCount <= 101);
+    }
+    assert.ok(world.edge.flowInfo(flows[0]!) !== undefined && world.edge.flowInfo(flows[1]!) === undefined);
+    assert.ok(world.edge.flowInfo(registered) !== undefined);
+    world.pass(limits.passingIdleMsMax);
+    assert.equal(world.edge.flowCount, 1);
+    assert.ok(world.edge.flowInfo(registered) !== undefined);
+    assert.equal(world.edge.nextTimeoutMs(), Infinity);
+  });
+
+  test('[SI-50] a passing flow lives as long as something passes, either way', () => {
+    const world = new EdgeWorld({ transportLimits: { passingIdleMsMax: 60_000 } });
+    const flow = world.edge.udpFlow(world.now, UDP, bob);
+    world.pass(59_000);
+    world.datagram(bob, options('UDP 10.0.0.2;rport;branch=z9hG4bKb'));
+    assert.equal(world.event('request').origin.flow, flow);
+    world.pass(59_000);
+    world.edge.sendAck(world.now, flow, new Uint8Array(1));
+    world.pass(59_000);
+    assert.ok(world.edge.flowInfo(flow) !== undefined);
+    world.pass(1_000);
+    assert.equal(world.edge.flowInfo(flow), undefined);
+    assert.equal(world.event('flow-lost').flow, flow);
+    assert.notEqual(world.edge.udpFlow(world.now, UDP, bob), flow);
+  });
 });
 
 describe('pings', () => {

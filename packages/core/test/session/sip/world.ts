@@ -204,6 +204,9 @@ export interface RequestParts {
   readonly body?: string;
 }
 
+/** What others take of a message is theirs to decide. */
+const unbounded = { bodyBytesMax: Infinity, headBytesMax: Infinity, headerLinesMax: Infinity };
+
 /** Somebody who speaks SIP. */
 export class Peer {
   readonly transport: SipTransport;
@@ -249,7 +252,7 @@ export class Peer {
     held.set(bytes, this.#rest.length);
     this.#rest = held;
     while (this.#rest.length > 0) {
-      const message = parseMessage(this.#rest);
+      const message = parseMessage(this.#rest, unbounded);
       assert.notEqual(message.kind, 'fault', JSON.stringify(message));
       const parsed = message as SipMessage;
       this.#inbox.push(parsed);

@@ -66,7 +66,7 @@ export class Ways {
       case 'datagram': {
         const { listener, address, port } = place;
         const isThere = this.#context.options.listeners[listener]?.transport === 'udp';
-        handle(now, isThere ? edge.udpFlow(listener, { address, port }) : undefined);
+        handle(now, isThere ? edge.udpFlow(now, listener, { address, port }) : undefined);
         return;
       }
       case 'stream': {

@@ -3,7 +3,9 @@
  * of the process, so what was said to one phone is never said to another that came to its address.
  *
  * A stream's flow is its connection. On UDP it is a listener, a remote and an epoch, which whoever registers there begins
- * and ends; several may go on beside each other, for a phone with several users.
+ * and ends; several may go on beside each other, for a phone with several users. Whoever has no registration there, a caller
+ * within its dialog, has a passing one: it ends when nothing has passed on it for a while, or when there are too
+ * many and it was used longest ago, and begins again when it is needed.
  */
 import type { SipFlow } from '../../../domain/index.js';
 import type { SipFramer } from '../../../wire/sip/index.js';
@@ -40,6 +42,8 @@ export interface DatagramFlow {
   readonly transport: 'udp';
   readonly listener: number;
   readonly remote: SipAddress;
+  /** Of a passing one, when something was last sent or received, monotonic ms; undefined: it is one of a registration or a trunk. */
+  usedMs: number | undefined;
 }
 
 export type Flow = StreamFlow | DatagramFlow;
@@ -49,13 +53,17 @@ export class FlowTable {
   readonly #streams = new Map<number, StreamFlow>();
   /** By listener and remote, of each the one opened last behind the others. */
   readonly #datagrams = new Map<string, DatagramFlow[]>();
-  /** In the order in which they were opened. */
+  /** Those of registrations and trunks, in the order in which they were opened. */
   readonly #opened = new Set<DatagramFlow>();
+  /** Passing ones, in the order in which they were used. */
+  readonly #passing = new Set<DatagramFlow>();
   readonly #datagramFlowsMax: number;
+  readonly #passingFlowsMax: number;
   #nextId: SipFlow = 1;
 
-  constructor(datagramFlowsMax: number) {
-    this.#datagramFlowsMax = datagramFlowsMax;
+  constructor(limits: { readonly datagramFlowsMax: number; readonly passingFlowsMax: number }) {
+    this.#datagramFlowsMax = limits.datagramFlowsMax;
+    this.#passingFlowsMax = limits.passingFlowsMax;
   }
 
   get size(): number {
@@ -96,19 +104,35 @@ export class FlowTable {
     listener: number,
     remote: SipAddress,
   ): readonly [flow: DatagramFlow, ended: DatagramFlow | undefined] {
-    let ended: DatagramFlow | undefined;
-    if (this.#opened.size >= this.#datagramFlowsMax) {
-      ended = this.#opened.values().next().value!;
-      this.removeDatagram(ended);
-    }
-    const flow: DatagramFlow = { kind: 'datagram', id: this.#nextId++, transport: 'udp', listener, remote };
-    const key = remoteKey(listener, remote);
-    const others = this.#datagrams.get(key);
-    if (others === undefined) this.#datagrams.set(key, [flow]);
-    else others.push(flow);
+    const ended = this.#makeRoom(this.#opened, this.#datagramFlowsMax);
+    const flow = this.#addDatagram(listener, remote, undefined);
     this.#opened.add(flow);
-    this.#flows.set(flow.id, flow);
     return [flow, ended];
+  }
+
+  /** Of whoever has no flow. Second: the one used longest ago, if there were too many and it has ended. */
+  openPassing(
+    listener: number,
+    remote: SipAddress,
+    nowMs: number,
+  ): readonly [flow: DatagramFlow, ended: DatagramFlow | undefined] {
+    const ended = this.#makeRoom(this.#passing, this.#passingFlowsMax);
+    const flow = this.#addDatagram(listener, remote, nowMs);
+    this.#passing.add(flow);
+    return [flow, ended];
+  }
+
+  /** Something passes on it. */
+  touch(flow: DatagramFlow, nowMs: number): void {
+    if (flow.usedMs === undefined) return;
+    flow.usedMs = nowMs;
+    this.#passing.delete(flow);
+    this.#passing.add(flow);
+  }
+
+  /** The passing flow that was used longest ago. */
+  get oldestPassing(): DatagramFlow | undefined {
+    return this.#passing.values().next().value;
   }
 
   removeDatagram(flow: DatagramFlow): void {
@@ -117,7 +141,26 @@ export class FlowTable {
     if (rest.length === 0) this.#datagrams.delete(key);
     else this.#datagrams.set(key, rest);
     this.#opened.delete(flow);
+    this.#passing.delete(flow);
     this.#flows.delete(flow.id);
+  }
+
+  #makeRoom(flows: ReadonlySet<DatagramFlow>, max: number): DatagramFlow | undefined {
+    if (flows.size < max) return undefined;
+    const ended = flows.values().next().value!;
+    this.removeDatagram(ended);
+    return ended;
+  }
+
+  #addDatagram(listener: number, remote: SipAddress, usedMs: number | undefined): DatagramFlow {
+    const id = this.#nextId++;
+    const flow: DatagramFlow = { kind: 'datagram', id, transport: 'udp', listener, remote, usedMs };
+    const key = remoteKey(listener, remote);
+    const others = this.#datagrams.get(key);
+    if (others === undefined) this.#datagrams.set(key, [flow]);
+    else others.push(flow);
+    this.#flows.set(id, flow);
+    return flow;
   }
 }
 

@@ -19,7 +19,14 @@ import {
 } from '../../../wire/sip/index.js';
 import type { FlowInfo, Origin, RouteTarget, SentBy, TransactionKey } from '../edge-types.js';
 import type { ResolvedTarget, SipAddress, SipInput, SipListener, SipOutput } from '../machine.js';
-import { FlowTable, formatPlace, parsePlace, type Flow, type StreamFlow } from './flow-table.js';
+import {
+  FlowTable,
+  formatPlace,
+  parsePlace,
+  type DatagramFlow,
+  type Flow,
+  type StreamFlow,
+} from './flow-table.js';
 import type { ResponseRoute } from './response-route.js';
 import { Router, type Attempt } from './router.js';
 import type { sipTransportLimits } from './transport-limits.js';
@@ -73,7 +80,7 @@ export class TransportLayer {
   constructor(options: TransportLayerOptions) {
     this.#listeners = options.listeners;
     this.#limits = options.limits;
-    this.#flows = new FlowTable(options.limits.datagramFlowsMax);
+    this.#flows = new FlowTable(options.limits);
     this.#router = new Router(
       {
         connectMsMax: options.limits.connectMsMax,
@@ -104,7 +111,7 @@ export class TransportLayer {
   }
 
   nextTimeoutMs(): number {
-    return Math.min(this.#deadlines.nextMs, this.#router.nextTimeoutMs, NEVER);
+    return Math.min(this.#deadlines.nextMs, this.#router.nextTimeoutMs, this.#passingEndMs, NEVER);
   }
 
   handleInput(now: InstantMs, input: TransportInput): void {
@@ -121,7 +128,7 @@ export class TransportLayer {
         break;
       }
       case 'datagram':
-        this.#handleDatagram(input.listener, input.remote, input.bytes.slice());
+        this.#handleDatagram(now, input.listener, input.remote, input.bytes.slice());
         break;
       case 'resolved':
         this.#router.handleResolved(now, input.ticket, input.targets);
@@ -138,11 +145,21 @@ export class TransportLayer {
       if (isDue && flow.isOpen) this.#watch(now, flow);
       flow = this.#deadlines.takeDue(monotonic);
     }
+    while (this.#passingEndMs <= monotonic) this.#endDatagram(this.#flows.oldestPassing!);
     this.#router.handleTimeout(now);
     this.#settle(now);
   }
 
+  /** When the passing flow that was used longest ago ends, monotonic ms. */
+  get #passingEndMs(): number {
+    return (this.#flows.oldestPassing?.usedMs ?? NEVER) + this.#limits.passingIdleMsMax;
+  }
+
   // ---- flows ----
+
+  get flowCount(): number {
+    return this.#flows.size;
+  }
 
   flowInfo(id: SipFlow): FlowInfo | undefined {
     const flow = this.#flows.get(id);
@@ -162,9 +179,16 @@ export class TransportLayer {
     };
   }
 
-  /** The newest flow of a UDP remote, or its first one. */
-  udpFlow(listener: number, remote: SipAddress): SipFlow {
-    return this.#flows.datagramFrom(listener, remote)?.id ?? this.openUdpFlow(listener, remote);
+  /** The newest flow of a UDP remote, or a passing one. */
+  udpFlow(now: InstantMs, listener: number, remote: SipAddress): SipFlow {
+    const known = this.#flows.datagramFrom(listener, remote);
+    if (known !== undefined) {
+      this.#flows.touch(known, now.monotonic);
+      return known.id;
+    }
+    const [flow, ended] = this.#flows.openPassing(listener, remote, now.monotonic);
+    if (ended !== undefined) this.#events.push({ kind: 'flow-lost', flow: ended.id });
+    return flow.id;
   }
 
   openUdpFlow(listener: number, remote: SipAddress): SipFlow {
@@ -197,11 +221,13 @@ export class TransportLayer {
     const flow = this.#flows.get(id);
     if (flow === undefined) return;
     if (flow.kind === 'stream') this.#close(now, flow, reason);
-    else {
-      this.#flows.removeDatagram(flow);
-      this.#events.push({ kind: 'flow-lost', flow: id });
-    }
+    else this.#endDatagram(flow);
     this.#settle(now);
+  }
+
+  #endDatagram(flow: DatagramFlow): void {
+    this.#flows.removeDatagram(flow);
+    this.#events.push({ kind: 'flow-lost', flow: flow.id });
   }
 
   /** False: there is no such flow (any more). */
@@ -209,6 +235,7 @@ export class TransportLayer {
     const flow = this.#flows.get(id);
     if (flow === undefined) return false;
     if (flow.kind === 'datagram') {
+      this.#flows.touch(flow, now.monotonic);
       this.#outputs.push({ kind: 'send', listener: flow.listener, remote: flow.remote, bytes });
       return true;
     }
@@ -389,7 +416,7 @@ export class TransportLayer {
     this.#pushMessage(message, originOf(flow));
   }
 
-  #handleDatagram(listener: number, remote: SipAddress, bytes: Uint8Array): void {
+  #handleDatagram(now: InstantMs, listener: number, remote: SipAddress, bytes: Uint8Array): void {
     if (isStun(bytes)) {
       const request = parseStunBindingRequest(bytes);
       const answer = request && encodeStunAnswer(request, remote.address, remote.port);
@@ -398,8 +425,9 @@ export class TransportLayer {
     }
     // Keeps a NAT open; on UDP nothing is answered to it.
     if (isLineEnds(bytes)) return;
-    const flow = this.#flows.datagramFrom(listener, remote)?.id ?? 0;
-    const origin: Origin = { flow, listener, transport: 'udp', remote };
+    const flow = this.#flows.datagramFrom(listener, remote);
+    if (flow !== undefined) this.#flows.touch(flow, now.monotonic);
+    const origin: Origin = { flow: flow?.id ?? 0, listener, transport: 'udp', remote };
     const message = parseMessage(bytes);
     if (message.kind === 'fault') this.#events.push({ kind: 'fault', fault: message, origin });
     else this.#pushMessage(message, origin);
@@ -461,7 +489,7 @@ export class TransportLayer {
     const listener = this.#listenerFor(transport);
     if (transport === 'udp') {
       if (this.#listeners[listener]?.transport !== 'udp') return 'impossible';
-      return { flow: this.udpFlow(listener, remote) };
+      return { flow: this.#lastingFlow(listener, remote) };
     }
     // RFC 7118: nobody can be reached by a new WebSocket.
     if (transport !== 'tcp' && transport !== 'tls') return 'impossible';
@@ -492,6 +520,12 @@ export class TransportLayer {
       serverName: transport === 'tls' ? serverName : undefined,
     });
     return { connection };
+  }
+
+  /** Of another server: it lasts, as one that we registered at sends when it likes. There are as many as are configured. */
+  #lastingFlow(listener: number, remote: SipAddress): SipFlow {
+    const known = this.#flows.datagramFrom(listener, remote);
+    return known === undefined || known.usedMs !== undefined ? this.openUdpFlow(listener, remote) : known.id;
   }
 
   /** Whose address we give: a listener of the same transport, rather one for trunks; else the first of all. */
