@@ -29,7 +29,7 @@ async function until(isMet: () => boolean): Promise<void> {
 describe('supervisor', () => {
   test(
     'lines are restarted while one of them is starting: the old ones go, and there are two again',
-    { skip: process.platform !== 'linux', timeout: 120_000 },
+    { skip: process.platform !== 'linux', timeout: 300_000 },
     async (t) => {
       const server = await startLines(configOf(await temporaryDirectory(t), { lines: 2 }));
       try {
@@ -60,7 +60,7 @@ describe('supervisor', () => {
 
   test(
     'lines die young while all are restarted: there are two, and both are ended with the server',
-    { skip: process.platform !== 'linux', timeout: 120_000 },
+    { skip: process.platform !== 'linux', timeout: 300_000 },
     async (t) => {
       const server = await startLines(configOf(await temporaryDirectory(t), { lines: 2 }));
       try {

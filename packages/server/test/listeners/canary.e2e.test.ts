@@ -134,7 +134,7 @@ describe('a device with a canary', () => {
 
   it(
     '[KA-20] [KA-21] has them in whichever process its sockets are',
-    { skip: process.platform !== 'linux', timeout: 120_000 },
+    { skip: process.platform !== 'linux', timeout: 300_000 },
     async (t) => {
       const server = await startLines(configOf(await temporaryDirectory(t), { lines: 2 }));
       try {

@@ -193,6 +193,13 @@ export class RawClient {
     this.received = this.received.subarray(taken.length);
     return taken;
   }
+
+  /** Gives what came and was not taken, and what comes: much of it, which is not collected here any more. */
+  handleData(handle: (chunk: Buffer) => void): void {
+    this.socket.removeAllListeners('data');
+    if (this.received.length > 0) handle(this.received);
+    this.socket.on('data', handle);
+  }
 }
 
 /** Encoded by the field's own codec, not ours. */

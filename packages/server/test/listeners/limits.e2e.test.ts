@@ -52,7 +52,7 @@ describe('limits at the door', () => {
     });
   });
 
-  it('10,000 connects without CONNECT leave a working server', { timeout: 60_000 }, async (t) => {
+  it('10,000 connects without CONNECT leave a working server', { timeout: 180_000 }, async (t) => {
     const server = await startTestServer(t, { handshakesMax: 1_000 });
     const before = await connectClient(t, server.url('mqtt'), { clientId: 'before' });
     const flood = fork(join(import.meta.dirname, 'connect-flood.js'), [String(server.port('mqtt')), '10000']);
@@ -65,7 +65,8 @@ describe('limits at the door', () => {
   });
 
   it('a connection that sends nothing, or its CONNECT byte by byte, is closed in time', async (t) => {
-    const mqtt = { ...configOf('').mqtt, connectTimeoutMs: 300 };
+    // The good client at the end has as much, however busy the machine is.
+    const mqtt = { ...configOf('').mqtt, connectTimeoutMs: 2_000 };
     const server = await startTestServer(
       t,
       { mqtt, listeners: [listener('mqtt')] },
@@ -75,7 +76,7 @@ describe('limits at the door', () => {
     const slow = await RawClient.connect(t, server.port('mqtt'));
     const bytes = connectPacket('a-rather-long-client-id-for-a-slow-client');
     let next = 0;
-    const drip = setInterval(() => slow.socket.write(bytes.subarray(next, (next += 1))), 50);
+    const drip = setInterval(() => slow.socket.write(bytes.subarray(next, (next += 1))), 100);
     t.after(() => clearInterval(drip));
     await Promise.all([silent.closed, slow.closed]);
     assert.equal(slow.received.length, 0);
@@ -83,7 +84,7 @@ describe('limits at the door', () => {
   });
 
   it('HTTP headers and bodies that come too slowly are ended', async (t) => {
-    const limits = { httpHeadersMs: 300, httpRequestMs: 600, httpKeepAliveMs: 300 };
+    const limits = { httpHeadersMs: 2_000, httpRequestMs: 4_000, httpKeepAliveMs: 2_000 };
     const server = await startTestServer(t, { listeners: [listener('http')] }, { limits });
     const head = await RawClient.connect(t, server.port('http'));
     head.socket.write('GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-');
@@ -104,7 +105,7 @@ describe('limits at the door', () => {
 
   it(
     'a subscriber that does not read is ended, and the others get everything',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async (t) => {
       const limits = { stallMs: 500, sweepMs: 50, unsentBytesMax: 64 * 1024 };
       const listeners = [listener('mqtt'), listener('http')];

@@ -110,7 +110,7 @@ describe('server: stop', () => {
     await server.stop();
   });
 
-  it('under load loses nothing that was acknowledged', { timeout: 60_000 }, async (t) => {
+  it('under load loses nothing that was acknowledged', { timeout: 180_000 }, async (t) => {
     const first = await startTestServer(t);
     const device = { clientId: 'device', clean: false, reconnectPeriod: 0 } as const;
     const awake = await connectClient(t, first.url('mqtt'), device);
@@ -145,7 +145,7 @@ describe('server: stop', () => {
     assert.ok(received.size >= acknowledged.length);
   });
 
-  it('does not wait for sockets that are stuck', { timeout: 60_000 }, async (t) => {
+  it('does not wait for sockets that are stuck', { timeout: 180_000 }, async (t) => {
     const { port, url, server } = await startTestServer(t, { listeners }, { limits: { stopMs: 500 } });
     const stuck = await RawClient.connect(t, port('mqtt'));
     stuck.socket.write(connectPacket('stuck'));

@@ -235,7 +235,7 @@ describe('a call to a phone that is not there', () => {
 
 describe('a server that leaves', () => {
   it('answers new calls with 503, and is gone in time', async (t) => {
-    const server = await start(t, {}, { limits: { sipLeaveMs: 300 } });
+    const server = await start(t, {}, { limits: { sipLeaveMs: 3_000 } });
     const alice = await RawPhone.udp(t, 'alice', server.port('sip+udp'));
     const bob = await RawPhone.tcp(t, 'bob', server.port('sip+tcp'));
     await alice.register();
