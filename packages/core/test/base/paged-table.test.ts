@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../fast-check.js';
 import { PagedTable } from '../../src/base/index.js';
 
 test('a paged table says what a Map would say', () => {

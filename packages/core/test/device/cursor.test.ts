@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../fast-check.js';
 import { Cursor } from '../../src/device/cursor.js';
 import { deviceLimits, isCursorValue } from '../../src/device/index.js';
 

@@ -1,7 +1,7 @@
 /** The keepalive through the whole machine: behind boxes of random timeouts, with a server that knows canaries or does not. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../fast-check.js';
 import { DAY_MS, HOUR_MS, Prng, SECOND_MS, type InstantMs } from '../../src/base/index.js';
 import {
   deviceLimits,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeProperties, isPropertyText } from '@wakeline/core/domain';
-import fc from 'fast-check';
+import fc from '../fast-check.js';
 import mqttPacket from 'mqtt-packet';
 
 /** The properties as the oracle codec reads them out of a PUBLISH built around the bytes. */

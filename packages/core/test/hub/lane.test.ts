@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../fast-check.js';
 import { EntryTable } from '../../src/hub/entry-table.js';
 import { findSequence, Lane } from '../../src/hub/lane.js';
 

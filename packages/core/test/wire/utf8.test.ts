@@ -1,7 +1,7 @@
 /** Strict UTF-8 against the host's own decoder and encoder. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../fast-check.js';
 import {
   ByteReader,
   ByteWriter,

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { ByteWriter, encodeUtf8 } from '@wakeline/core/base';
 import { noBytes, openAccess } from '@wakeline/core/domain';
 import type { LinkCommand, LinkEvent, Publication } from '@wakeline/core/domain';
-import fc from 'fast-check';
+import fc from '../fast-check.js';
 import { CommandReader, encodeCommand, keptCommand } from '../../src/lines/command-codec.js';
 import { EventReader, EventWriter } from '../../src/lines/event-codec.js';
 import { FRAME_HEAD_BYTES, FrameReader, LinkError } from '../../src/lines/link-frames.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../fast-check.js';
 import { DAY_MS, HOUR_MS, Prng, SECOND_MS } from '../../../src/base/index.js';
 import {
   deviceLimits,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../fast-check.js';
 import { isPropertyText, noBytes } from '../../../src/domain/index.js';
 import { epochIn, splitSequence, withSequence } from '../../../src/session/mqtt/cursor-properties.js';
 import {

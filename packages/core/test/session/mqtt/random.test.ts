@@ -1,7 +1,7 @@
 /** Random packets, valid and not, in random splits, against a hub that answers at random. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../fast-check.js';
 import { Prng } from '../../../src/base/index.js';
 import {
   refusals,

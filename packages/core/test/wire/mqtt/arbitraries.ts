@@ -1,5 +1,5 @@
 /** Random valid packets of both versions, for the codec's and the session's tests. */
-import fc from 'fast-check';
+import fc from '../../fast-check.js';
 import {
   encodeApplicationProperties,
   noProperties,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../fast-check.js';
 import { ByteWriter, Prng } from '../../../src/base/index.js';
 import { MqttDecoder } from '../../../src/wire/mqtt/index.js';
 import { anyPacket, versions } from './arbitraries.js';

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../fast-check.js';
 import * as oracle from 'mqtt-packet';
 import {
   decodeApplicationProperties,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../fast-check.js';
 import { ByteWriter } from '../../../src/base/index.js';
 import { encodeFrame, type ServerMessage } from '../../../src/wire/webpush/index.js';
 import { runs } from '../mqtt/helpers.js';
