@@ -16,16 +16,20 @@ test('the device that is awake answers: the sleeping one rings and is cancelled'
   await onStage(stageOptions, async (stage) => {
     const asleep = await stage.baresip('bob', { device: 'tablet', answers: 'manual', box: { window: '3s' } });
     await asleep.box.asleep();
-    const awake = await stage.smallPhone('bob', { device: 'desk', box: 'none', answerAfter: 2 });
+    const awake = await stage.smallPhone('bob', { device: 'desk', box: 'none', answerAfter: 'never' });
     const call = await stage.call('bob', { holdMs: 2_000 });
-    await asleep.incoming();
+    await Promise.all([asleep.incoming(), awake.incoming()]);
+    await awake.answer();
     await call.success();
     await awake.voice();
     assert.equal(asleep.countIncoming(), 1);
     await asleep.line(/Call with .* terminated|session closed/);
     await asleep.box.asleep();
-    const calls = await stage.call('bob', { holdMs: 500 });
-    await calls.success();
+    const from = awake.position;
+    const again = await stage.call('bob', { holdMs: 500 });
+    await awake.incoming(from);
+    await awake.answer();
+    await again.success();
   });
 });
 

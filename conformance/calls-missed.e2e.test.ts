@@ -13,6 +13,8 @@ import { callersTrunk, onStage } from './sip-stage.js';
 import { betweenMs } from './sipp.js';
 
 const PARK_MS = 12_000;
+/** What a machine that does much else may add; a caller that is told nothing would wait for minutes. */
+const LATE_MS_MAX = 30_000;
 
 test(
   'baresip in ios-voip whose flow is cut: 480, a missed call in the inbox, and why',
@@ -36,7 +38,7 @@ test(
       });
       const { marks } = await call.success();
       const waitedMs = betweenMs(marks, 'invite', 'refused');
-      assert(waitedMs > PARK_MS - 1_000 && waitedMs < PARK_MS + 5_000, `480 after ${waitedMs} ms`);
+      assert(waitedMs > PARK_MS - 1_000 && waitedMs < PARK_MS + LATE_MS_MAX, `480 after ${waitedMs} ms`);
       assert(phone.box.isAsleep, 'nothing could wake it');
 
       const record = await server.callIn(['expired']);

@@ -35,6 +35,8 @@ test(`${CALLS * PHONES} calls by a PBX reach sleeping phones; its pings wake nob
       users.map((user) => stage.baresip(user, { registrationSeconds: 3_600, box: { window: '3s' } })),
     );
     await Promise.all(phones.map(({ box }) => box.asleep()));
+    // One that was slow to register has been woken for that.
+    const wakesBefore = phones.map(({ box }) => box.wakes().length);
     const pbx = stage.keep(
       await Kamailio.start({
         role: 'pbx',
@@ -52,9 +54,9 @@ test(`${CALLS * PHONES} calls by a PBX reach sleeping phones; its pings wake nob
       60_000,
       () => `pings are answered: ${pbx.log.slice(-2_000)}`,
     );
-    for (const { box, address } of phones) {
+    for (const [index, { box, address }] of phones.entries()) {
       assert(box.isAsleep, `${address} sleeps on`);
-      assert.equal(box.wakes().length, 0, `${address} was woken: ${box.tell()}`);
+      assert.equal(box.wakes().length, wakesBefore[index], `${address} was woken: ${box.tell()}`);
     }
 
     const each = phones.map(async (phone, index) => {

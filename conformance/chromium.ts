@@ -53,7 +53,9 @@ export class Chromium {
       env: { HOME: profileDirectory },
     });
     try {
-      const written = await program.file(addressFile, (text) => text.includes('\n'));
+      const written = await program.file(addressFile, (text) =>
+        /^\d+\n\/devtools\/browser\/[\w-]{36}/.test(text),
+      );
       const [port, path] = written.split('\n') as [string, string];
       const socket = await SteeringSocket.open<Answer>(program, `ws://127.0.0.1:${port}${path}`);
       return new Chromium(program, socket);

@@ -15,7 +15,7 @@ import { PATIENCE_MS, Program, whyMissing } from './program.js';
 import { until } from './support.js';
 
 /** How long a step may take: a server starts within it, and the app comes back to it, while much else goes on. */
-const STEP_MS_MAX = 120_000;
+const STEP_MS_MAX = 180_000;
 
 const userOf = (environment: string, index: number): string => `${environment}-${index}`;
 const users = behaviours.flatMap((_, index) => ['node', 'chromium'].map((name) => userOf(name, index)));

@@ -5,8 +5,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { until, wakelineBin } from './support.js';
 
-/** How long a test waits for a program to say or do something, ms. */
-export const PATIENCE_MS = 30_000;
+/** How long a test waits for a program to say or do something, ms: much longer than it takes on a machine that does much else. */
+export const PATIENCE_MS = 60_000;
 
 export interface ProgramOptions {
   readonly cwd?: string;

@@ -55,6 +55,9 @@ export interface RawRequest {
   readonly body?: string;
 }
 
+/** Nothing here sends again: what comes while this process waits for the processor is not to be lost. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+
 const uriOf = (user: string): string => (user.includes(':') ? user : `sip:${user}@${DOMAIN}`);
 
 export function token(): string {
@@ -81,7 +84,7 @@ export class RawSip {
 
   static async udp(port: number, address = '127.0.0.1'): Promise<RawSip> {
     const raw = new RawSip('UDP', address);
-    const socket = createSocket('udp4').bind(0, address);
+    const socket = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES }).bind(0, address);
     await once(socket, 'listening');
     raw.#port = socket.address().port;
     socket.on('message', (bytes) => {

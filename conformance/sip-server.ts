@@ -5,13 +5,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wakeline } from './program.js';
 import type { Program } from './program.js';
-import { freePort, until } from './support.js';
+import { freePort, START_MS_MAX, until } from './support.js';
 
 /** The domain of every user in these tests. */
 export const DOMAIN = 'home.test';
-/** A machine that does much else takes long to start it. */
-const START_MS_MAX = 90_000;
-
 /** The password of every user. */
 export const PASSWORD = 'secret';
 

@@ -12,6 +12,9 @@ import { fileURLToPath } from 'node:url';
 /** The command a user would call. */
 export const wakelineBin = fileURLToPath(new URL('../../packages/cli/bin/wakeline.js', import.meta.url));
 
+/** A machine that does much else takes long to start a server, ms. */
+export const START_MS_MAX = 90_000;
+
 /** A port nobody listens on now. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -110,7 +113,7 @@ export class ServerProcess {
           throw new Error(`the server left with ${child.exitCode}: ${this.#stderr}`);
         return /^wakeline: ready /m.test(stdout);
       },
-      30_000,
+      START_MS_MAX,
       () => `the server is ready; it said: ${stdout}${this.#stderr}`,
     );
   }

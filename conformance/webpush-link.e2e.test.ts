@@ -384,8 +384,8 @@ describe('the push WebSocket under lines', () => {
       'nothing came twice',
     );
 
-    process.kill(server.pid, 'SIGUSR2');
     const second = processesOf(server).hub;
+    process.kill(server.pid, 'SIGUSR2');
     await until(
       async () => {
         const now = processesOf(server).hub;

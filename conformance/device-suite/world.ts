@@ -59,7 +59,7 @@ export interface Behaviour {
 }
 
 /** How long something may take to come about, ms. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 export function check(condition: boolean, what: string): void {
   if (!condition) throw new Error(`it is not so: ${what}`);
