@@ -26,7 +26,7 @@ before(async () => {
 after(() => directory.remove());
 
 async function load(mode: string, port: number, ...more: readonly string[]): Promise<Result> {
-  const child = spawn(program, [mode, '--port', String(port), '--timeout', '20', ...more]);
+  const child = spawn(program, [mode, '--port', String(port), '--timeout', '120', ...more]);
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()));

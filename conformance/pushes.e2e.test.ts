@@ -18,7 +18,7 @@ const PUSHES = isLong ? 100_000 : 4_000;
 const DEVICES = isLong ? 10_000 : 400;
 const KILLS = isLong ? 10 : 4;
 const SENDERS = 32;
-const PATIENCE_MS = isLong ? 600_000 : 60_000;
+const PATIENCE_MS = isLong ? 600_000 : 300_000;
 const seed = Number(process.env['WAKELINE_SEED'] ?? 1);
 
 /** All devices and senders of the test share an address. */

@@ -62,11 +62,19 @@ for (const [name, options] of versions) {
         const events: BoxEvent[] = [];
         const box = startBox(directory.path, urls[0].port, options, events);
         programs.push(box);
+        const isAsleep = (): boolean =>
+          events.findLast(({ type }) => ['launch', 'asleep', 'wake'].includes(type))?.type === 'asleep';
         await until(
-          () => events.some(({ type }) => type === 'asleep'),
+          async () => {
+            if (await isSubscribed(urls[1].origin)) return true;
+            // On a busy machine it may take more than one window until it is connected.
+            if (isAsleep()) await wake(directory.path);
+            return false;
+          },
           PATIENCE_MS,
-          () => `mosquitto_sub is connected and asleep: ${box.stdout}${box.stderr}`,
+          () => `mosquitto_sub has subscribed: ${box.stdout}${box.stderr}`,
         );
+        await until(isAsleep, PATIENCE_MS, () => `mosquitto_sub is asleep: ${box.stdout}${box.stderr}`);
 
         const sent = await publishAll(new Prng(seed), urls[0].port, urls[1].origin, programs);
         const printed = (): readonly BoxEvent[] =>
@@ -106,6 +114,23 @@ for (const [name, options] of versions) {
       }
     },
   );
+}
+
+/** Whether the device is known with its subscription. */
+async function isSubscribed(httpUrl: string): Promise<boolean> {
+  const response = await fetch(`${httpUrl}/v1/devices/dev1`);
+  if (response.status === 404) return false;
+  const { subscriptions } = (await response.json()) as { readonly subscriptions: readonly unknown[] };
+  return subscriptions.length > 0;
+}
+
+/** The user takes the phone. */
+async function wake(directory: string): Promise<void> {
+  const ctl = wakeline(['sleepbox', 'ctl', 'wake', '--name', 'mosquitto'], {
+    env: { XDG_RUNTIME_DIR: directory },
+  });
+  const end = await ctl.ended;
+  assert.equal(end.code, 0, end.stderr);
 }
 
 function startBox(directory: string, port: string, options: readonly string[], events: BoxEvent[]): Program {
