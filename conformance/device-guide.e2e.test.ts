@@ -57,6 +57,8 @@ test('docs/guides/node.md: a device with a token gets a message, awake and aslee
       runtimeDirectory: directory.path,
       command: [process.execPath, join(folder, 'phone.mjs')],
       modes: 'voip',
+      // Time enough to start on a machine that does much else; it says itself when it is done.
+      window: '60s',
       wakePort: server.mqttPort,
       env,
       onOutput: (line) => lines.push(line),

@@ -198,6 +198,7 @@ test('an MQTT app as it is, one that removes repeats, and one with the SDK: the 
       });
       assert.equal(response.status, 201, await response.text());
     };
+    const handledFile = join(folder, 'handled.json');
     for (const [index, script] of ['before.mjs', 'numbers.mjs', 'after.mjs'].entries()) {
       if (index > 0) await stage.control.send('news', `waits for ${script}`);
       const app = new Program(process.execPath, [script], { cwd: folder });
@@ -212,18 +213,28 @@ test('an MQTT app as it is, one that removes repeats, and one with the SDK: the 
           );
         await publish(`for ${script}`);
         await app.line(new RegExp(`^orders/7 for ${script}$`));
+        // It is told before it is written down.
+        if (script === 'numbers.mjs') await app.file(handledFile, (text) => numbersOf(text).length >= 2);
       } finally {
         await app.end('SIGKILL');
       }
       await comesOnline(stage, false);
     }
-    const handled = JSON.parse(readFileSync(join(folder, 'handled.json'), 'utf8')) as {
-      readonly epoch: string;
-      readonly numbers: readonly string[];
-    };
+    const handled = JSON.parse(readFileSync(handledFile, 'utf8')) as Handled;
     assert(handled.epoch !== '' && handled.numbers.length >= 2, JSON.stringify(handled));
   });
 });
+
+/** What `numbers.mjs` writes. */
+interface Handled {
+  readonly epoch: string;
+  readonly numbers: readonly string[];
+}
+
+/** None while the file is being written. */
+function numbersOf(text: string): readonly string[] {
+  return text.endsWith('}') ? (JSON.parse(text) as Handled).numbers : [];
+}
 
 test('a SIP app: woken for a call, its user declines and the caller hears 603, or takes it and the phone answers', async () => {
   const directory = temporaryDirectory('wakeline-sip-app');
