@@ -10,7 +10,8 @@ export const deviceErrorCodes = {
   HANDLER_FAILED: 'a handler of the app threw; its message comes again with a later connection',
   KEEPALIVE_COSTLY: 'the chosen keepalive policy has a cost that is worth knowing',
   MESSAGE_INVALID: 'a topic, filter, body or property is not allowed',
-  NOT_CONNECTED: 'there is no connection, and QoS 0 does not wait for one',
+  NOT_CONNECTED: 'there is no connection, and what was asked does not wait for one any longer',
+  NOT_MQTT: 'what answers at the URL does not speak MQTT; it is tried again all the same',
   OPTION_INVALID: 'an option is unknown, missing or not allowed',
   REFUSED: 'the server refused what was asked; reasonCode or refusal says why',
   STORAGE_FAILED: 'what must outlive the app cannot be read or written',
@@ -27,7 +28,9 @@ export interface DeviceErrorOptions {
   /** Of the server, in MQTT 5.0 (§2.4). */
   readonly reasonCode?: number;
   /** Of the server, one of the refusals in docs/errors.md. */
-  readonly refusal?: string;
+  readonly refusal?: string | undefined;
+  /** Of the server, in its own words: at most 256 characters, fit to be shown. */
+  readonly reason?: string | undefined;
 }
 
 /** The one error class of the package. Decide by `code`, never by the text. */
@@ -37,6 +40,7 @@ export class DeviceError extends Error {
   readonly retryable: boolean;
   readonly reasonCode: number | undefined;
   readonly refusal: string | undefined;
+  readonly reason: string | undefined;
 
   constructor(code: DeviceErrorCode, message: string, options: DeviceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -44,5 +48,6 @@ export class DeviceError extends Error {
     this.retryable = options.retryable ?? false;
     this.reasonCode = options.reasonCode;
     this.refusal = options.refusal;
+    this.reason = options.reason;
   }
 }

@@ -76,18 +76,18 @@ export class AppRequests {
     for (const id of this.#intents.takeUnanswered()) this.#sayIntent(id);
   }
 
-  handlePublished(now: InstantMs, { packetId, reasonCode }: Answered<'published'>): void {
+  handlePublished(now: InstantMs, { packetId, reasonCode, reason }: Answered<'published'>): void {
     const answer = this.#requests.handlePublished(packetId, reasonCode);
     // A negative ticket is an intent's.
     if (answer !== undefined && answer.ticket < 0) {
-      this.#put(this.#intents.handlePublished(answer.ticket, answer.outcome));
-    } else if (answer !== undefined) this.#host.put({ kind: 'published', ...answer });
+      this.#put(this.#intents.handlePublished(answer.ticket, answer.outcome, reason));
+    } else if (answer !== undefined) this.#host.put({ kind: 'published', ...answer, ...withReason(reason) });
     this.send(now);
   }
 
-  handleSubscribed(now: InstantMs, { packetId, reasonCodes }: Answered<'subscribed'>): void {
+  handleSubscribed(now: InstantMs, { packetId, reasonCodes, reason }: Answered<'subscribed'>): void {
     for (const answer of this.#requests.handleSubscribed(packetId, reasonCodes)) {
-      this.#host.put({ kind: 'subscribed', ...answer });
+      this.#host.put({ kind: 'subscribed', ...answer, ...withReason(reason) });
     }
     this.send(now);
   }
@@ -126,4 +126,8 @@ export class AppRequests {
   #put(output: DeviceOutput | undefined): void {
     if (output !== undefined) this.#host.put(output);
   }
+}
+
+function withReason(reason: string | undefined): { readonly reason?: string } {
+  return reason === undefined ? {} : { reason };
 }

@@ -147,10 +147,10 @@ export class CallIntents {
   }
 
   /** Its PUBACK has come. */
-  handlePublished(id: number, reasonCode: number): Intended | undefined {
+  handlePublished(id: number, reasonCode: number, reason: string | undefined): Intended | undefined {
     const pending = this.#pending.get(id);
     if (pending === undefined) return undefined;
-    if (reasonCode >= 0x80) return this.end(id, 'refused');
+    if (reasonCode >= 0x80) return { ...this.end(id, 'refused')!, ...(reason !== undefined && { reason }) };
     pending.isAcknowledged = true;
     return undefined;
   }

@@ -15,6 +15,7 @@ export type {
   DeviceOptions,
   DeviceOutput,
   NetworkKnowledge,
+  RequestAnswer,
   RequestRefusal,
   Status,
 } from './types.js';

@@ -135,6 +135,15 @@ export interface DeviceMessage {
 /** Why a request was not sent. */
 export type RequestRefusal = 'not-connected' | 'too-many' | 'stopped';
 
+/** What became of a request of the app. */
+export interface RequestAnswer {
+  readonly ticket: number;
+  /** The server's reason code, below 0x80 if all is well, or why it was not asked. */
+  readonly outcome: number | RequestRefusal;
+  /** The server's words, as in {@link ClientEnd}; undefined: it gave none. */
+  readonly reason?: string | undefined;
+}
+
 export type DeviceOutput =
   /** Open a transport; its events carry this number. A canary has a transport of its own, beside the main one. */
   | { readonly kind: 'connect'; readonly connection: number; readonly role: ConnectionRole }
@@ -149,10 +158,15 @@ export type DeviceOutput =
   | { readonly kind: 'store-cursor'; readonly cursor: CursorValue }
   /** Write it over the last one; need not be synced, and is not answered. */
   | { readonly kind: 'store-knowledge'; readonly knowledge: NetworkKnowledge }
-  /** `outcome`: the server's reason code, below 0x80 if all is well, or why it was not asked. */
-  | { readonly kind: 'subscribed'; readonly ticket: number; readonly outcome: number | RequestRefusal }
-  | { readonly kind: 'published'; readonly ticket: number; readonly outcome: number | RequestRefusal }
-  | { readonly kind: 'call-intended'; readonly ticket: number; readonly outcome: CallIntentOutcome }
+  | ({ readonly kind: 'subscribed' } & RequestAnswer)
+  | ({ readonly kind: 'published' } & RequestAnswer)
+  | {
+      readonly kind: 'call-intended';
+      readonly ticket: number;
+      readonly outcome: CallIntentOutcome;
+      /** As in {@link RequestAnswer}. */
+      readonly reason?: string | undefined;
+    }
   /**
    * A call waits, until the monotonic instant `deadlineMs`. Given for each message about it, since the server repeats itself: a call is
    * known by `call.call`. The message is not given by `message`, and is to be finished like any other: as handled when the phone rings.

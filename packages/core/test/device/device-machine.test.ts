@@ -168,7 +168,8 @@ describe('connecting', () => {
   test('[SD-5] who is refused for good does not try again, and says why', async () => {
     const device = new TestDevice(new TestServer(), new Prng(1), { password: wrongPassword, username: 'u' });
     await device.input({ kind: 'start' });
-    assert.deepEqual(device.status, { kind: 'refused', end: { cause: 'refused', reasonCode: 0x86 } });
+    const reason = 'user name, password or token are not known: check the credentials of this device';
+    assert.deepEqual(device.status, { kind: 'refused', end: { cause: 'refused', reasonCode: 0x86, reason } });
     assert.equal(device.machine.nextTimeoutMs(), NEVER);
     await device.input({ kind: 'publish', ticket: 1, publication: { ...publication, qos: 1 } });
     assert.deepEqual(device.take('published'), [{ kind: 'published', ticket: 1, outcome: 'stopped' }]);
@@ -181,7 +182,9 @@ describe('connecting', () => {
     const other = new TestDevice(server, new Prng(2));
     await other.input({ kind: 'start' });
     await device.settle();
-    assert.deepEqual(device.status, { kind: 'refused', end: { cause: 'disconnected', reasonCode: 0x8e } });
+    const reason = 'the same client id connected anew: give each device an id of its own';
+    const end = { cause: 'disconnected', reasonCode: 0x8e, reason };
+    assert.deepEqual(device.status, { kind: 'refused', end });
     assert.equal(other.status.kind, 'online');
   });
 

@@ -7,6 +7,7 @@ import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
 import type { CallOverTold, CallTold } from './machine-host.js';
 import { Outlet } from './outlet.js';
+import { withReason } from './reason-text.js';
 import type { Call, CallOutcome } from './types.js';
 
 export interface CallBookOptions {
@@ -64,7 +65,7 @@ export class CallBook {
     this.#give(missed);
   }
 
-  handleIntended(ticket: number, outcome: CallIntentOutcome): void {
+  handleIntended(ticket: number, outcome: CallIntentOutcome, reason?: string): void {
     const asked = this.#asked.get(ticket);
     this.#asked.delete(ticket);
     if (asked === undefined) return;
@@ -76,7 +77,11 @@ export class CallBook {
       case 'stopped':
         return asked.reject(new DeviceError('CLOSED', 'the line is closed'));
       case 'refused':
-        return asked.reject(new DeviceError('REFUSED', 'the server takes no decisions about calls'));
+        return asked.reject(
+          new DeviceError('REFUSED', withReason('the server takes no decisions about calls', reason), {
+            reason,
+          }),
+        );
       case 'too-many':
         return asked.reject(new DeviceError('TOO_MANY', 'too many decisions wait', { retryable: true }));
     }

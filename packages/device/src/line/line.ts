@@ -1,17 +1,18 @@
 /** The line of an app: its API over the host of the device's machine. */
-import { deviceLimits, type DeviceMessage, type RequestRefusal, type Status } from '@wakeline/core/device';
+import { deviceLimits, type DeviceMessage, type RequestAnswer, type Status } from '@wakeline/core/device';
 import { abortReason, throwIfAborted } from '../aborted.js';
 import { DeviceError } from '../errors.js';
 import { hostLimits } from '../limits.js';
 import { PushSubscriptions } from '../push/push-subscriptions.js';
 import { CallBook } from './call-book.js';
-import { checkHandler, checkOptions, qos, signalRules, type OptionRules } from './check-options.js';
+import { checkHandler, checkOptions, duration, qos, signalRules, type OptionRules } from './check-options.js';
+import { parseDuration } from './duration.js';
+import { endError } from './end-error.js';
 import { errorOf, MachineHost } from './machine-host.js';
 import { LineMessage } from './message.js';
 import { parseOptions, type LineSettings } from './options.js';
 import { Outlet, Reader } from './outlet.js';
 import { checkFilter, toPublication } from './publication.js';
-import { reasonText } from './reason-text.js';
 import type {
   Call,
   ConsumeOptions,
@@ -20,12 +21,15 @@ import type {
   LineOptions,
   LineParts,
   Message,
+  OnlineOptions,
   PublishOptions,
   SubscribeOptions,
 } from './types.js';
 
 const INBOX_FILTER = '$line/inbox/#';
 
+/** The longest timer that every platform has. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 const concurrencyMax = deviceLimits.inflightMax;
 const handleRules: OptionRules<HandleOptions> = {
   ...signalRules,
@@ -34,6 +38,7 @@ const handleRules: OptionRules<HandleOptions> = {
     text: `a whole number from 1 to ${concurrencyMax}`,
   },
 };
+const onlineRules: OptionRules<OnlineOptions> = { ...signalRules, timeout: duration };
 const subscribeRules: OptionRules<SubscribeOptions> = { ...signalRules, qos };
 
 /** Who waits for an answer of the server. */
@@ -61,6 +66,7 @@ class DeviceLine implements Line {
   readonly push: PushSubscriptions;
   readonly #settings: LineSettings;
   readonly #host: MachineHost;
+  readonly #platform: LineParts['platform'];
   readonly #messages = new Outlet<LineMessage>('messages');
   readonly #calls: CallBook;
   readonly #watchers = new Set<Watcher>();
@@ -74,22 +80,27 @@ class DeviceLine implements Line {
   #askedBytes = 0;
   #lastTicket = 0;
   #status: Status = { kind: 'stopped' };
+  /** Why the last connection ended, or could not be had. */
+  #lastEnd: DeviceError | undefined;
+  /** The text of a warning that is not said again before the line was online. */
+  #warnedOf: string | undefined;
   #closing: Promise<void> | undefined;
   #end: DeviceError | undefined;
   #resolveClosed!: (end: DeviceError | undefined) => void;
 
   constructor(options: LineOptions, parts: LineParts) {
     this.#settings = parseOptions(options, parts);
+    this.#platform = parts.platform;
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
     const { keepalive, warn } = this.#settings;
     if (keepalive.warning !== undefined) warn(new DeviceError('KEEPALIVE_COSTLY', keepalive.warning));
     this.#host = new MachineHost(this.#settings, parts, {
       handleStatus: (status) => this.#handleStatus(status),
       handleMessage: (message) => this.#handleMessage(message),
-      handleAnswer: (ticket, outcome) => this.#handleAnswer(ticket, outcome),
+      handleAnswer: (answer) => this.#handleAnswer(answer),
       handleCall: (told, deadlineMs) => this.#calls.handleCall(told, deadlineMs),
       handleCallOver: (told) => this.#calls.handleOver(told),
-      handleIntended: (ticket, outcome) => this.#calls.handleIntended(ticket, outcome),
+      handleIntended: (ticket, outcome, reason) => this.#calls.handleIntended(ticket, outcome, reason),
       handleStoredPush: (text) => this.#loadPush(text),
     });
     this.#calls = new CallBook({
@@ -121,7 +132,8 @@ class DeviceLine implements Line {
   }
 
   get lastError(): unknown {
-    return this.#host.lastError;
+    const end = this.#lastEnd;
+    return end?.code === 'NOT_CONNECTED' && end.cause !== undefined ? end.cause : end;
   }
 
   get windowEnd(): Date | undefined {
@@ -130,25 +142,32 @@ class DeviceLine implements Line {
 
   statuses(options: ConsumeOptions = {}): AsyncIterableIterator<Status> {
     checkOptions('statuses', options, signalRules);
-    const { signal } = options;
-    const queue = [this.#status];
-    const reader = new Reader(queue, signal, () => this.#watchers.delete(watcher));
-    const watcher: Watcher = { queue, reader };
-    if (this.#closing !== undefined) reader.end();
-    else if (signal?.aborted !== true) this.#watchers.add(watcher);
-    return reader;
+    return this.#read(options.signal);
   }
 
-  async online(options: ConsumeOptions = {}): Promise<void> {
-    checkOptions('online', options, signalRules);
-    const { signal } = options;
+  async online(options: OnlineOptions = {}): Promise<void> {
+    checkOptions('online', options, onlineRules);
+    const { signal, timeout } = options;
+    const timeoutMs =
+      timeout === undefined ? undefined : parseDuration(timeout, 'timeout', 1, TIMEOUT_MS_MAX);
     throwIfAborted(signal);
-    for await (const status of this.statuses({ ...(signal !== undefined && { signal }) })) {
-      if (status.kind === 'online') return;
-      if (status.kind === 'refused') throw refusedError(status);
+    const loop = this.#read(signal);
+    let isLate = false;
+    const late = (): void => {
+      isLate = true;
+      loop.end();
+    };
+    const clear = timeoutMs === undefined ? undefined : this.#platform.setTimer(late, timeoutMs);
+    try {
+      for await (const status of loop) {
+        if (status.kind === 'online') return;
+        if (status.kind === 'refused') throw this.#lastEnd!;
+      }
+    } finally {
+      clear?.();
     }
     throwIfAborted(signal);
-    throw this.#closedError();
+    throw isLate ? this.#lateError(timeoutMs!) : this.#closedError();
   }
 
   messages(options: ConsumeOptions = {}): AsyncIterableIterator<Message> {
@@ -262,7 +281,7 @@ class DeviceLine implements Line {
     if (!this.#isOpen) await this.#host.giveUp();
     await this.#started;
     await this.#host.stop();
-    for (const ticket of this.#asked.keys()) this.#handleAnswer(ticket, 'stopped');
+    for (const ticket of this.#asked.keys()) this.#handleAnswer({ ticket, outcome: 'stopped' });
     this.push.close(this.#closedError());
     this.#messages.end();
     this.#calls.end();
@@ -271,15 +290,38 @@ class DeviceLine implements Line {
     this.#resolveClosed(this.#end);
   }
 
+  #read(signal: AbortSignal | undefined): Reader<Status> {
+    const queue = [this.#status];
+    const reader = new Reader(queue, signal, () => this.#watchers.delete(watcher));
+    const watcher: Watcher = { queue, reader };
+    if (this.#closing !== undefined) reader.end();
+    else if (signal?.aborted !== true) this.#watchers.add(watcher);
+    return reader;
+  }
+
   #handleStatus(status: Status): void {
+    const wasOnline = this.#status.kind === 'online';
     this.#status = status;
-    if (status.kind === 'online') this.push.handleOnline();
-    // Nothing more will come of this line by itself: an app that does not look at the status must hear of it.
-    if (status.kind === 'refused') this.#settings.warn(refusedError(status));
+    if (status.kind === 'online') {
+      this.#warnedOf = undefined;
+      this.push.handleOnline();
+    } else if (status.kind === 'waiting' || status.kind === 'refused') this.#handleEnd(status, wasOnline);
     for (const { queue, reader } of this.#watchers) {
       queue.push(status);
       if (queue.length > hostLimits.statusesWaitingMax) queue.shift();
       reader.serve();
+    }
+  }
+
+  #handleEnd({ kind, end }: Extract<Status, { kind: 'waiting' | 'refused' }>, wasOnline: boolean): void {
+    const error = endError(end, this.#settings.url, this.#host.lastError, wasOnline);
+    this.#lastEnd = error;
+    // Nothing more will come of a line that is refused by itself, and hardly of one whose URL is wrong: an app that does not look at the
+    // status must hear of it, once.
+    if (kind === 'refused') this.#settings.warn(error);
+    else if (error.code === 'NOT_MQTT' && this.#warnedOf !== error.message) {
+      this.#warnedOf = error.message;
+      this.#settings.warn(error);
     }
   }
 
@@ -347,10 +389,10 @@ class DeviceLine implements Line {
     });
   }
 
-  #handleAnswer(ticket: number, outcome: number | RequestRefusal): void {
-    const asked = this.#asked.get(ticket);
-    this.#asked.delete(ticket);
-    asked?.settle(errorOf(asked.what, outcome));
+  #handleAnswer(answer: RequestAnswer): void {
+    const asked = this.#asked.get(answer.ticket);
+    this.#asked.delete(answer.ticket);
+    asked?.settle(errorOf(asked.what, answer));
   }
 
   #warnOfHandler(what: string, cause: unknown): void {
@@ -358,16 +400,18 @@ class DeviceLine implements Line {
     this.#settings.warn(new DeviceError('HANDLER_FAILED', `${what} threw: ${text}`, { cause }));
   }
 
+  #lateError(timeoutMs: number): DeviceError {
+    const last = this.#lastEnd;
+    const { kind } = this.#status;
+    const why = kind === 'offline' ? 'there is no network' : (last?.message ?? 'nothing has answered yet');
+    return new DeviceError('NOT_CONNECTED', `not connected within ${timeoutMs} ms: ${why}`, {
+      cause: kind === 'offline' ? undefined : last,
+      retryable: true,
+      reason: last?.reason,
+    });
+  }
+
   #closedError(): DeviceError {
     return this.#end ?? new DeviceError('CLOSED', 'the line is closed');
   }
-}
-
-function refusedError({ end }: Extract<Status, { kind: 'refused' }>): DeviceError {
-  if (!('reasonCode' in end))
-    return new DeviceError('REFUSED', `the server refused the device (${end.cause})`);
-  const { reasonCode } = end;
-  return new DeviceError('REFUSED', `the server refused the device (${reasonText(reasonCode)})`, {
-    reasonCode,
-  });
 }

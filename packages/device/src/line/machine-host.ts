@@ -9,7 +9,7 @@ import {
   type DeviceInput,
   type DeviceMessage,
   type DeviceOutput,
-  type RequestRefusal,
+  type RequestAnswer,
   type Status,
 } from '@wakeline/core/device';
 import { DeviceError } from '../errors.js';
@@ -27,12 +27,11 @@ export type CallOverTold = Extract<DeviceOutput, { kind: 'call-over' }>;
 export interface HostHandler {
   handleStatus(status: Status): void;
   handleMessage(message: DeviceMessage): void;
-  /** The answer to a ticket: the server's reason code, or why it was not asked. */
-  handleAnswer(ticket: number, outcome: number | RequestRefusal): void;
+  handleAnswer(answer: RequestAnswer): void;
   /** @param deadlineMs wall clock. */
   handleCall(told: CallTold, deadlineMs: number): void;
   handleCallOver(told: CallOverTold): void;
-  handleIntended(ticket: number, outcome: CallIntentOutcome): void;
+  handleIntended(ticket: number, outcome: CallIntentOutcome, reason: string | undefined): void;
   /** What was stored of Web Push, before everything else; undefined: nothing. */
   handleStoredPush(text: string | undefined): void;
 }
@@ -184,13 +183,13 @@ export class MachineHost {
         return this.#stored.storeKnowledge(output.knowledge);
       case 'subscribed':
       case 'published':
-        return this.#handler.handleAnswer(output.ticket, output.outcome);
+        return this.#handler.handleAnswer(output);
       case 'call':
         return this.#handler.handleCall(output, this.#wallMs(output.deadlineMs));
       case 'call-over':
         return this.#handler.handleCallOver(output);
       case 'call-intended':
-        return this.#handler.handleIntended(output.ticket, output.outcome);
+        return this.#handler.handleIntended(output.ticket, output.outcome, output.reason);
       case 'window':
         this.#windows += 1;
         this.#windowEndMs = this.#wallMs(output.deadlineMs);
@@ -243,11 +242,14 @@ export class MachineHost {
 }
 
 /** An answer as the app hears of it; undefined: all is well. */
-export function errorOf(what: string, outcome: number | RequestRefusal): DeviceError | undefined {
+export function errorOf(
+  what: string,
+  { outcome, reason }: Omit<RequestAnswer, 'ticket'>,
+): DeviceError | undefined {
   if (typeof outcome === 'number') {
     if (outcome < 0x80) return undefined;
-    const text = `the server refused ${what} (${reasonText(outcome)})`;
-    return new DeviceError('REFUSED', text, { reasonCode: outcome });
+    const text = `the server refused ${what} (${reasonText(outcome, reason)})`;
+    return new DeviceError('REFUSED', text, { reasonCode: outcome, reason });
   }
   switch (outcome) {
     case 'not-connected':

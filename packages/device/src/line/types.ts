@@ -143,6 +143,11 @@ export interface ConsumeOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface OnlineOptions extends ConsumeOptions {
+  /** No longer waited for, from 1 ms on. Default: as long as the line lives. */
+  readonly timeout?: Duration;
+}
+
 export interface HandleOptions extends ConsumeOptions {
   /** Messages handled at the same time, 1 … 50. Default: 1, which keeps their order. */
   readonly concurrency?: number;
@@ -152,7 +157,10 @@ export interface HandleOptions extends ConsumeOptions {
 export interface Line {
   /** Where it is now. */
   readonly status: Status;
-  /** Why the last connection ended, or could not be had, in the platform's words: for people. Undefined: there was none, or in peace. */
+  /**
+   * Why the last connection ended, or could not be had, for people: what the platform says of the network, else a DeviceError with what the
+   * server did. Undefined: there was none.
+   */
   readonly lastError: unknown;
   /** Resolves when the line has ended: with undefined when the app closed it, else with what made it impossible. */
   readonly closed: Promise<DeviceError | undefined>;
@@ -160,8 +168,11 @@ export interface Line {
   readonly windowEnd: Date | undefined;
   /** From the present status on. Of statuses that follow each other faster than they are read the last ones are seen. */
   statuses(options?: ConsumeOptions): AsyncIterableIterator<Status>;
-  /** Resolves when it is connected. Rejects with CLOSED or REFUSED when it will not be. */
-  online(options?: ConsumeOptions): Promise<void>;
+  /**
+   * Resolves when it is connected. Rejects with CLOSED or REFUSED when it will not be; with NOT_CONNECTED after `timeout`, with why the
+   * last attempt failed; with the signal's reason.
+   */
+  online(options?: OnlineOptions): Promise<void>;
   /** Each must be acknowledged or given back by the loop. @throws DeviceError CONSUMER_TAKEN */
   messages(options?: ConsumeOptions): AsyncIterableIterator<Message>;
   /**

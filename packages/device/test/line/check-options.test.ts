@@ -120,6 +120,7 @@ test('whatever takes options refuses what it does not know, and kinds that are w
   };
   const wrong: Record<string, readonly (readonly [string, unknown])[]> = {
     onMessage: [['concurrency', 0.5]],
+    online: [['timeout', {}]],
     subscribe: [['qos', 2]],
     publish: [
       ['qos', '1'],

@@ -75,6 +75,11 @@ export class FakeConnection implements TransportConnection {
     });
   }
 
+  /** Bytes that are no MQTT. */
+  sayBytes(text: string): void {
+    this.#handler.handleBytes(new TextEncoder().encode(text));
+  }
+
   /** The connection breaks. */
   break(cause: unknown): void {
     this.isClosed = true;
@@ -95,6 +100,10 @@ export class FakeServer implements Transport {
   /** Whether connections are neither had nor refused. */
   isMute = false;
   connackReason = 0;
+  /** Whether it is one of HTTP. */
+  isStrange = false;
+  /** Reason string of all that it refuses; empty: none. */
+  words = '';
   /** Of SUBACK and PUBACK. */
   answer = 0;
   /** Whether it answers SUBSCRIBE and PUBLISH. */
@@ -144,16 +153,29 @@ export class FakeServer implements Transport {
     return sequence;
   }
 
+  #reason(code: number): Properties {
+    return code < 0x80 || this.words === '' ? noProperties : { reasonString: this.words };
+  }
+
   #handle(packet: Packet, from: FakeConnection): void {
+    if (this.isStrange) return void setImmediate(() => from.sayBytes('HTTP/1.1 400 Bad Request\r\n\r\n'));
     if (packet.type === 'connect') {
-      const properties: Properties = { userProperties: [['epoch', epoch]] };
+      const properties: Properties = {
+        userProperties: [['epoch', epoch]],
+        ...this.#reason(this.connackReason),
+      };
       from.say({ type: 'connack', sessionPresent: false, reasonCode: this.connackReason, properties });
     } else if (packet.type === 'subscribe' && this.isAnswering) {
       const reasonCodes = packet.subscriptions.map(({ qos }) => this.answer || qos);
-      from.say({ type: 'suback', packetId: packet.packetId, reasonCodes, properties: noProperties });
+      from.say({
+        type: 'suback',
+        packetId: packet.packetId,
+        reasonCodes,
+        properties: this.#reason(this.answer),
+      });
     } else if (packet.type === 'publish' && packet.qos === 1 && this.isAnswering) {
       const { packetId } = packet;
-      from.say({ type: 'puback', packetId, reasonCode: this.answer, properties: noProperties });
+      from.say({ type: 'puback', packetId, reasonCode: this.answer, properties: this.#reason(this.answer) });
     } else if (packet.type === 'pingreq') from.say({ type: 'pingresp' });
   }
 }

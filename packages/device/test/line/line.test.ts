@@ -182,6 +182,57 @@ describe('status', () => {
     assert.deepEqual(seen.slice(-3), ['connecting', 'online', 'stopped']);
   });
 
+  test('what is no server of MQTT is warned of at once, once, and tried again', async () => {
+    const parts = fakeParts();
+    warnings.length = 0;
+    parts.server.isStrange = true;
+    const line = openLineWith(basic, parts);
+    await settled();
+    const text =
+      'what answers at server is not MQTT; it looks like HTTP: use ws://server/mqtt, or the port of MQTT';
+    assert(line.status.kind === 'waiting' && line.status.end.cause === 'not-mqtt');
+    assert.equal(line.status.end.looksLike, 'HTTP');
+    assert.equal((line.lastError as DeviceError).message, text);
+    const told = (): readonly (readonly string[])[] => warnings.map(({ code, message }) => [code, message]);
+    assert.deepEqual(told(), [['NOT_MQTT', text]]);
+    await parts.platform.advance(60_000);
+    assert(parts.server.opened.length > 2);
+    assert.deepEqual(told(), [['NOT_MQTT', text]]);
+    const waiting = line.online({ timeout: '10s' });
+    const late = assert.rejects(waiting, {
+      code: 'NOT_CONNECTED',
+      message: `not connected within 10000 ms: ${text}`,
+      retryable: true,
+    });
+    await parts.platform.advance(10_000);
+    await late;
+    parts.server.isStrange = false;
+    await parts.platform.advance(130_000);
+    await line.online({ timeout: '1ms' });
+    await line.close();
+  });
+
+  test('online waits no longer than it was told, and says what it knows', async () => {
+    const parts = fakeParts();
+    parts.server.isMute = true;
+    const line = openLineWith(basic, parts);
+    const rejected = async (text: RegExp): Promise<void> => {
+      const late = assert.rejects(line.online({ timeout: 40_000 }), { code: 'NOT_CONNECTED', message: text });
+      await settled();
+      await parts.platform.advance(40_000);
+      await late;
+    };
+    await rejected(/within 40000 ms: no answer from server within 30 s/);
+    parts.server.isMute = false;
+    parts.server.failure = new Error('no route');
+    await parts.platform.advance(60_000);
+    await rejected(/within 40000 ms: no route/);
+    parts.platform.handler!.handleNetwork(undefined);
+    await rejected(/within 40000 ms: there is no network/);
+    await assert.rejects(line.online({ timeout: 0 }), { code: 'OPTION_INVALID', message: /^timeout is/ });
+    await line.close();
+  });
+
   test('online rejects with the reason of its signal', async () => {
     const parts = fakeParts();
     parts.server.isMute = true;
@@ -401,6 +452,36 @@ describe('requests', () => {
     await assert.rejects(line.online(), { code: 'REFUSED', reasonCode: 0x86, message: text });
     assert.equal(warnings.length, 1);
     assert.match(warnings[0]!.message, text);
+    await line.close();
+  });
+
+  test('the words of the server stand in the error, in its message and by themselves', async () => {
+    const { line, server, platform } = await online();
+    server.answer = 0x87;
+    server.words = 'phones may not\u0007 read this';
+    const reason = 'phones may not read this';
+    const refused = {
+      code: 'REFUSED',
+      reasonCode: 0x87,
+      reason,
+      message: /not authorized; the server says: phones/,
+    };
+    await assert.rejects(line.subscribe('secret'), refused);
+    await assert.rejects(line.publish('secret', 'x'), refused);
+    server.last.say({ type: 'disconnect', reasonCode: 0x8b, properties: { reasonString: 'back soon' } });
+    await settled();
+    const told = (): unknown => ('end' in line.status ? { ...line.status.end } : line.status);
+    assert.deepEqual(told(), { cause: 'disconnected', reasonCode: 0x8b, reason: 'back soon' });
+    assert.match(String(line.lastError), /ended the connection \(0x8b, .*; the server says: back soon\)/);
+    server.connackReason = 0x86;
+    server.words = 'the token has expired';
+    await platform.advance(10_000);
+    assert.deepEqual(told(), { cause: 'refused', reasonCode: 0x86, reason: server.words });
+    await assert.rejects(line.online(), { code: 'REFUSED', reason: server.words });
+    assert.match(
+      warnings.at(-1)!.message,
+      /check deviceId and token; the server says: the token has expired/,
+    );
     await line.close();
   });
 

@@ -5,6 +5,7 @@
  * again and when to connect anew is for whoever drives it, who also gives the packet ids. Receives QoS 0 and 1.
  */
 import { assert, ByteWriter, encodeUtf8, NEVER, type InstantMs, type Machine } from '../../base/index.js';
+import { noBytes } from '../../domain/index.js';
 import {
   encodeAck,
   encodePacket,
@@ -18,6 +19,8 @@ import {
 } from '../../wire/mqtt/index.js';
 import { cursorRequest, epochIn, splitSequence } from '../mqtt/cursor-properties.js';
 import { canaryRequest, canarySilenceMsMaxIn } from './canary-properties.js';
+import { reasonIn } from './server-text.js';
+import { firstWords, lookAtFirst, type StrangePeer } from './strange-peer.js';
 
 export interface MqttClientOptions {
   readonly clientId: string;
@@ -94,10 +97,15 @@ export type ClientEnd =
   | { readonly cause: 'network' }
   /** No CONNACK in time. */
   | { readonly cause: 'timeout' }
-  /** In CONNACK. */
-  | { readonly cause: 'refused'; readonly reasonCode: number }
+  /** In CONNACK; `reason` in the server's words, where it gives some: at most `reasonCharsMax` characters, fit to be shown. */
+  | { readonly cause: 'refused'; readonly reasonCode: number; readonly reason?: string }
   /** By DISCONNECT of the server. */
-  | { readonly cause: 'disconnected'; readonly reasonCode: number }
+  | { readonly cause: 'disconnected'; readonly reasonCode: number; readonly reason?: string }
+  /**
+   * What answered does not speak MQTT, but what it looks like; undefined: it cannot be told. `said`: how its answer begins, as far as it is
+   * text.
+   */
+  | { readonly cause: 'not-mqtt'; readonly looksLike: StrangePeer | undefined; readonly said: string }
   /** The server sent what it must not. */
   | { readonly cause: 'protocol'; readonly detail: string }
   /** As it was told to. */
@@ -118,8 +126,19 @@ export type ClientOutput =
       readonly canarySilenceMsMax: number;
     }
   | { readonly kind: 'message'; readonly message: ClientMessage }
-  | { readonly kind: 'published'; readonly packetId: number; readonly reasonCode: number }
-  | { readonly kind: 'subscribed'; readonly packetId: number; readonly reasonCodes: readonly number[] }
+  /** `reason` as in {@link ClientEnd}. */
+  | {
+      readonly kind: 'published';
+      readonly packetId: number;
+      readonly reasonCode: number;
+      readonly reason?: string;
+    }
+  | {
+      readonly kind: 'subscribed';
+      readonly packetId: number;
+      readonly reasonCodes: readonly number[];
+      readonly reason?: string;
+    }
   | { readonly kind: 'unsubscribed'; readonly packetId: number; readonly reasonCodes: readonly number[] }
   /** Last output: end the transport. */
   | { readonly kind: 'ended'; readonly end: ClientEnd };
@@ -136,6 +155,8 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
   readonly #outputs: ClientOutput[] = [];
   readonly #timeoutMs: number;
   #state: State = 'new';
+  /** The first bytes of the answer, while they may be those of another protocol; undefined: it is MQTT. */
+  #first: Uint8Array | undefined = noBytes;
 
   /** @param now when the transport is being opened: the time for CONNACK runs from here. */
   constructor(now: InstantMs, options: MqttClientOptions) {
@@ -161,6 +182,7 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
       case 'bytes':
         return this.#handleBytes(input.chunk);
       case 'transport-closed':
+        if (this.#isStrange(true)) return;
         return this.#end({ cause: 'network' });
       case 'leave':
         if (this.#state === 'open') this.#disconnect(ReasonCode.success);
@@ -172,7 +194,8 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
   }
 
   handleTimeout(now: InstantMs): void {
-    if (now.monotonic >= this.nextTimeoutMs()) this.#end({ cause: 'timeout' });
+    if (now.monotonic < this.nextTimeoutMs() || this.#isStrange(true)) return;
+    this.#end({ cause: 'timeout' });
   }
 
   nextTimeoutMs(): number {
@@ -208,13 +231,30 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
     });
   }
 
-  #handleBytes(chunk: Uint8Array): void {
+  #handleBytes(bytes: Uint8Array): void {
+    let chunk = bytes;
+    if (this.#first !== undefined) {
+      chunk = joined(this.#first, bytes);
+      if (chunk.length === 0) return;
+      this.#first = chunk;
+      if (this.#isStrange(false)) return;
+      this.#first = undefined;
+    }
     this.#decoder.push(chunk);
     for (let packet = this.#decoder.next(); packet !== undefined; packet = this.#decoder.next()) {
       if (packet.type === 'malformed') return this.#fail(packet.detail, packet.reasonCode);
       this.#handlePacket(packet);
       if (this.#isEnded) return;
     }
+  }
+
+  /** True: the answer is not MQTT, which has ended this, or it is too short to tell. */
+  #isStrange(isAll: boolean): boolean {
+    const first = this.#first ?? noBytes;
+    const look = lookAtFirst(first, isAll);
+    if (look === undefined || look === 'more') return look === 'more';
+    this.#end({ cause: 'not-mqtt', ...look, said: firstWords(first) });
+    return true;
   }
 
   get #isEnded(): boolean {
@@ -230,13 +270,19 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
       case 'publish':
         return this.#handlePublish(packet);
       case 'puback':
-        this.#outputs.push({ kind: 'published', packetId: packet.packetId, reasonCode: packet.reasonCode });
+        this.#outputs.push({
+          kind: 'published',
+          packetId: packet.packetId,
+          reasonCode: packet.reasonCode,
+          ...reasonIn(packet.properties),
+        });
         return;
       case 'suback':
         this.#outputs.push({
           kind: 'subscribed',
           packetId: packet.packetId,
           reasonCodes: packet.reasonCodes,
+          ...reasonIn(packet.properties),
         });
         break;
       case 'unsuback':
@@ -250,14 +296,20 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
         // Any bytes are a sign of life, which whoever drives this has seen.
         break;
       case 'disconnect':
-        return this.#end({ cause: 'disconnected', reasonCode: packet.reasonCode });
+        return this.#end({
+          cause: 'disconnected',
+          reasonCode: packet.reasonCode,
+          ...reasonIn(packet.properties),
+        });
       default:
         return this.#fail(`${packet.type} is not for servers to send, or of QoS 2`);
     }
   }
 
   #handleConnack({ reasonCode, sessionPresent, properties }: ConnackPacket): void {
-    if (reasonCode !== ReasonCode.success) return this.#end({ cause: 'refused', reasonCode });
+    if (reasonCode !== ReasonCode.success) {
+      return this.#end({ cause: 'refused', reasonCode, ...reasonIn(properties) });
+    }
     this.#state = 'open';
     this.#outputs.push({
       kind: 'opened',
@@ -331,4 +383,11 @@ export class MqttClient implements Machine<ClientInput, ClientOutput> {
   #write(packet: Packet): void {
     encodePacket(this.#writer, packet, 5);
   }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
 }

@@ -10,3 +10,5 @@ export {
   type MqttClientOptions,
 } from './client.js';
 export { isLastingEnd } from './lasting-ends.js';
+export { mqttClientLimits } from './limits.js';
+export type { StrangePeer } from './strange-peer.js';

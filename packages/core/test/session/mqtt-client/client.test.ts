@@ -4,6 +4,7 @@ import { NEVER } from '../../../src/base/index.js';
 import {
   isLastingEnd,
   MqttClient,
+  mqttClientLimits,
   type ClientInput,
   type ClientOutput,
 } from '../../../src/session/mqtt-client/index.js';
@@ -122,16 +123,93 @@ describe('an MQTT connection, device side', () => {
     const first = new Peer();
     first.input({ kind: 'transport-open' });
     assert.deepEqual(kinds(first.send({ type: 'pingresp' })), ['ended']);
-    const second = new Peer();
-    second.input({ kind: 'transport-open' });
-    const chunk = new TextEncoder().encode('HTTP/1.1 400 Bad Request\r\n\r\n');
-    assert.deepEqual(kinds(second.input({ kind: 'bytes', chunk })), ['ended']);
     const third = new Peer();
     third.client.handleTimeout({ monotonic: 29_999, wall: 0 });
     assert.deepEqual(third.drain(), []);
     third.client.handleTimeout({ monotonic: 30_000, wall: 0 });
     assert.deepEqual(third.drain(), [{ kind: 'ended', end: { cause: 'timeout' } }]);
     assert.equal(third.client.nextTimeoutMs(), NEVER);
+  });
+
+  const bytesOf = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
+  const strangers = [
+    ['HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'HTTP/1.1 400 Bad Request'],
+    ['SSH', 'SSH-2.0-OpenSSH_9.2\r\n', 'SSH-2.0-OpenSSH_9.2'],
+    ['TLS', '\x15\x03\x01\x00\x02\x02\x46', undefined],
+    ['TLS', '\x16\x03\x03\x00\x7a\x02\x00\x00\x76', undefined],
+    [undefined, '220 mail.example.org \x1b[2JESMTP\r\n', '220 mail.example.org [2JESMTP'],
+    [undefined, '-ERR unknown command\r\n', '-ERR unknown command'],
+    [undefined, '+OK\r\n', '+OK'],
+  ] as const;
+  for (const [looksLike, text, said] of strangers) {
+    test(`[SD-10] what answers by ${JSON.stringify(text)} is told to be no MQTT, however it is split`, () => {
+      const bytes = bytesOf(text);
+      for (let at = 0; at <= bytes.length; at += 1) {
+        const peer = new Peer();
+        if (at % 2 === 0) peer.input({ kind: 'transport-open' });
+        const found = [
+          ...peer.input({ kind: 'bytes', chunk: bytes.slice(0, at) }),
+          ...peer.input({ kind: 'bytes', chunk: bytes.slice(at) }),
+          ...peer.input({ kind: 'transport-closed' }),
+        ].filter((one) => 'kind' in one);
+        assert.equal(found.length, 1, `split at ${at}`);
+        const [ended] = found;
+        assert.ok(ended?.kind === 'ended' && ended.end.cause === 'not-mqtt', `split at ${at}`);
+        assert.equal(ended.end.looksLike, looksLike);
+        if (said !== undefined) assert.ok(said.startsWith(ended.end.said), ended.end.said);
+        assert.ok(ended.end.said.length <= mqttClientLimits.strangeBytesMax);
+      }
+    });
+  }
+
+  test('[SD-10] a few bytes that may be another protocol are waited upon, and told of in time', () => {
+    const peer = new Peer();
+    peer.input({ kind: 'transport-open' });
+    assert.deepEqual(peer.input({ kind: 'bytes', chunk: bytesOf('HT') }), []);
+    peer.client.handleTimeout({ monotonic: 30_000, wall: 0 });
+    assert.deepEqual(peer.drain(), [
+      { kind: 'ended', end: { cause: 'not-mqtt', looksLike: undefined, said: 'HT' } },
+    ]);
+  });
+
+  test('[SD-10] MQTT that is broken is not taken for something else', () => {
+    for (const text of ['\x20\x03HTTP/', '\xd0\x00', '\x00\x01\x02\x03\x04\x05\x06\x07\x08']) {
+      const peer = new Peer();
+      peer.input({ kind: 'transport-open' });
+      const [ended] = peer.input({ kind: 'bytes', chunk: bytesOf(text) });
+      assert.ok(ended !== undefined && 'kind' in ended && ended.kind === 'ended');
+      assert.equal(ended.end.cause, 'protocol', JSON.stringify(text));
+    }
+  });
+
+  test('[SD-10] the words of the server come along, bounded and fit to be shown', () => {
+    const long = 'x'.repeat(400);
+    for (const [reasonString, reason] of [
+      ['no\u0007 such\r\n\u202euser\u2069', 'no such user'],
+      [long, `${long.slice(0, mqttClientLimits.reasonCharsMax - 1)}…`],
+      ['😀'.repeat(200) + long.slice(0, 100), `${'😀'.repeat(200)}${long.slice(0, 55)}…`],
+      ['\u0001', undefined],
+    ] as const) {
+      const properties = { reasonString };
+      const more = reason === undefined ? {} : { reason };
+      const refused = new Peer();
+      refused.input({ kind: 'transport-open' });
+      assert.deepEqual(refused.send({ ...connack, reasonCode: 0x87, properties }), [
+        { kind: 'ended', end: { cause: 'refused', reasonCode: 0x87, ...more } },
+      ]);
+      assert.deepEqual(
+        open().send(
+          { type: 'puback', packetId: 3, reasonCode: 0x97, properties },
+          { type: 'suback', packetId: 4, reasonCodes: [0x87], properties },
+          { type: 'disconnect', reasonCode: 0x8b, properties },
+        ),
+        [
+          { kind: 'published', packetId: 3, reasonCode: 0x97, ...more },
+          { kind: 'subscribed', packetId: 4, reasonCodes: [0x87], ...more },
+          { kind: 'ended', end: { cause: 'disconnected', reasonCode: 0x8b, ...more } },
+        ],
+      );
+    }
   });
 
   test('[SD-5] only ends that somebody must mend are lasting', () => {
