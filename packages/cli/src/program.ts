@@ -362,6 +362,7 @@ function addPasswords(program: Command, io: CliIo, setExitCode: (code: number) =
     .description('print the line for a user of SIP; the password is asked for, or read from standard input')
     .argument('<address>', 'the user, like alice@example.org')
     .option('--md5', 'for phones that know nothing better than MD5')
+    .option('--both', 'for a server that asks for SHA-256 and MD5 (sip.challenge)')
     .option(...json)
     .addHelpText(
       'after',
@@ -422,6 +423,7 @@ function addUsers(program: Command, io: CliIo, setExitCode: (code: number) => vo
     .description('make a user, or give one another password; prints the password this once')
     .argument('<address>', 'user@domain, with a domain of sip.domains')
     .option('--md5', 'for phones that know nothing better than MD5')
+    .option('--both', 'for a server that asks for SHA-256 and MD5 (sip.challenge)')
     .option(
       '--device <id>',
       'a device that is told of calls, repeatable; default: one named like the address',

@@ -244,7 +244,13 @@ bob@example.org  2       1          bob@example.org  sha-256   wakeline users
       ['PUT', '/v1/users/bob%40example.org', { algorithms: ['md5'], devices: ['phone-1'] }],
     );
     await ask(['users', 'add', 'bob@example.org']);
-    assert.deepEqual(server.requests[1]!.json, { algorithms: ['sha-256'] });
+    assert.deepEqual(server.requests[1]!.json, {});
+    await ask(['users', 'add', 'bob@example.org', '--both']);
+    assert.deepEqual(server.requests[2]!.json, { algorithms: ['sha-256', 'md5'] });
+    assert.match(
+      (await ask(['users', 'add', 'bob@example.org', '--both', '--md5'])).err,
+      /one of --md5 and --both/,
+    );
     assert.match((await ask(['users', 'add', 'bob'])).err, /"bob" is no address of a user/);
   });
 
@@ -301,6 +307,10 @@ describe('wakeline password sip', () => {
       'sha-256:24e863a11f480cbfe66cd9d46688068565950d62abf3809212715927b8eec102\n',
     );
     assert.equal(await run(address, '--md5'), 'md5:c461bb829191a439a1a0a3b758ef88d2\n');
+    assert.equal(
+      await run(address, '--both'),
+      'sha-256:24e863a11f480cbfe66cd9d46688068565950d62abf3809212715927b8eec102,md5:c461bb829191a439a1a0a3b758ef88d2\n',
+    );
     assert.deepEqual(JSON.parse(await run('Mufasa@HTTP-AUTH.example.org', '--md5', '--json')), {
       address,
       password: 'md5:c461bb829191a439a1a0a3b758ef88d2',

@@ -12,10 +12,22 @@ export async function hashPasswordCommand(options: { readonly json?: boolean }, 
   return exitCodes.ok.code;
 }
 
-/** For `sip.users`. MD5 takes the place of SHA-256: phones that need it refuse to be offered both. */
+/** Which hashes of a password are made. MD5 alone: phones that know nothing else may refuse to be offered both. */
+export function chosenAlgorithms(options: {
+  readonly md5?: boolean;
+  readonly both?: boolean;
+}): readonly ('sha-256' | 'md5')[] {
+  if (options.md5 === true && options.both === true) {
+    throw new CliError('usage', 'give one of --md5 and --both');
+  }
+  if (options.both === true) return ['sha-256', 'md5'];
+  return [options.md5 === true ? 'md5' : 'sha-256'];
+}
+
+/** For `sip.users`. */
 export async function sipPasswordCommand(
   address: string,
-  options: { readonly json?: boolean; readonly md5?: boolean },
+  options: { readonly json?: boolean; readonly md5?: boolean; readonly both?: boolean },
   io: CliIo,
 ): Promise<number> {
   const { hashSipPassword, readSipAddress, sipPasswordLine } = await import('@wakeline/server/config');
@@ -26,7 +38,7 @@ export async function sipPasswordCommand(
     });
   }
   const password = await readPassword(io);
-  const line = sipPasswordLine(hashSipPassword(read, password, [options.md5 === true ? 'md5' : 'sha-256']));
+  const line = sipPasswordLine(hashSipPassword(read, password, chosenAlgorithms(options)));
   io.stdout.write(`${options.json === true ? JSON.stringify({ address: read, password: line }) : line}\n`);
   return exitCodes.ok.code;
 }

@@ -5,6 +5,7 @@ import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import { formatTable, printable } from '../io.js';
 import type { CliIo } from '../io.js';
+import { chosenAlgorithms } from './password.js';
 
 export interface UsersOptions extends ClientOptions {
   readonly json?: boolean;
@@ -12,6 +13,7 @@ export interface UsersOptions extends ClientOptions {
 
 export interface AddUserOptions extends UsersOptions {
   readonly md5?: boolean;
+  readonly both?: boolean;
   readonly device?: readonly string[];
 }
 
@@ -71,7 +73,7 @@ export async function addUser(address: string, options: AddUserOptions, io: CliI
   const path = pathOf(address);
   const client = await createApiClient(options, io);
   const body = {
-    algorithms: [options.md5 === true ? 'md5' : 'sha-256'],
+    ...((options.md5 === true || options.both === true) && { algorithms: chosenAlgorithms(options) }),
     ...(options.device !== undefined && { devices: options.device }),
   };
   const made = (await client.call('PUT', path, body)) as User & { readonly password: string };

@@ -7,6 +7,7 @@
  */
 import type { limits } from '@wakeline/core/base';
 import type { AccessRules, SipUser } from '@wakeline/core/domain';
+import type { SipPasswordAlgorithm } from './sip-password.js';
 
 /** The protocols that a listener may speak; the HTTP ones also carry WebSockets, `sips` is SIP over TLS. */
 export const listenerProtocols = ['http', 'https', 'mqtt', 'mqtts', 'sip+tcp', 'sip+udp', 'sips'] as const;
@@ -112,6 +113,8 @@ export interface SipConfig {
   /** In small letters. Empty: SIP is not spoken. */
   readonly domains: readonly string[];
   readonly users: readonly SipUser[];
+  /** What all users are asked for, the best first; each has a hash of each. */
+  readonly challenge: readonly SipPasswordAlgorithm[];
   /** In the order in which they are tried. */
   readonly trunks: readonly SipTrunkConfig[];
   /** How long a call waits for a sleeping phone, at most 180,000. */

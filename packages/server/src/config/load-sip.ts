@@ -1,17 +1,22 @@
 /** Fills in the defaults below `sip`, and checks what joins them with the listeners. */
 import { SECOND_MS } from '@wakeline/core/base';
+import type { SipUser } from '@wakeline/core/domain';
 import { isSipProtocol } from './config.js';
 import type { ListenerConfig, ListenerProtocol, ServerConfig, SipConfig } from './config.js';
 import { formatAddress } from './listener-url.js';
 import type { ListenerEntry } from './schema.js';
+import { sipPasswordAlgorithms } from './sip-password.js';
+import type { SipPasswordAlgorithm } from './sip-password.js';
 import type { ParsedSipConfig } from './sip-schema.js';
 
 const HOUR_SECONDS = 3_600;
 
 export function completeSip(parsed: ParsedSipConfig): SipConfig {
+  const users = parsed?.users ?? [];
   return {
     domains: parsed?.domains ?? [],
-    users: parsed?.users ?? [],
+    users,
+    challenge: challengeOf(parsed?.challenge, users),
     trunks: parsed?.trunks ?? [],
     parkMs: parsed?.park ?? 45 * SECOND_MS,
     registrationSecondsMin: parsed?.registrationMin ?? HOUR_SECONDS,
@@ -19,6 +24,16 @@ export function completeSip(parsed: ParsedSipConfig): SipConfig {
     flowTimerSeconds: parsed?.flowTimer ?? 672,
     pushEndpoints: parsed?.pushEndpoints ?? [],
   };
+}
+
+/** In the order of their strength (RFC 8760 §2.3). By default what all users can answer; of no users, SHA-256. */
+function challengeOf(
+  named: readonly SipPasswordAlgorithm[] | undefined,
+  users: readonly SipUser[],
+): readonly SipPasswordAlgorithm[] {
+  if (named !== undefined) return sipPasswordAlgorithms.filter((algorithm) => named.includes(algorithm));
+  if (users.length === 0) return ['sha-256'];
+  return sipPasswordAlgorithms.filter((algorithm) => users.every(({ ha1 }) => ha1[algorithm] !== undefined));
 }
 
 /** What a listener's entry says for SIP. */
@@ -71,6 +86,7 @@ export function checkSip(
     if (sip.domains.includes(aor.slice(aor.lastIndexOf('@') + 1))) continue;
     refuse(['sip', 'users'], `${aor} is of no domain in sip.domains (${sip.domains.join(', ')})`);
   }
+  checkChallenge(sip, refuse);
   refuseTwice(
     sip.users.map(({ aor }) => aor),
     (aor) => refuse(['sip', 'users'], `${aor} stands there twice`),
@@ -89,6 +105,28 @@ export function checkSip(
   const isForTrunks = listeners.some(({ trunksOnly }) => trunksOnly === true);
   if (isForTrunks && !sip.trunks.some(({ from }) => from.length > 0)) {
     refuse(['listen'], 'trunksOnly needs a trunk with addresses in from: nobody else is served there');
+  }
+}
+
+/** Everybody is asked for the same, so that a challenge tells nothing of a user: everybody must be able to answer. */
+function checkChallenge(
+  { challenge, users }: SipConfig,
+  refuse: (path: readonly PropertyKey[], what: string) => void,
+): void {
+  if (challenge.length === 0) {
+    const what =
+      users.length === 0
+        ? 'names no algorithm'
+        : 'the passwords have no algorithm in common, and all phones are asked for the same: make the lines again, all alike, some or all with --both';
+    refuse(users.length === 0 ? ['sip', 'challenge'] : ['sip', 'users'], what);
+  }
+  for (const algorithm of challenge) {
+    const user = users.find(({ ha1 }) => ha1[algorithm] === undefined);
+    if (user === undefined) continue;
+    refuse(
+      ['sip', 'users'],
+      `the password of ${user.aor} has no ${algorithm}, by which sip.challenge asks: make the line again, with --both or --md5`,
+    );
   }
 }
 

@@ -93,6 +93,7 @@ export const settings: readonly Setting[] = [
   setting('webpush.newAgentsMax', undefined, '60000', 'new user agents of all addresses each minute'),
   setting('sip.domains', undefined, 'none', 'domains of the users of SIP; none: SIP is not spoken'),
   setting('sip.users', undefined, 'none', 'users of SIP with an address, a password and devices'),
+  setting('sip.challenge', undefined, 'what all passwords have', 'algorithms that every phone is asked for'),
   setting('sip.trunks', undefined, 'none', 'PBXs and providers that calls come from and go to'),
   setting('sip.park', undefined, '45s', 'how long a call waits for a sleeping phone'),
   setting('sip.registrationMin', undefined, '1h', 'shorter registrations are refused with 423'),

@@ -39,8 +39,9 @@ export function sipPasswordLine(ha1: Ha1): string {
     .join(',');
 }
 
-/** Which hashes are made of a password. */
-export type SipPasswordAlgorithm = 'sha-256' | 'md5';
+/** Of which hashes are made of a password, the best first. */
+export const sipPasswordAlgorithms = ['sha-256', 'md5'] as const;
+export type SipPasswordAlgorithm = (typeof sipPasswordAlgorithms)[number];
 
 /** The hashes of a password for `address`, which is `user@domain`. */
 export function hashSipPassword(

@@ -5,7 +5,8 @@ import type { SipUser } from '@wakeline/core/domain';
 import { z } from 'zod';
 import type { SipTrunkConfig } from './config.js';
 import { isHostName } from './listener-url.js';
-import { readSipAddress, readSipPassword } from './sip-password.js';
+import { readSipAddress, readSipPassword, sipPasswordAlgorithms } from './sip-password.js';
+import type { SipPasswordAlgorithm } from './sip-password.js';
 import { duration, list, Mistake, shown, value } from './values.js';
 
 const TRUNK_NUMBERS_MAX = 1_000;
@@ -59,6 +60,13 @@ function user(input: unknown): SipUser | Mistake {
   return devices instanceof Mistake
     ? new Mistake(`user ${address}: devices ${devices.text}`)
     : { aor: address, ha1, devices };
+}
+
+function algorithm(input: unknown): SipPasswordAlgorithm | Mistake {
+  const known = sipPasswordAlgorithms.find((name) => name === input);
+  return (
+    known ?? new Mistake(`${shown(input)} is no algorithm; there are ${sipPasswordAlgorithms.join(' and ')}`)
+  );
 }
 
 /** The device named like the address, where a device may have such a name. */
@@ -141,6 +149,7 @@ export const sipSchema = z
   .strictObject({
     domains: value(list('domains', domain)),
     users: value(listOrJson('users of sip', user)),
+    challenge: value(list('algorithms', algorithm)),
     trunks: value(listOrJson('trunks of sip', trunk)),
     // RFC 3261 §16.6: Timer C is longer than three minutes; a call may not wait longer than that.
     park: value(duration(SECOND_MS, 180 * SECOND_MS)),

@@ -105,7 +105,7 @@ export const callSchemas = {
         minItems: 1,
         uniqueItems: true,
         items: algorithm,
-        description: 'default: sha-256 alone; md5 for phones that know nothing else',
+        description: 'default: those of sip.challenge, which must be among them',
       },
       devices: {
         type: 'array',

@@ -1,5 +1,6 @@
 /** What the API needs of the process around it. */
 import type { ApiToken, ControlReply, ControlRequest } from '@wakeline/core/domain';
+import type { SipPasswordAlgorithm } from '../config/index.js';
 
 /** `Omit` for each member of a union. */
 export type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown
@@ -39,6 +40,8 @@ export interface HttpApiOptions {
   publicUrl(): string | undefined;
   /** Domains whose users are served; empty: SIP is not spoken. */
   readonly sipDomains: readonly string[];
+  /** The algorithms that every user of SIP needs a hash of. */
+  readonly sipChallenge: readonly SipPasswordAlgorithm[];
   /** The Prometheus text for /metrics. */
   metricsText(): Promise<string>;
   /**

@@ -92,7 +92,11 @@ export function addUserRoutes(app: FastifyInstance, options: HttpApiOptions): vo
     },
     handler: async (request) => {
       const aor = servedAddress(request.params.address, options);
-      const { password, algorithms = ['sha-256'], devices } = request.body ?? {};
+      const { password, algorithms = options.sipChallenge, devices } = request.body ?? {};
+      const missing = options.sipChallenge.find((algorithm) => !algorithms.includes(algorithm));
+      if (missing !== undefined) {
+        throw new HttpError('body-invalid', `algorithms must have ${missing}, by which all users are asked`);
+      }
       const chosen = password ?? makePassword(options.random(PASSWORD_BYTES));
       const user = {
         aor,

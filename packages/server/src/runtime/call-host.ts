@@ -91,6 +91,7 @@ export class CallHost {
       listeners,
       domains: config.domains,
       findUser,
+      algorithms: config.challenge,
       trunks: config.trunks.map(trunkOf),
       crypto: hostSipCrypto,
       key: this.#key,

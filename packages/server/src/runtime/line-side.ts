@@ -259,6 +259,7 @@ export class LineSide {
       isReady: () => this.#isReady && isHubReady(),
       publicUrl: () => this.#publicUrl,
       sipDomains: config.sip.domains,
+      sipChallenge: config.sip.challenge,
       metricsText,
       backup,
       random: (bytes) => randomBytes(bytes),

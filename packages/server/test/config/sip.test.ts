@@ -57,7 +57,7 @@ sip:
   users:
     - { address: Alice@EXAMPLE.org, password: '${line}', devices: [phone-1, phone-2] }
     - { address: bob@example.org, password: 'md5:${'a'.repeat(32)}' }
-    - { address: '+49301234@example.org', password: 'sha-256:${'B'.repeat(64)}' }
+    - { address: '+49301234@example.org', password: 'sha-256:${'B'.repeat(64)}, md5:${'C'.repeat(32)}' }
   trunks:
     - name: pbx
       uri: sip:192.0.2.10:5060;transport=tcp
@@ -80,8 +80,13 @@ describe('sip', () => {
         { aor: 'Alice@example.org', ha1: alice, devices: ['phone-1', 'phone-2'] },
         { aor: 'bob@example.org', ha1: { md5: 'a'.repeat(32) }, devices: ['bob@example.org'] },
         // No device can have such a name.
-        { aor: '+49301234@example.org', ha1: { 'sha-256': 'b'.repeat(64) }, devices: [] },
+        {
+          aor: '+49301234@example.org',
+          ha1: { 'sha-256': 'b'.repeat(64), md5: 'c'.repeat(32) },
+          devices: [],
+        },
       ],
+      challenge: ['md5'],
       trunks: [
         {
           name: 'pbx',
@@ -276,6 +281,36 @@ describe('a listener that others can reach', () => {
     const yaml = (second: string): string => `listen: ['sip+tcp://127.0.0.1:5060', '${second}']\n${sip}`;
     assert.equal(load({ yaml: yaml('sip+udp://127.0.0.1:5060') }).listeners.length, 2);
     assert.match(mistakes({ yaml: yaml('mqtt://127.0.0.1:5060') }), /stands there twice/);
+  });
+});
+
+describe('[SI-60] what everybody is asked for', () => {
+  const sha = `sha-256:${'a'.repeat(64)}`;
+  const md5 = `md5:${'b'.repeat(32)}`;
+  const yaml = (passwords: readonly string[], more = ''): string =>
+    `sip:\n  domains: [example.org]\n${more}  users:\n${passwords
+      .map((password, index) => `    - { address: 'u${index}@example.org', password: '${password}' }\n`)
+      .join('')}`;
+  const challengeOf = (...parts: Parameters<typeof yaml>): readonly string[] =>
+    load({ yaml: yaml(...parts) }).sip.challenge;
+
+  test('is what all of them can answer, the best first', () => {
+    assert.deepEqual(load({ yaml: 'sip: { domains: [example.org] }' }).sip.challenge, ['sha-256']);
+    assert.deepEqual(challengeOf([sha, sha]), ['sha-256']);
+    assert.deepEqual(challengeOf([md5, `${md5},${sha}`]), ['md5']);
+    assert.deepEqual(challengeOf([`${md5},${sha}`]), ['sha-256', 'md5']);
+    assert.match(mistakes({ yaml: yaml([sha, md5]) }), /sip\.users.*no algorithm in common/);
+  });
+
+  test('may be said, and then everybody must be able to answer it', () => {
+    assert.deepEqual(challengeOf([`${md5},${sha}`], '  challenge: [md5]\n'), ['md5']);
+    assert.deepEqual(challengeOf([`${md5},${sha}`], '  challenge: [md5, sha-256]\n'), ['sha-256', 'md5']);
+    assert.match(
+      mistakes({ yaml: yaml([sha, `${md5},${sha}`], '  challenge: [sha-256, md5]\n') }),
+      /u0@example\.org has no md5/,
+    );
+    assert.match(mistakes({ yaml: yaml([sha], '  challenge: [sha-1]\n') }), /"sha-1" is no algorithm/);
+    assert.match(mistakes({ yaml: 'sip: { domains: [example.org], challenge: [] }' }), /sip\.challenge/);
   });
 });
 

@@ -221,6 +221,8 @@ describe('users', () => {
       { password: '' },
       { algorithms: [] },
       { algorithms: ['sha-1'] },
+      // All are asked for SHA-256.
+      { algorithms: ['md5'] },
       { devices: ['a/b'] },
       { realm: 'x' },
     ]) {

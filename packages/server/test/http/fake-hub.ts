@@ -63,6 +63,7 @@ export class FakeHub {
       openApi: true,
       publicUrl: () => 'https://push.example.org',
       sipDomains: ['example.org'],
+      sipChallenge: ['sha-256'],
       isReady: () => hub.isReady,
       metricsText: () => Promise.resolve('wakeline_up 1\n'),
       random: (bytes) => new Uint8Array(bytes).fill((randomCalls += 1)),

@@ -80,6 +80,7 @@ export function configOf(dataDirectory: string, config: Partial<ServerConfig> = 
     sip: {
       domains: [],
       users: [],
+      challenge: ['sha-256'],
       trunks: [],
       parkMs: 45_000,
       registrationSecondsMin: 3_600,

@@ -49,6 +49,7 @@ async function start(
 const sip: ServerConfig['sip'] = {
   domains: ['example.org'],
   users,
+  challenge: ['sha-256'],
   trunks: [],
   parkMs: 45_000,
   registrationSecondsMin: 60,

@@ -1,5 +1,6 @@
 /** What a SIP stack is told when it is made: who it is, whom it serves and how much it bears. */
 import type { Aor, SipUser } from '../../domain/index.js';
+import type { DigestAlgorithm } from './digest/index.js';
 import type { SipLimits } from './limits.js';
 import type { SipCrypto, SipListener } from './machine.js';
 
@@ -29,6 +30,8 @@ export interface SipStackOptions {
   readonly domains: readonly string[];
   /** Looked up for each challenge that is answered. Undefined: there is no such user. */
   findUser(aor: Aor): SipUser | undefined;
+  /** What users are asked for, the best first; each has an HA1 of each. Default SHA-256 alone. */
+  readonly algorithms?: readonly DigestAlgorithm[];
   readonly trunks: readonly SipTrunk[];
   readonly crypto: SipCrypto;
   /** 32 random bytes that outlive the process: sign Route tokens, nonces and To-tags. */

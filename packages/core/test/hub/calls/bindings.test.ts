@@ -220,6 +220,20 @@ describe('users', () => {
     assert(again.kind === 'refused' && again.reason === 'unknown-user');
   });
 
+  test('[CA-31] a request that makes a user, repeated, changes nothing', async () => {
+    const world = new CallWorld();
+    const carol = userOf('carol@home.test');
+    await world.request({ kind: 'put-user', user: carol });
+    await world.phone({ aor: carol.aor });
+    const before = await world.request({ kind: 'get-user', aor: carol.aor });
+    assert(before.kind === 'user' && before.user.bindings === 1);
+    const again = await world.request({ kind: 'put-user', user: carol });
+    assert(again.kind === 'user');
+    assert.deepEqual(again.user, before.user);
+    assert.deepEqual(world.hub.findUser(carol.aor), carol);
+    assert.equal((await bindingsOf(world, carol.aor)).length, 1);
+  });
+
   test('[CA-31] a user that cannot be stored is not there, and one that cannot be deleted stays', async () => {
     const world = new CallWorld();
     const carol = userOf('carol@home.test');

@@ -5,7 +5,12 @@ import { Prng, type InstantMs } from '../../../src/base/index.js';
 import type { SipUser } from '../../../src/domain/index.js';
 import { digestResponse } from '../../../src/session/sip/digest/digest-response.js';
 import { AddressBudget } from '../../../src/session/address-budget.js';
-import { DigestClient, DigestVerifier, ha1Of } from '../../../src/session/sip/digest/index.js';
+import {
+  DigestClient,
+  DigestVerifier,
+  ha1Of,
+  type DigestAlgorithm,
+} from '../../../src/session/sip/digest/index.js';
 import { Nonces } from '../../../src/session/sip/digest/nonces.js';
 import type { SipCrypto } from '../../../src/session/sip/machine.js';
 import { parseChallenge, parseCredentials } from '../../../src/wire/sip/index.js';
@@ -35,10 +40,11 @@ const bob: SipUser = {
   devices: [],
 };
 
-function verifier(failuresMax = 20): DigestVerifier {
+function verifier(failuresMax = 20, algorithms: readonly DigestAlgorithm[] = ['sha-256']): DigestVerifier {
   return new DigestVerifier({
     crypto,
     key,
+    algorithms,
     findUser: (aor) => [alice, bob].find((user) => user.aor === aor),
     nonceMsMax: 300_000,
     noncesMax: 1_000,
@@ -98,25 +104,44 @@ describe('digests', () => {
     );
   });
 
-  test('[SI-60] a user is asked for SHA-256, one with an HA1 of MD5 for MD5 alone', () => {
-    const digests = verifier();
-    for (const [user, algorithm] of [
-      [alice, 'SHA-256'],
-      [undefined, 'SHA-256'],
-      [bob, 'MD5'],
+  test('[SI-60] everybody is asked for the same, the best algorithm first', () => {
+    for (const [algorithms, tokens] of [
+      [['sha-256'], ['SHA-256']],
+      [['md5'], ['MD5']],
+      [
+        ['sha-256', 'md5'],
+        ['SHA-256', 'MD5'],
+      ],
     ] as const) {
-      const { scheme, fields } = parseChallenge(digests.challenge(at(0), realm, address, user, false))!;
-      assert.equal(scheme, 'digest');
-      assert.equal(fields.get('realm'), realm);
-      assert.equal(fields.get('algorithm'), algorithm);
-      assert.equal(fields.get('qop'), 'auth');
-      assert.equal(fields.has('stale'), false);
+      const values = verifier(20, algorithms).challenges(at(0), realm, address, false);
+      assert.deepEqual(
+        values.map((value) => parseChallenge(value)!.fields.get('algorithm')),
+        tokens,
+      );
+      for (const value of values) {
+        const { scheme, fields } = parseChallenge(value)!;
+        assert.equal(scheme, 'digest');
+        assert.equal(fields.get('realm'), realm);
+        assert.equal(fields.get('qop'), 'auth');
+        assert.equal(fields.has('stale'), false);
+      }
     }
   });
 
-  test('[SI-60] whoever knows the password is let in, by either algorithm that is kept', () => {
-    const digests = verifier();
-    const a = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
+  test('[SI-60] an answer by an algorithm that nobody was asked for proves nothing', () => {
+    const digests = verifier(20, ['sha-256']);
+    const [challenge] = digests.challenges(at(0), realm, address, false);
+    const b = clientFor('bob', 'hush', challenge!.replace('SHA-256', 'MD5'));
+    assert.deepEqual(digests.verify(at(1), attempt(b.authorize('REGISTER', uri))), {
+      kind: 'challenge',
+      stale: false,
+      isFailure: true,
+    });
+  });
+
+  test('[SI-60] whoever knows the password is let in, by either algorithm that was asked for', () => {
+    const digests = verifier(20, ['sha-256', 'md5']);
+    const a = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     assert.deepEqual(digests.verify(at(1), attempt(a.authorize('REGISTER', uri))), {
       kind: 'proved',
       user: alice,
@@ -125,18 +150,18 @@ describe('digests', () => {
       kind: 'proved',
       user: alice,
     });
-    const b = clientFor('bob', 'hush', digests.challenge(at(0), realm, address, bob, false));
+    const b = clientFor('bob', 'hush', digests.challenges(at(0), realm, address, false)[0]!);
     assert.deepEqual(digests.verify(at(3), attempt(b.authorize('INVITE', uri), 'INVITE')), {
       kind: 'proved',
       user: bob,
     });
-    const c = clientFor('bob', 'hush', digests.challenge(at(0), realm, address, alice, false));
+    const c = clientFor('bob', 'hush', digests.challenges(at(0), realm, address, false)[1]!);
     assert.equal(digests.verify(at(4), attempt(c.authorize('REGISTER', uri))).kind, 'proved');
   });
 
   test('[SI-60] credentials for another method, realm or scheme do not count', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     const credentials = client.authorize('REGISTER', uri)!;
     const asked = { kind: 'challenge', stale: false, isFailure: true } as const;
     assert.deepEqual(digests.verify(at(1), attempt(credentials, 'INVITE')), asked);
@@ -148,7 +173,7 @@ describe('digests', () => {
 
   test('[SI-60] credentials without what a challenge of ours asks for are malformed', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     const credentials = client.authorize('REGISTER', uri)!;
     for (const without of ['username', 'nonce', 'uri', 'response', 'nc', 'cnonce', 'qop']) {
       const rest = credentials
@@ -166,10 +191,10 @@ describe('digests', () => {
 describe('nonces', () => {
   test('[SI-61] one that is too old or from before a change of the key is stale, and nothing is told of the password', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     const late = digests.verify(at(300_001), attempt(client.authorize('REGISTER', uri)));
     assert.deepEqual(late, { kind: 'challenge', stale: true, isFailure: false });
-    const stale = digests.challenge(at(300_001), realm, address, alice, true);
+    const stale = digests.challenges(at(300_001), realm, address, true)[0]!;
     assert.equal(parseChallenge(stale)!.fields.get('stale'), 'true');
     assert.equal(client.handleChallenge([stale], true), true);
     assert.equal(digests.verify(at(300_002), attempt(client.authorize('REGISTER', uri))).kind, 'proved');
@@ -181,21 +206,21 @@ describe('nonces', () => {
     );
     const verdict = digests.verify(at(1), attempt(forged.authorize('REGISTER', uri)));
     assert.deepEqual(verdict, { kind: 'challenge', stale: true, isFailure: false });
-    const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, address, alice, false));
+    const wrong = clientFor('alice', 'wrong', digests.challenges(at(0), realm, address, false)[0]!);
     const refused = digests.verify(at(300_001), attempt(wrong.authorize('REGISTER', uri)));
     assert.deepEqual(refused, { kind: 'challenge', stale: true, isFailure: false });
   });
 
   test('[SI-61] one that was asked for from another address is stale: nobody fails in the name of somebody else', () => {
     const digests = verifier(3);
-    const asked = digests.challenge(at(0), realm, '203.0.113.9', alice, false);
+    const asked = digests.challenges(at(0), realm, '203.0.113.9', false)[0]!;
     // A datagram says that it comes from anywhere, and no answer comes back to tell a nonce of there.
     for (let count = 0; count < 50; count++) {
       const guess = clientFor('alice', `guess ${count}`, asked).authorize('REGISTER', uri);
       const verdict = digests.verify(at(1), attempt(guess));
       assert.deepEqual(verdict, { kind: 'challenge', stale: true, isFailure: false });
     }
-    const right = clientFor('alice', 'secret', digests.challenge(at(2), realm, address, alice, false));
+    const right = clientFor('alice', 'secret', digests.challenges(at(2), realm, address, false)[0]!);
     assert.equal(digests.verify(at(2), attempt(right.authorize('REGISTER', uri))).kind, 'proved');
   });
 
@@ -203,14 +228,14 @@ describe('nonces', () => {
     const digests = verifier(3);
     const from = (host: number): string => `2001:db8:0:1::${host}`;
     for (let host = 1; host <= 3; host++) {
-      const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, from(host), alice, false));
+      const wrong = clientFor('alice', 'wrong', digests.challenges(at(0), realm, from(host), false)[0]!);
       const verdict = digests.verify(
         at(0),
         attempt(wrong.authorize('REGISTER', uri), 'REGISTER', from(host)),
       );
       assert.equal(verdict.kind, 'challenge');
     }
-    const next = clientFor('alice', 'guess', digests.challenge(at(0), realm, from(9), alice, false));
+    const next = clientFor('alice', 'guess', digests.challenges(at(0), realm, from(9), false)[0]!);
     const verdict = digests.verify(at(0), attempt(next.authorize('REGISTER', uri), 'REGISTER', from(9)));
     assert.equal(verdict.kind, 'blocked');
   });
@@ -274,7 +299,7 @@ describe('nonces', () => {
 
   test('[SI-62] credentials that were overheard are asked for again', () => {
     const digests = verifier();
-    const client = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
+    const client = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     const credentials = client.authorize('INVITE', uri);
     assert.equal(digests.verify(at(1), attempt(credentials, 'INVITE')).kind, 'proved');
     assert.deepEqual(digests.verify(at(2), attempt(credentials, 'INVITE', '203.0.113.9')), {
@@ -299,12 +324,13 @@ describe('failures', () => {
       const digests = new DigestVerifier({
         crypto: counted,
         key,
+        algorithms: ['sha-256'],
         findUser: (aor) => (aor === alice.aor ? alice : undefined),
         nonceMsMax: 300_000,
         noncesMax: 1_000,
         failedLogins: { perAddressMax: 20, totalMax: 1_000, addressesMax: 100 },
       });
-      const client = clientFor(username, 'wrong', digests.challenge(at(0), realm, address, undefined, false));
+      const client = clientFor(username, 'wrong', digests.challenges(at(0), realm, address, false)[0]!);
       work.length = 0;
       const verdict = digests.verify(at(1), attempt(client.authorize('REGISTER', uri)));
       assert.deepEqual(verdict, { kind: 'challenge', stale: false, isFailure: true });
@@ -315,14 +341,14 @@ describe('failures', () => {
 
   test('[SI-64] an address that failed too often is not listened to, until its failures fade', () => {
     const digests = verifier(3);
-    const wrong = clientFor('alice', 'wrong', digests.challenge(at(0), realm, address, alice, false));
+    const wrong = clientFor('alice', 'wrong', digests.challenges(at(0), realm, address, false)[0]!);
     for (let count = 0; count < 3; count++) {
       assert.equal(digests.verify(at(0), attempt(wrong.authorize('REGISTER', uri))).kind, 'challenge');
     }
-    const right = clientFor('alice', 'secret', digests.challenge(at(0), realm, address, alice, false));
+    const right = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     assert.equal(digests.verify(at(0), attempt(right.authorize('REGISTER', uri))).kind, 'blocked');
     const there = '192.0.2.99';
-    const other = clientFor('alice', 'secret', digests.challenge(at(0), realm, there, alice, false));
+    const other = clientFor('alice', 'secret', digests.challenges(at(0), realm, there, false)[0]!);
     const elsewhere = attempt(other.authorize('REGISTER', uri), 'REGISTER', there);
     assert.equal(digests.verify(at(0), elsewhere).kind, 'proved');
     assert.equal(digests.verify(at(20_000), attempt(right.authorize('REGISTER', uri))).kind, 'proved');

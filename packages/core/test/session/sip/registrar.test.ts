@@ -39,15 +39,29 @@ describe('[SI-70] a REGISTER is challenged', () => {
     assert.deepEqual(world.hub.take('bind'), []);
   });
 
-  test('MD5 is asked for alone where the user has it', () => {
-    const world = new World();
+  test('[SI-60] everybody is challenged alike, whether there is such a user and whatever is kept of its password', () => {
+    const world = new World({ algorithms: ['sha-256', 'md5'] });
+    const { aor, ha1 } = world.users.get(`carol@${DOMAIN}`)!;
+    world.users.set(aor, { aor, ha1: { md5: ha1.md5! }, devices: [] });
     const phone = world.connect('198.51.100.2');
-    const aor = `sip:carol@${DOMAIN}`;
-    phone.send(phone.request('REGISTER', { ...common, from: aor, to: aor }));
-    const challenges = phone.response().headers('WWW-Authenticate');
-    assert.equal(challenges.length, 1);
-    assert.match(challenges[0]!, /algorithm=MD5/);
-    assert.equal(phone.register('carol').status, 200);
+    const challenges = ['bob', 'carol', 'nobody'].map((name) => {
+      const of = `sip:${name}@${DOMAIN}`;
+      phone.send(phone.request('REGISTER', { ...common, from: of, to: of }));
+      const registering = phone.response().headers('WWW-Authenticate');
+      phone.send(phone.request('INVITE', { from: of }));
+      const calling = phone.response();
+      phone.send(phone.ackOf(phone.request('INVITE', { from: of }), calling));
+      return [...registering, ...calling.headers('Proxy-Authenticate')].map((value) =>
+        value.replace(/nonce="[^"]*"/, 'nonce'),
+      );
+    });
+    assert.deepEqual(
+      challenges[0]!.map((value) => /algorithm=([\w-]+)/.exec(value)?.[1]),
+      ['SHA-256', 'MD5', 'SHA-256', 'MD5'],
+    );
+    assert.deepEqual(challenges[1], challenges[0]);
+    assert.deepEqual(challenges[2], challenges[0]);
+    assert.equal(phone.register('bob').status, 200);
   });
 
   test('nobody registers another user', () => {

@@ -55,10 +55,10 @@ function makeCrypto(): SipCrypto {
   };
 }
 
-function userOf(name: string, algorithm: 'sha-256' | 'md5'): SipUser {
-  const hash = createHash(algorithm === 'md5' ? 'md5' : 'sha256');
-  const ha1 = hash.update(`${name}:${DOMAIN}:secret-${name}`).digest('hex');
-  return { aor: `${name}@${DOMAIN}`, ha1: { [algorithm]: ha1 }, devices: [] };
+function userOf(name: string): SipUser {
+  const hash = (algorithm: string): string =>
+    createHash(algorithm).update(`${name}:${DOMAIN}:secret-${name}`).digest('hex');
+  return { aor: `${name}@${DOMAIN}`, ha1: { 'sha-256': hash('sha256'), md5: hash('md5') }, devices: [] };
 }
 
 export class World {
@@ -81,7 +81,7 @@ export class World {
 
   constructor(options: Partial<SipStackOptions> = {}) {
     for (const name of ['alice', 'bob', 'carol']) {
-      const user = userOf(name, name === 'carol' ? 'md5' : 'sha-256');
+      const user = userOf(name);
       this.users.set(user.aor, user);
     }
     this.#options = {

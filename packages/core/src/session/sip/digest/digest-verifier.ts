@@ -32,6 +32,8 @@ export interface DigestVerifierOptions {
   readonly crypto: SipCrypto;
   /** 32 bytes that outlive the process. */
   readonly key: Uint8Array;
+  /** What everybody is asked for, the best first; users have an HA1 of each. */
+  readonly algorithms: readonly DigestAlgorithm[];
   findUser(aor: Aor): SipUser | undefined;
   /** A nonce is good for so long, ms. */
   readonly nonceMsMax: number;
@@ -85,28 +87,21 @@ export class DigestVerifier {
   }
 
   /**
-   * The value of WWW-Authenticate or Proxy-Authenticate. One alone: phones that know MD5 only refuse a set that names
-   * anything else, so a user who has an HA1 of MD5 is asked for MD5.
-   *
-   * @param user who is asked for, as far as the request says; undefined: unknown.
+   * The values of WWW-Authenticate or Proxy-Authenticate, the best algorithm on top (RFC 8760 §2.3). They are the same for
+   * everybody: they tell neither whether there is such a user nor what is kept of a password.
    */
-  challenge(
-    now: InstantMs,
-    realm: string,
-    address: string,
-    user: SipUser | undefined,
-    stale: boolean,
-  ): string {
-    const algorithm: DigestAlgorithm = user?.ha1.md5 === undefined ? 'sha-256' : 'md5';
+  challenges(now: InstantMs, realm: string, address: string, stale: boolean): string[] {
     const nonce = this.#nonces.make(now, scopeOf(realm, address));
-    const fields = new Map([
-      ['realm', realm],
-      ['nonce', nonce],
-      ['algorithm', algorithmTokens[algorithm]],
-      ['qop', 'auth'],
-    ]);
-    if (stale) fields.set('stale', 'true');
-    return formatChallenge({ scheme: 'digest', fields });
+    return this.#options.algorithms.map((algorithm) => {
+      const fields = new Map([
+        ['realm', realm],
+        ['nonce', nonce],
+        ['algorithm', algorithmTokens[algorithm]],
+        ['qop', 'auth'],
+      ]);
+      if (stale) fields.set('stale', 'true');
+      return formatChallenge({ scheme: 'digest', fields });
+    });
   }
 
   verify(now: InstantMs, attempt: DigestAttempt): DigestVerdict {
@@ -135,7 +130,9 @@ export class DigestVerifier {
 
   #isRight(credentials: Credentials, attempt: DigestAttempt, user: SipUser | undefined): boolean {
     const algorithm = credentials.algorithm ?? 'sha-256';
-    const kept = credentials.algorithm === undefined ? undefined : user?.ha1[algorithm];
+    // By what nobody was asked for, nothing is proved: a weaker one may have been written in on the way.
+    const wasAsked = credentials.algorithm !== undefined && this.#options.algorithms.includes(algorithm);
+    const kept = wasAsked ? user?.ha1[algorithm] : undefined;
     // Made in any case, so that the work is the same.
     const none = this.#noHa1(credentials.username, algorithm);
     const expected = digestResponse(this.#options.crypto, {

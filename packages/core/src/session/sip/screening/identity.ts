@@ -26,6 +26,7 @@ export class Identity {
     this.#verifier = new DigestVerifier({
       crypto: options.crypto,
       key,
+      algorithms: options.algorithms ?? ['sha-256'],
       findUser: (aor) => options.findUser(aor),
       nonceMsMax: limits.nonceMsMax,
       noncesMax: limits.noncesMax,
@@ -74,12 +75,13 @@ export class Identity {
         return undefined;
       case 'challenge': {
         if (verdict.isFailure) context.note('sip-login-failed', origin);
-        const user = aor === undefined ? undefined : context.options.findUser(aor);
-        const value = this.#verifier.challenge(now, realm, origin.remote.address, user, verdict.stale);
+        const values = this.#verifier.challenges(now, realm, origin.remote.address, verdict.stale);
         const [status, phrase, name] = isRegister
           ? ([401, 'Unauthorized', 'WWW-Authenticate'] as const)
           : ([407, 'Proxy Authentication Required', 'Proxy-Authenticate'] as const);
-        context.challenge(now, transaction, request, status, phrase, { headers: [[name, value]] });
+        context.challenge(now, transaction, request, status, phrase, {
+          headers: values.map((value) => [name, value] as const),
+        });
         return undefined;
       }
       case 'proved':
