@@ -141,7 +141,7 @@ test('a file that breaks before its first test has failed, and so has one withou
     assert.match(output, /leaves\.test\.js: (?:the process left by itself, in: leaves|holds no test)/);
   }));
 
-test('a file that hangs is ended with what it started; the others are not', { timeout: 60_000 }, () =>
+test('a file that hangs is ended with what it started; the others are not', { timeout: 180_000 }, () =>
   withWorkspace(async (workspace) => {
     const pidFile = join(workspace.root, 'pid');
     const starts = `import { spawn } from 'node:child_process';
@@ -151,10 +151,10 @@ writeFileSync(${JSON.stringify(pidFile)}, String(child.pid));\n`;
     const { code, output, lastLine } = await workspace
       .add('tools', 'good', PASSES)
       .add('tools', 'hanging', starts + HANGS)
-      .run(['unit', '--file-timeout-ms', '2500']);
+      .run(['unit', '--file-timeout-ms', '10000']);
     assert.equal(lastLine, '2 passed, 1 failed, 0 skipped', output);
     assert.equal(code, 1);
-    assert.match(output, /tools\/dist\/hanging\.test\.js: ended after 2\.5 s, in: never ends/);
+    assert.match(output, /tools\/dist\/hanging\.test\.js: ended after 10 s, in: never ends/);
     await untilGone(Number(readFileSync(pidFile, 'utf8')));
   }),
 );

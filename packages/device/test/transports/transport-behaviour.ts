@@ -36,7 +36,7 @@ export class RecordingHandler implements TransportHandler {
 }
 
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const endMs = Date.now() + 10_000;
+  const endMs = Date.now() + 60_000;
   while (!condition()) {
     if (Date.now() > endMs) throw new Error(`it does not come about: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

@@ -2,12 +2,12 @@
  * A process of its own that opens many connections and says nothing on them. Tells its parent when all have been
  * opened and as many as the server does not want are closed again.
  *
- * Arguments: port, count.
+ * Arguments: port, count, and how many the server keeps at most.
  */
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 
-const [port, count] = process.argv.slice(2).map(Number) as [number, number];
+const [port, count, openMost] = process.argv.slice(2).map(Number) as [number, number, number];
 const batch = 500;
 /** Quiet for this long: the server has closed what it wanted to. */
 const quietMs = 500;
@@ -33,5 +33,6 @@ function openOne(): Promise<void> {
 for (let opened = 0; opened < count; opened += batch) {
   await Promise.all(Array.from({ length: Math.min(batch, count - opened) }, openOne));
 }
-while (performance.now() - lastChangeMs < quietMs) await new Promise((resolve) => setTimeout(resolve, 50));
+while (open > openMost || performance.now() - lastChangeMs < quietMs)
+  await new Promise((resolve) => setTimeout(resolve, 50));
 process.send?.({ open });
