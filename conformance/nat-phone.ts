@@ -5,9 +5,10 @@
 import { join } from 'node:path';
 import { fixedKeepalive, GapEstimate, PairedCanary, scaledConstants } from '@wakeline/core/device';
 import type { GapConstants, GapKnowledge, KeepalivePolicy } from '@wakeline/core/device';
+import { ClientPing } from '@wakeline/core/testing';
 import { openLine, processPlatform } from '@wakeline/device';
 import type { PhoneDescription, PhoneEvent, PolicyName } from './nat-network.js';
-import { ClientPingKeepalive, ObservedKeepalive } from './observed-keepalive.js';
+import { ObservedKeepalive } from './observed-keepalive.js';
 
 /** The silence of iOS: the shortest keepalive that it allowed an app. */
 const FIXED_MS = 600_000;
@@ -30,7 +31,7 @@ function policyOf(name: PolicyName): Policy {
       return { policy, knowledge: () => policy.knowledge };
     }
     case 'client-ping': {
-      const policy = new ClientPingKeepalive(constants);
+      const policy = new ClientPing(constants);
       return { policy, knowledge: () => policy.knowledge };
     }
     case 'fixed':

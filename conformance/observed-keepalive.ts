@@ -1,11 +1,10 @@
-/** Keepalive policies that are watched while they decide, and the one that the canary is compared with. */
-import {
-  PairedCanary,
-  type CanaryLook,
-  type CanaryOrder,
-  type GapConstants,
-  type KeepalivePolicy,
-  type NetworkLearner,
+/** Keepalive policies that are watched while they decide. */
+import type {
+  CanaryLook,
+  CanaryOrder,
+  GapConstants,
+  KeepalivePolicy,
+  NetworkLearner,
 } from '@wakeline/core/device';
 import type { InstantMs } from '@wakeline/core/base';
 
@@ -84,40 +83,5 @@ export class ObservedKeepalive implements KeepalivePolicy {
       dropCanary: () => learner.dropCanary(),
       handleServer: (takesCanaries) => learner.handleServer(takesCanaries),
     };
-  }
-}
-
-/**
- * Learns as every system learns that has no canary: an answered ping of its own is success, and the silence before it allowed. By the
- * same estimate as ours, which does so where a server takes no canaries.
- */
-export class ClientPingKeepalive implements KeepalivePolicy {
-  readonly keepsAwake = false;
-  readonly warning = undefined;
-  readonly #inner: PairedCanary;
-
-  constructor(constants: GapConstants) {
-    this.#inner = new PairedCanary(constants);
-    this.#inner.handleServer(false);
-  }
-
-  get knowledge(): NetworkLearner['knowledge'] {
-    return this.#inner.knowledge;
-  }
-
-  gapMs(now: InstantMs): number {
-    return this.#inner.gapMs(now);
-  }
-
-  handleNetwork(now: InstantMs, key: string): void {
-    this.#inner.handleNetwork(now, key);
-  }
-
-  handleDeath(now: InstantMs, gapMs: number): void {
-    this.#inner.handleDeath(now, gapMs);
-  }
-
-  handleAnswer(now: InstantMs, gapMs: number): undefined {
-    this.#inner.handleAnswer(now, gapMs);
   }
 }
