@@ -246,6 +246,7 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
       return;
     }
     if (input.kind !== 'bytes') {
+      if (input.kind === 'transport-closed' && input.isReset === true) this.#suspect(now, connection);
       connection.client.handleInput(now, { kind: input.kind });
       return this.#drain(now, connection);
     }
@@ -412,9 +413,14 @@ export class DeviceMachine implements Machine<DeviceInput, DeviceOutput> {
 
   /** The connection was asked, and did not answer. */
   #handleSilence(now: InstantMs, connection: MainConnection): void {
-    const { askedGapMs } = connection;
-    if (askedGapMs > 0) this.#death = new Death(now.monotonic, this.#networkKey, askedGapMs);
+    this.#suspect(now, connection);
     this.#say(now, connection, { kind: 'transport-closed' });
+  }
+
+  /** It was asked after a silence, and did not answer, or with a reset: the silence may have been too long. */
+  #suspect(now: InstantMs, { askedGapMs, answerDueMs }: MainConnection): void {
+    if (askedGapMs === 0 || answerDueMs === NEVER) return;
+    this.#death = new Death(now.monotonic, this.#networkKey, askedGapMs);
   }
 
   #judgeDeath(now: InstantMs): void {

@@ -54,7 +54,12 @@ export type DeviceInput =
   | { readonly kind: 'transport-open'; readonly connection: number }
   | { readonly kind: 'bytes'; readonly connection: number; readonly chunk: Uint8Array }
   /** It has ended, or could not be had. */
-  | { readonly kind: 'transport-closed'; readonly connection: number }
+  | {
+      readonly kind: 'transport-closed';
+      readonly connection: number;
+      /** By a reset (RST), as far as the platform tells: boxes that have forgotten a connection answer so. Default: false. */
+      readonly isReset?: boolean | undefined;
+    }
   /** Answered by `subscribed` with the same ticket, as soon as the server has it. Kept for later connections. */
   | {
       readonly kind: 'subscribe';

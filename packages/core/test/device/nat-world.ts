@@ -55,6 +55,8 @@ interface Wire {
   readonly held: Packet[];
   /** The server's end. */
   isOpen: boolean;
+  /** The server's machine does not know it any more. */
+  isUnknown: boolean;
   silenceMs: number;
   isSent: boolean;
   /** The silence after which the server keeps it alive, ms; 0: it does not. */
@@ -181,6 +183,16 @@ export class NatWorld {
     this.#canary = null;
   }
 
+  /** The server's machine loses power and comes back: it knows no connection any more, and answers what comes on one with a reset. */
+  reboot(): void {
+    for (const wire of this.#wires.values()) {
+      wire.isOpen = false;
+      wire.isUnknown = true;
+    }
+    this.#main = null;
+    this.#canary = null;
+  }
+
   /** The server sends a message, QoS 1. */
   send(text: string): void {
     this.sent += 1;
@@ -252,6 +264,7 @@ export class NatWorld {
       passedMs: this.nowMs,
       held: [],
       isOpen: true,
+      isUnknown: false,
       silenceMs: 0,
       isSent: false,
       gapMs: 0,
@@ -276,11 +289,11 @@ export class NatWorld {
     return wire.isCanary && this.openWindows === 0 && this.#options.isNeverFrozen !== true;
   }
 
-  #closeAtDevice(wire: Wire): void {
+  #closeAtDevice(wire: Wire, isReset = false): void {
     if (this.#wires.get(wire.number) !== wire) return;
     this.#wires.delete(wire.number);
     const tell = (): void =>
-      this.machine.handleInput(this.now, { kind: 'transport-closed', connection: wire.number });
+      this.machine.handleInput(this.now, { kind: 'transport-closed', connection: wire.number, isReset });
     if (this.#isFrozen(wire)) this.#frozen.push(tell);
     else tell();
   }
@@ -313,7 +326,7 @@ export class NatWorld {
     if (wire === undefined || wire.key !== this.key) return;
     if (bytes[0] === PINGREQ) this.wakes += 1;
     if (!this.#isKnown(wire) && this.#options.isLoose !== true) {
-      if (this.#options.resets === true) this.#later(() => this.#closeAtDevice(wire));
+      if (this.#options.resets === true) this.#later(() => this.#closeAtDevice(wire, true));
       return;
     }
     wire.passedMs = this.nowMs;
@@ -347,6 +360,7 @@ export class NatWorld {
   }
 
   #serve(wire: Wire, bytes: Uint8Array): void {
+    if (wire.isUnknown) return this.#later(() => this.#closeAtDevice(wire, true));
     if (!wire.isOpen) return;
     wire.decoder.push(bytes);
     for (let packet = wire.decoder.next(); packet !== undefined; packet = wire.decoder.next()) {

@@ -162,11 +162,75 @@ describe('a box of one timeout, through the whole machine', () => {
         // Until the next connection is there.
         const reconnectMs = 1_000;
         const boundMs = 2 * (gapMs - afterMs + 10 * SECOND_MS + reconnectMs) * rounds;
-        if (!resets) assert.ok(world.outageMs <= boundMs, `${world.outageMs} > ${boundMs}`);
-        assert.ok(resets || policy.gapMs(world.now) < afterMs + DELAYS_MS, 'it is found out');
+        assert.ok(world.outageMs <= boundMs, `${world.outageMs} > ${boundMs}`);
+        assert.ok(policy.gapMs(world.now) < afterMs + DELAYS_MS, 'it is found out');
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe('resets', () => {
+  /** A device that has learned what a box of 1,000 s allows. */
+  function learned(): { world: NatWorld; policy: WatchedCanary } {
+    const { world, policy } = worldOf(1_000_000, 11);
+    learn(world, policy);
+    assertLearned(policy.lowMs, 1_000_000);
+    return { world, policy };
+  }
+
+  test('[KA-5] [SD-7] a box that answers with a reset is found out as one that drops is', () => {
+    for (const resets of [true, false]) {
+      let timeoutMs = 1_000_000;
+      const { world, policy } = worldOf(0, 11, { resets, timeoutMs: () => timeoutMs });
+      learn(world, policy);
+      timeoutMs = 500_000;
+      const gapMs = policy.gapMs(world.now);
+      world.runUntil(world.nowMs + 3 * gapMs);
+      const { lowMs, highMs } = policy.knowledge['n0']!;
+      assert.ok(Math.abs(lowMs - gapMs / 2) < DELAYS_MS && lowMs < timeoutMs, `${lowMs}`);
+      assert.ok(highMs !== undefined && Math.abs(highMs - gapMs) < DELAYS_MS);
+      learn(world, policy, world.nowMs + DAY_MS);
+      assertLearned(policy.lowMs, timeoutMs);
+    }
+  });
+
+  test('[KA-5] [SD-7] a server that has lost its power, once in a day, changes nothing of what was learned', () => {
+    const { world, policy } = learned();
+    const { knowledge } = policy;
+    const { outageMs } = world;
+    for (let day = 0; day < 5; day += 1) {
+      world.reboot();
+      world.runUntil(world.nowMs + DAY_MS + 3_600_000);
+      assert.ok(world.isOnline);
+      assert.deepEqual(policy.knowledge, knowledge);
+    }
+    // Twice is taken for the network, as two connections that do not answer are, and is learned anew.
+    world.reboot();
+    world.runUntil(world.nowMs + HOUR_MS);
+    world.reboot();
+    world.runUntil(world.nowMs + HOUR_MS);
+    assert.notDeepEqual(policy.knowledge, knowledge);
+    learn(world, policy, world.nowMs + DAY_MS);
+    assert.ok(policy.lowMs > 0.85 * knowledge['n0']!.lowMs, `${policy.lowMs}`);
+    assert.equal(world.outageMs, outageMs);
+  });
+
+  test('[SD-7] a reset counts only where the connection was asked after a silence', () => {
+    const { world, policy } = learned();
+    const { knowledge } = policy;
+    const waiting = (): number =>
+      world.outputs.filter((output) => output.kind === 'status' && output.status.kind === 'waiting').length;
+    const before = waiting();
+    for (let round = 0; round < 6; round += 1) {
+      world.reboot();
+      world.runUntil(world.nowMs + 60_000);
+      world.input({ kind: 'activity', activity: 'active' });
+      world.input({ kind: 'activity', activity: 'asleep' });
+      world.runUntil(world.nowMs + 60_000);
+    }
+    assert.equal(waiting() - before, 6, 'each has ended the connection');
+    assert.deepEqual(policy.knowledge, knowledge);
   });
 });
 
@@ -240,8 +304,8 @@ describe('disturbances', () => {
 describe('servers that take no canaries', () => {
   test('[KA-8] the main connection is tried by small steps, at most two deaths for each; nothing is asked of such a server', () => {
     fc.assert(
-      fc.property(timeouts, seeds, (timeoutMs, seed) => {
-        const { world, policy } = worldOf(timeoutMs, seed, { canarySilenceMsMax: 0 });
+      fc.property(timeouts, seeds, fc.boolean(), (timeoutMs, seed, resets) => {
+        const { world, policy } = worldOf(timeoutMs, seed, { canarySilenceMsMax: 0, resets });
         learn(world, policy, 4 * DAY_MS);
         world.runUntil(world.nowMs + HOUR_MS);
         assertLearned(policy.lowMs, timeoutMs);

@@ -87,7 +87,8 @@ export class Connections {
     if (this.#entries.get(number) !== entry) return;
     this.#entries.delete(number);
     this.lastError = cause;
-    this.#options.input({ kind: 'transport-closed', connection: number });
+    const isReset = (cause as { readonly code?: unknown } | null | undefined)?.code === 'ECONNRESET';
+    this.#options.input({ kind: 'transport-closed', connection: number, isReset });
   }
 
   #end(connection: TransportConnection): void {

@@ -100,6 +100,8 @@ export class FakeServer implements Transport {
   /** Whether connections are neither had nor refused. */
   isMute = false;
   connackReason = 0;
+  /** Whether it answers no PINGREQ. */
+  isDeaf = false;
   /** Whether it is one of HTTP. */
   isStrange = false;
   /** Reason string of all that it refuses; empty: none. */
@@ -176,7 +178,7 @@ export class FakeServer implements Transport {
     } else if (packet.type === 'publish' && packet.qos === 1 && this.isAnswering) {
       const { packetId } = packet;
       from.say({ type: 'puback', packetId, reasonCode: this.answer, properties: this.#reason(this.answer) });
-    } else if (packet.type === 'pingreq') from.say({ type: 'pingresp' });
+    } else if (packet.type === 'pingreq' && !this.isDeaf) from.say({ type: 'pingresp' });
   }
 }
 

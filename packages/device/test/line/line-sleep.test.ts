@@ -105,4 +105,31 @@ describe('sleep', () => {
     assert.equal(line.status.kind, 'offline');
     await line.close();
   });
+
+  test('a reset where a sign of life was asked for is told the policy, an end in peace is not', async () => {
+    for (const [cause, deaths] of [
+      [Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }), [10_000]],
+      [undefined, []],
+    ] as const) {
+      const told: number[] = [];
+      const keepalive = {
+        keepsAwake: false,
+        warning: undefined,
+        gapMs: () => 10_000,
+        handleNetwork: () => undefined,
+        handleDeath: (_now: unknown, gapMs: number) => void told.push(gapMs),
+      };
+      const parts = fakeParts();
+      const { line, server, platform } = await online({ keepalive }, parts);
+      server.isDeaf = true;
+      await platform.advance(10_000);
+      assert.equal(server.last.count('pingreq'), 1);
+      server.isDeaf = false;
+      server.last.break(cause);
+      await platform.advance(6_000);
+      assert.equal(line.status.kind, 'online');
+      assert.deepEqual(told, deaths);
+      await line.close();
+    }
+  });
 });

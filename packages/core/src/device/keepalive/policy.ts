@@ -50,8 +50,8 @@ export interface KeepalivePolicy {
   /** The device is on another network, as far as it can tell; the same key again: on one that it knows. */
   handleNetwork(now: InstantMs, key: string): void;
   /**
-   * The connection was asked after `gapMs` of silence and did not answer, though the network was there: another
-   * connection came about at once.
+   * The connection was asked after `gapMs` of silence and did not answer, or was reset, though the network was there:
+   * another connection came about at once.
    */
   handleDeath(now: InstantMs, gapMs: number): void;
   /**
