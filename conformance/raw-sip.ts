@@ -156,7 +156,7 @@ export class RawSip {
     const seen = (): string => this.received.map(({ text }) => text).join('\n');
     await until(
       () => find() >= 0,
-      30_000,
+      90_000,
       () => `${this.address}: ${what}; there are: ${seen()}`,
     );
     return this.received.splice(find(), 1)[0]!;

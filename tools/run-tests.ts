@@ -33,7 +33,7 @@ const CONCURRENCY = 2;
 
 /** Files that keep all cores busy, or measure. */
 const HEAVY =
-  /(^|\/)(connect-storm|flow-control|keepalive-nat|lines|load-generator|pushes|storm|synced|tcp-keep-alive)\.e2e\.test\.js$/;
+  /(^|\/)(calls-hostile|connect-storm|flow-control|keepalive-nat|lines|load-generator|pushes|storm|synced|tcp-keep-alive)\.e2e\.test\.js$/;
 
 /** Files that wait in real time and hardly use the processor: phones sleep, ring and talk. */
 const WAITING = /(^|\/)calls-[^/]*$/;
@@ -91,7 +91,7 @@ async function runAll(plan: Plan): Promise<boolean> {
   const endToEnd = plan.suite === 'unit' ? [] : files.filter(({ isEndToEnd }) => isEndToEnd);
   const endToEndMs = plan.fileTimeoutMs ?? budget.endToEndFileMs;
   const heavy = endToEnd.filter(({ path }) => HEAVY.test(path));
-  const waiting = endToEnd.filter(({ path }) => WAITING.test(path));
+  const waiting = endToEnd.filter((file) => WAITING.test(file.path) && !heavy.includes(file));
   const others = endToEnd.filter((file) => !heavy.includes(file) && !waiting.includes(file));
   const results = [
     ...(await runGroup(unit, CONCURRENCY, plan.fileTimeoutMs ?? budget.unitFileMs)),
