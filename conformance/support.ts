@@ -1,10 +1,10 @@
 /** What the tests with real processes share: free ports, a server that can be killed, waiting for conditions. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,14 +15,43 @@ export const wakelineBin = fileURLToPath(new URL('../../packages/cli/bin/wakelin
 /** A machine that does much else takes long to start a server, ms. */
 export const START_MS_MAX = 90_000;
 
-/** A port nobody listens on now. */
+/**
+ * Ports that no kernel gives out by itself, below those of baresip's voice. Test files that run at the same time have a part each: between
+ * the choice of a port and its use, also while a server is being started again, nobody else gets it.
+ */
+const PORTS_FIRST = 11_000;
+const PORTS_OF_SLOT = 1_800;
+const portsFrom = PORTS_FIRST + PORTS_OF_SLOT * Number(process.env['WAKELINE_TEST_SLOT'] ?? 4);
+let portsTaken = process.pid;
+
+/** A port of this test's part that nobody uses now, by TCP or UDP; each call gives another. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (let tries = 0; tries < PORTS_OF_SLOT; tries += 1) {
+    const port = portsFrom + (portsTaken++ % PORTS_OF_SLOT);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`no port from ${portsFrom} on is free`);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const socket = createSocket('udp4');
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    socket.bind(port, '127.0.0.1');
+    await once(socket, 'listening');
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    return false;
+  } finally {
+    socket.close();
+    if (server.listening) {
+      server.close();
+      await once(server, 'close');
+    }
+  }
 }
 
 export function temporaryDirectory(prefix: string): { readonly path: string; remove(): void } {

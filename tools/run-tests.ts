@@ -8,6 +8,8 @@
  *   end-to-end tests: first those that load the machine, one by one; then the others, a few at a time.
  * - `long`: as `all`, with `WAKELINE_LONG=1`, by which tests take more time and more cases.
  *
+ * Files that run at the same time have different numbers in `WAKELINE_TEST_SLOT`, by which they keep to ports of their own.
+ *
  * `--only` takes a regular expression on the path of the file. Exit code 1 on a failure, on no test at all, and
  * under `CI=true` on a skipped test; 2 on a wrong command line.
  */
@@ -111,17 +113,22 @@ async function runAll(plan: Plan): Promise<boolean> {
   ): Promise<readonly FileResult[]> {
     const done: FileResult[] = [];
     const waiting = [...group];
-    const work = async (): Promise<void> => {
+    const work = async (slot: number): Promise<void> => {
       for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-        done.push(await runOne(file, concurrency > 1, timeoutMs));
+        done.push(await runOne(file, slot, concurrency > 1, timeoutMs));
       }
     };
-    await Promise.all(Array.from({ length: concurrency }, work));
+    await Promise.all(Array.from({ length: concurrency }, (_, slot) => work(slot)));
     return done;
   }
 
   /** Output of files that run side by side is kept together; of one that runs alone it is shown as it comes. */
-  async function runOne({ path }: TestFile, isBuffered: boolean, timeoutMs: number): Promise<FileResult> {
+  async function runOne(
+    { path }: TestFile,
+    slot: number,
+    isBuffered: boolean,
+    timeoutMs: number,
+  ): Promise<FileResult> {
     if (stop.signal.aborted) {
       const reason = `not run: ${String(stop.signal.reason)}`;
       return { path, durationMs: 0, passed: 0, failures: [{ name: '', reason }], skips: [] };
@@ -131,7 +138,8 @@ async function runAll(plan: Plan): Promise<boolean> {
     if (!isBuffered) show(pieces[0]!);
     const onOutput = isBuffered ? (text: string) => void pieces.push(text) : show;
     const { root } = plan;
-    const result = await runFile({ root, path, environment, timeoutMs, signal: stop.signal, onOutput });
+    const own = { ...environment, WAKELINE_TEST_SLOT: String(slot) };
+    const result = await runFile({ root, path, environment: own, timeoutMs, signal: stop.signal, onOutput });
     if (isBuffered) show(pieces.join(''));
     return result;
   }
