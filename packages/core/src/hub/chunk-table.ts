@@ -16,8 +16,8 @@ export class ChunkTable {
   readonly #store: Store;
   readonly #chunks: (Chunk | null)[] = [];
   readonly #freeSlots: number[] = [];
-  /** Committed durable chunks that hold their bytes, oldest first. */
-  readonly #cached = new Set<Chunk>();
+  /** Slots of committed durable chunks that hold their bytes, oldest first. (Numbers, as in the commit queue.) */
+  readonly #cached = new Set<number>();
   #cachedBytes = 0;
   /** Memory of chunks that were small: at a low rate each commit has a chunk of its own. */
   readonly #spare: Uint8Array[] = [];
@@ -73,16 +73,16 @@ export class ChunkTable {
       chunk.bytes = bytes.slice(0, chunk.used);
       if (this.#spare.length < SPARE_MAX) this.#spare.push(bytes);
     }
-    this.#cached.add(chunk);
+    this.#cached.add(chunk.slot);
     this.#cachedBytes += chunk.bytes!.length;
     for (const oldest of this.#cached) {
-      if (this.#cachedBytes <= limits.chunkCacheBytesMax || oldest === chunk) break;
-      this.uncache(oldest);
+      if (this.#cachedBytes <= limits.chunkCacheBytesMax || oldest === chunk.slot) break;
+      this.uncache(this.at(oldest));
     }
   }
 
   uncache(chunk: Chunk): void {
-    if (!this.#cached.delete(chunk)) return;
+    if (!this.#cached.delete(chunk.slot)) return;
     this.#cachedBytes -= chunk.bytes!.length;
     chunk.bytes = null;
   }

@@ -51,10 +51,13 @@ export class CommitQueue {
   #changes: StoreChange[] = [];
   #completions: Completion[] = [];
   #committing: Batch | null = null;
-  /** Inboxes whose cursor row is out of date. */
-  readonly #dirty = new Set<Inbox>();
+  /**
+   * Numbers of the inboxes whose cursor row is out of date. Not the inboxes: a set's outgrown tables stay in old memory for a while, and what
+   * they refer to would outlive the collections of young memory with them.
+   */
+  readonly #dirty = new Set<number>();
   /** Those of them whose row something waits for. */
-  readonly #urgent = new Set<Inbox>();
+  readonly #urgent = new Set<number>();
   /** Devices whose rows may wait for the next flush. */
   readonly #later = new Set<Device>();
   readonly #changesOf: (device: Device) => StoreChange[];
@@ -70,7 +73,7 @@ export class CommitQueue {
     this.log = new InboxLog({
       store: options.store,
       onCursorDirty: (inbox) => {
-        this.#dirty.add(inbox);
+        this.#dirty.add(inbox.number);
         this.#flushWithin(limits.cursorFlushMs);
       },
     });
@@ -126,15 +129,15 @@ export class CommitQueue {
   putCursor(inbox: Inbox): void {
     if (!inbox.isDurable) return;
     inbox.cursorDirty = true;
-    this.#dirty.add(inbox);
-    this.#urgent.add(inbox);
+    this.#dirty.add(inbox.number);
+    this.#urgent.add(inbox.number);
   }
 
   /** The inbox is gone: its row is no longer written. */
   forgetCursor(inbox: Inbox): void {
     inbox.cursorDirty = false;
-    this.#dirty.delete(inbox);
-    this.#urgent.delete(inbox);
+    this.#dirty.delete(inbox.number);
+    this.#urgent.delete(inbox.number);
   }
 
   /** Runs the completion when the batch being filled, and so every earlier one, is synced or has failed. */
@@ -154,7 +157,7 @@ export class CommitQueue {
     if (this.#committing !== null) return undefined;
     const isFlushDue = this.#flushDueMs <= this.#nowMs;
     if (!this.hasOpen && !isFlushDue) return undefined;
-    const cursors = [...(isFlushDue ? this.#dirty : this.#urgent)];
+    const cursors = this.#inboxesOf(isFlushDue ? this.#dirty : this.#urgent);
     // Sorted keys are written to neighbouring pages.
     if (cursors.length > 1) cursors.sort((a, b) => a.number - b.number);
     const log = this.log.closeBatch(isFlushDue, this.#inboxByNumber);
@@ -162,7 +165,7 @@ export class CommitQueue {
     for (const inbox of cursors) {
       changes.push({ table: 'cursor', key: numberKey(inbox.number), value: encodeCursorRow(inbox) });
       inbox.cursorDirty = false;
-      this.#dirty.delete(inbox);
+      this.#dirty.delete(inbox.number);
     }
     this.#urgent.clear();
     const devices = isFlushDue ? [...this.#later] : [];
@@ -201,7 +204,7 @@ export class CommitQueue {
     this.failures++;
     const behind = this.log.closeBatch(false, this.#inboxByNumber);
     const completions = this.#completions;
-    const cursors = [...batch.cursors, ...this.#urgent];
+    const cursors = [...batch.cursors, ...this.#inboxesOf(this.#urgent)];
     this.#changes = [];
     this.#completions = [];
     this.#urgent.clear();
@@ -215,5 +218,15 @@ export class CommitQueue {
     // Not at once: the disk that refused this commit may refuse the next.
     if (this.#hasDirty) this.#flushDueMs = this.#nowMs + limits.commitRetryMs;
     return new Set(logs.flatMap(({ withdrawals }) => withdrawals.map(({ inbox }) => inbox)));
+  }
+
+  /** Those of them that are there still. */
+  #inboxesOf(numbers: ReadonlySet<number>): Inbox[] {
+    const inboxes: Inbox[] = [];
+    for (const number of numbers) {
+      const inbox = this.#inboxByNumber(number);
+      if (inbox !== undefined) inboxes.push(inbox);
+    }
+    return inboxes;
   }
 }

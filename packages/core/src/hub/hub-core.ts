@@ -210,11 +210,10 @@ export class HubCore {
   }
 
   /**
-   * Puts the inboxes away that are idle. Only while no commit is open or under way: completions hold on to inboxes.
-   * Under a load without a pause they stay.
+   * Puts the inboxes away that are idle: soon, so that the collector does not have to move them. Only when a commit has just ended: what
+   * the open batch would take back if it failed is either no idle inbox's, or finds the inbox by its device.
    */
   putInboxesAway(): void {
-    if (this.#quiet.size === 0 || this.queue.isCommitting || this.queue.hasOpen) return;
     let count = 0;
     for (const number of this.#quiet) {
       if (count++ >= PUT_AWAY_MAX) break;

@@ -4,11 +4,16 @@
  * A change of a filter without wildcards concerns one topic. A change of one with wildcards may concern any; it is
  * compared with a topic only when that topic is used again, and a topic that is many changes behind is matched anew.
  * So neither a new subscription nor a publication pays for what others have subscribed to meanwhile.
+ *
+ * A topic is kept when it comes again before many others have come: where each of very many devices has a topic of its own and rarely a message, an
+ * answer is matched anew sooner than it would be of use, and keeping it is work for the collector.
  */
 import { levelsMatch } from './topic-filter.js';
 
 /** Changes of wildcard filters that are remembered. */
 const CHANGES_MAX = 64;
+/** Places for topics that came once. Each topic has one, and a later topic of the same place takes it. */
+const NEWCOMERS = 4_096;
 
 interface Known<Match> {
   readonly match: Match;
@@ -22,6 +27,8 @@ export class MatchCache<Match> {
   /** The filters that changed last; the change with number n lies at n modulo CHANGES_MAX. */
   readonly #changed: string[] = [];
   #changes = 0;
+  /** Hashes of their topics. */
+  readonly #newcomers = new Int32Array(NEWCOMERS);
 
   constructor(topicsMax: number) {
     this.#topicsMax = topicsMax;
@@ -40,8 +47,9 @@ export class MatchCache<Match> {
     return known.match;
   }
 
-  /** The oldest topic makes way. */
-  set(topic: string, match: Match): void {
+  /** Keeps it if the topic comes for the second time; the oldest topic makes way. */
+  offer(topic: string, match: Match): void {
+    if (this.#isNewcomer(topic)) return;
     if (this.#known.size >= this.#topicsMax) {
       for (const oldest of this.#known.keys()) {
         this.#known.delete(oldest);
@@ -60,6 +68,17 @@ export class MatchCache<Match> {
   forgetMatching(filter: string): void {
     this.#changed[this.#changes % CHANGES_MAX] = filter;
     this.#changes++;
+  }
+
+  #isNewcomer(topic: string): boolean {
+    // FNV-1a, folded.
+    let hash = 0x811c9dc5 ^ topic.length;
+    for (let index = 0; index < topic.length; index++)
+      hash = Math.imul(hash ^ topic.charCodeAt(index), 0x01000193);
+    const place = (hash ^ (hash >>> 15)) & (NEWCOMERS - 1);
+    if (this.#newcomers[place] === hash) return false;
+    this.#newcomers[place] = hash;
+    return true;
   }
 
   #hasChanged(topic: string, since: number): boolean {

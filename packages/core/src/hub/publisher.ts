@@ -88,7 +88,7 @@ export class Publisher {
     const isKept = this.#keepsIds(device);
     (inbox.inboundIds ??= new Set()).add(packetId);
     if (isKept) this.#core.queue.putCursor(inbox);
-    this.#core.queue.after({ committed() {}, undo: () => inbox.releaseInbound(packetId) });
+    this.#core.queue.after({ committed() {}, undo: () => device.inbox.releaseInbound(packetId) });
     return isKept;
   }
 
@@ -132,7 +132,7 @@ export class Publisher {
       this.#core.queue.putCursor(inbox);
       this.#core.queue.after({
         committed() {},
-        undo: () => void (inbox.inboundIds ??= new Set()).add(packetId),
+        undo: () => void (device.inbox.inboundIds ??= new Set()).add(packetId),
       });
     }
     this.#core.answer(flow, { kind: 'completed', packetId, found }, needsSync, undefined);

@@ -99,7 +99,7 @@ export class SubscriptionTree<Holder> {
     bagInto(this.#exact.get(topic), found);
     this.#wildcards.match(topic, (bag) => bagInto(bag, found));
     const match = { topicBytes: encodeUtf8(topic), targets: targetsOf(found), groups: groupsOf(found) };
-    this.#cache.set(topic, match);
+    this.#cache.offer(topic, match);
     return match;
   }
 
@@ -128,6 +128,8 @@ function groupsOf<Holder>(found: readonly Item<Holder>[]): readonly SharedGroup<
 }
 
 function targetsOf<Holder>(found: readonly Item<Holder>[]): Target<Holder>[] {
+  const [only] = found;
+  if (found.length === 1 && !(only instanceof SharedGroup)) return [merge(only.holder, [only])];
   const byHolder = new Map<Holder, Subscription<Holder>[]>();
   for (const subscription of found) {
     if (subscription instanceof SharedGroup) continue;

@@ -98,7 +98,11 @@ describe('who wants a topic', () => {
   test('[DE-14] what is known of a topic stays known until a filter that matches it changes', () => {
     const tree = new SubscriptionTree<string>();
     tree.add(subscription('d', 'a/b'));
+    const first = tree.match('a/b');
+    // Kept from the second time on.
     const known = tree.match('a/b');
+    assert.notEqual(known, first);
+    assert.equal(tree.match('a/b'), known);
     // Others come and go: filters without wildcards, and some with, that do not match.
     for (let index = 0; index < 1_000; index++) tree.add(subscription(`e${index}`, `x/${index}`));
     for (let index = 0; index < 50; index++) tree.add(subscription(`f${index}`, `x/${index}/#`));
@@ -108,6 +112,7 @@ describe('who wants a topic', () => {
     const wild = subscription('w', 'a/+');
     tree.add(wild);
     const grown = tree.match('a/b');
+    assert.notEqual(grown, known);
     assert.deepEqual(grown.targets.map(({ holder }) => holder).sort(), ['d', 'w']);
     tree.remove(wild);
     assert.deepEqual(holders(tree, 'a/b'), ['d']);

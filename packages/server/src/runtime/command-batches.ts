@@ -12,8 +12,8 @@ interface Batch {
 }
 
 export class CommandBatches {
-  /** Empty but while {@link give} runs. */
-  readonly #batches = new Map<Flow, Batch>();
+  /** Empty but while {@link give} runs. Another one each time: in a map that lives on, old tables keep what they referred to from the collector. */
+  #batches = new Map<Flow, Batch>();
   #isGiving = false;
 
   add(flow: Flow, commands: readonly LinkCommand[]): void {
@@ -42,6 +42,7 @@ export class CommandBatches {
       // To the end: the loop comes to it again after the others.
       if (batch.given < batch.commands.length) this.#batches.set(flow, batch);
     }
+    this.#batches = new Map();
     this.#isGiving = false;
   }
 

@@ -6,8 +6,9 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Prng } from '@wakeline/core/base';
-import type { StoreChange } from '@wakeline/core/ports';
+import { tables, type StoreChange } from '@wakeline/core/ports';
 import { openLmdbStore, restoreBackup } from '../../src/stores/lmdb/index.js';
+import { keyBytesAt, tableNumberAt, valueAt } from '../../src/stores/lmdb/journal-changes.js';
 import { JournalFile } from '../../src/stores/lmdb/journal-file.js';
 
 const base = await mkdtemp(join(tmpdir(), 'wakeline-journal-'));
@@ -28,9 +29,11 @@ class Found {
   readonly batches: number[] = [];
   #half: StoreChange | undefined;
 
-  take(change: StoreChange): void {
+  take(memory: Buffer, at: number): void {
+    const table = tables[tableNumberAt(memory, at)]!;
+    const change = { table, key: keyBytesAt(memory, at), value: valueAt(memory, at) };
     if (this.#half === undefined) {
-      this.#half = { ...change, key: change.key.slice() };
+      this.#half = change;
       return;
     }
     const batch = Number(Buffer.from(this.#half.key).toString().slice('key '.length));

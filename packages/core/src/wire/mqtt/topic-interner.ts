@@ -2,20 +2,24 @@
  * Turns the bytes of a topic into the same string object each time, without decoding them again: publishers
  * repeat their topics, and comparing bytes is several times cheaper than making a string.
  *
- * The table has a fixed number of places and each place one topic; a newcomer displaces. A peer that searches
- * for collisions only makes its own topics slow.
+ * The table has a fixed number of places and each place one topic; a newcomer displaces it when it comes twice in a row, so that topics which are used
+ * once in a while leave nothing behind that the collector has to move. A peer that searches for collisions only makes its own topics slow.
  */
 import { decodeUtf8 } from '../../base/index.js';
 
-/** Topics remembered: with the longest topics the table holds about 1 MB. */
+/** Topics remembered. */
 const PLACES = 4_096;
 
 /** Longer topics are decoded each time. */
 const TOPIC_BYTES_MAX = 128;
 
 export class TopicInterner {
-  readonly #keys: (Uint8Array | undefined)[] = Array.from<Uint8Array | undefined>({ length: PLACES });
-  readonly #topics: string[] = Array.from({ length: PLACES }, () => '');
+  readonly #topics: (string | undefined)[] = Array.from<string | undefined>({ length: PLACES });
+  /** Their bytes, TOPIC_BYTES_MAX for each place. */
+  readonly #bytes = new Uint8Array(PLACES * TOPIC_BYTES_MAX);
+  readonly #lengths = new Uint8Array(PLACES);
+  /** By place: hash of the topic that came last and was not the one that is there. */
+  readonly #newcomers = new Int32Array(PLACES);
 
   /** The topic in `bytes[start … end)`; undefined if it is not strict UTF-8 or contains U+0000. */
   intern(bytes: Uint8Array, start: number, end: number): string | undefined {
@@ -25,18 +29,21 @@ export class TopicInterner {
     let hash = 0x811c9dc5 ^ length;
     for (let index = start; index < end; index += 1) hash = Math.imul(hash ^ bytes[index]!, 0x01000193);
     const place = (hash ^ (hash >>> 15)) & (PLACES - 1);
-    const key = this.#keys[place];
-    if (key !== undefined && key.length === length) {
-      let index = 0;
-      while (index < length && key[index] === bytes[start + index]) index += 1;
-      if (index === length) return this.#topics[place];
+    const known = this.#topics[place];
+    if (known !== undefined && this.#lengths[place] === length) {
+      const at = place * TOPIC_BYTES_MAX - start;
+      let index = start;
+      while (index < end && this.#bytes[at + index] === bytes[index]) index += 1;
+      if (index === end) return known;
     }
     const topic = decodeTopic(bytes, start, end);
-    if (topic !== undefined) {
-      // Not `slice`: on a host's own buffer class that would be a view of memory that is about to be reused.
-      this.#keys[place] = new Uint8Array(bytes.subarray(start, end));
+    if (topic === undefined) return undefined;
+    if (this.#newcomers[place] === hash) {
       this.#topics[place] = topic;
+      this.#lengths[place] = length;
+      this.#bytes.set(bytes.subarray(start, end), place * TOPIC_BYTES_MAX);
     }
+    this.#newcomers[place] = hash;
     return topic;
   }
 }

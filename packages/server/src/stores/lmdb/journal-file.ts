@@ -13,16 +13,15 @@
  *
  * Layout, integers little-endian. Header: 8 bytes `WLJRNL02`, u32 generation, u32 seed, u32 and u32 end and last checksum of the
  * generation before (0: it was not there), u32 CRC-32 of those. Then batches: u32 length of what follows the two fields, u32 CRC-32
- * of it; in it u32 generation, and for each change: u8 table, with 0x80 set when it deletes, u16 length of the key, u32 length of the
- * value, key, value.
+ * of it; in it u32 generation, and the changes (journal-changes.ts).
  */
 import { randomBytes } from 'node:crypto';
 import { close, constants, fdatasync, fstat, open, read, write } from 'node:fs';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { StoreChange } from '@wakeline/core/ports';
-import { tables } from '@wakeline/core/ports';
 import { FILE_MODE } from './data-directory.js';
+import { bytesOfChange, changeEnd, writeChange } from './journal-changes.js';
 
 /** Allocated at the first start. Doubled when it is full: a quiet server never needs more. */
 const INITIAL_BYTES = 1024 * 1024;
@@ -34,20 +33,16 @@ const BATCH_HEADER_BYTES = 8;
 const GENERATION_BYTES = 4;
 /** Bytes whose checksums are computed in search of batches behind the end: senders may have written what looks like many. */
 const SEARCH_BYTES_MAX = 64 * 1024 * 1024;
-const CHANGE_HEADER_BYTES = 7;
-const DELETES = 0x80;
-
-const tableNumbers = new Map(tables.map((table, number) => [table, number]));
 
 const closeFile = promisify(close);
 const openFile = promisify(open);
 const statFile = promisify(fstat);
 const syncData = promisify(fdatasync);
 
-/** Where a change lies in the file's memory. */
+/** Is told of each change that stands in the file. */
 export interface JournalSink {
-  /** `key` is good for the call only, `value` until the file begins another generation. */
-  take(change: StoreChange): void;
+  /** What is at this place of the file's memory stays there until the file begins another generation. */
+  take(memory: Buffer, at: number): void;
 }
 
 /** Where a file ends, and with which checksum. */
@@ -231,18 +226,7 @@ export class JournalFile {
     let offset = startBytes + BATCH_HEADER_BYTES;
     memory.writeUInt32LE(this.generation, offset);
     offset += GENERATION_BYTES;
-    for (const { table, key, value } of changes) {
-      const number = tableNumbers.get(table)!;
-      memory[offset] = value === undefined ? number | DELETES : number;
-      memory.writeUInt16LE(key.length, offset + 1);
-      memory.writeUInt32LE(value?.length ?? 0, offset + 3);
-      offset += CHANGE_HEADER_BYTES;
-      memory.set(key, offset);
-      offset += key.length;
-      if (value === undefined) continue;
-      memory.set(value, offset);
-      offset += value.length;
-    }
+    for (const change of changes) offset = writeChange(memory, offset, change);
     const checksum = crc32(memory.subarray(startBytes + BATCH_HEADER_BYTES, endBytes), seed);
     memory.writeUInt32LE(endBytes - startBytes - BATCH_HEADER_BYTES, startBytes);
     memory.writeUInt32LE(checksum, startBytes + 4);
@@ -252,20 +236,8 @@ export class JournalFile {
   /** Changes of a batch whose bytes are known to be whole. */
   #handOver(batchBytes: number, endBytes: number, sink: JournalSink): void {
     const memory = this.#memory;
-    for (let offset = batchBytes + BATCH_HEADER_BYTES + GENERATION_BYTES; offset < endBytes;) {
-      const flags = memory[offset]!;
-      const keyOffset = offset + CHANGE_HEADER_BYTES;
-      const valueOffset = keyOffset + memory.readUInt16LE(offset + 1);
-      offset = valueOffset + memory.readUInt32LE(offset + 3);
-      sink.take({
-        table: tables[flags & ~DELETES]!,
-        key: memory.subarray(keyOffset, valueOffset),
-        value:
-          (flags & DELETES) === 0
-            ? new Uint8Array(memory.buffer, memory.byteOffset + valueOffset, offset - valueOffset)
-            : undefined,
-      });
-    }
+    let at = batchBytes + BATCH_HEADER_BYTES + GENERATION_BYTES;
+    for (; at < endBytes; at = changeEnd(memory, at)) sink.take(memory, at);
   }
 
   async #load(sink: JournalSink): Promise<void> {
@@ -292,7 +264,7 @@ export class JournalFile {
 
 function encodedBytes(changes: readonly StoreChange[]): number {
   let bytes = BATCH_HEADER_BYTES + GENERATION_BYTES;
-  for (const { key, value } of changes) bytes += CHANGE_HEADER_BYTES + key.length + (value?.length ?? 0);
+  for (const change of changes) bytes += bytesOfChange(change);
   return bytes;
 }
 

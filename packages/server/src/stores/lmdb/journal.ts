@@ -15,7 +15,7 @@ import type { StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/
 import { JOURNAL_FILES, syncDirectory } from './data-directory.js';
 import { JournalFile } from './journal-file.js';
 import type { JournalEnd } from './journal-file.js';
-import { compareTexts, JournalLayer, keyBytes, keyText, type LayerValue } from './journal-layer.js';
+import { JournalLayer, type LayerValue } from './journal-layer.js';
 
 interface Side {
   readonly file: JournalFile;
@@ -127,10 +127,8 @@ export class Journal {
   /** What the journal says about a key; undefined: nothing. The bytes are the caller's. */
   get(table: Table, key: Uint8Array): LayerValue | undefined {
     if (this.isEmpty) return undefined;
-    const text = keyText(key);
     const value =
-      this.#active.layer.get(table, text) ??
-      (this.#isSealed ? this.#other.layer.get(table, text) : undefined);
+      this.#active.layer.get(table, key) ?? (this.#isSealed ? this.#other.layer.get(table, key) : undefined);
     return typeof value === 'object' ? value.slice() : value;
   }
 
@@ -144,12 +142,12 @@ export class Journal {
       (layer): layer is JournalLayer => layer?.has(table) === true,
     );
     if (layers.length === 0) return stored(range);
-    const changes = new Map<string, LayerValue>();
+    const changes = new Map<string, Uint8Array | undefined>();
     for (const layer of layers)
-      for (const [text, value] of layer.entriesIn(table, range)) changes.set(text, value);
+      for (const { key, value } of layer.changesIn(table, range)) changes.set(keyText(key), value);
     if (changes.size === 0) return stored(range);
     const own = [...changes].sort(([a], [b]) => compareTexts(a, b));
-    for (const entry of own) if (typeof entry[1] === 'object') entry[1] = entry[1].slice();
+    for (const entry of own) entry[1] = entry[1]?.slice();
     if (range.reverse === true) own.reverse();
     const { limit, ...unlimited } = range;
     return merged(own, stored(unlimited), range.reverse === true, limit ?? Infinity);
@@ -192,9 +190,19 @@ function isSameEnd(one: JournalEnd, other: JournalEnd): boolean {
   return one.bytes === other.bytes && one.checksum === other.checksum;
 }
 
+/** A key as text, each byte a character: texts compare as the bytes do. */
+function keyText(key: Uint8Array): string {
+  return Buffer.prototype.latin1Slice.call(key, 0, key.length);
+}
+
+/** By unit, not by language. */
+function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
 /** Two sequences in one order; of one key, ours counts. */
 function* merged(
-  own: readonly (readonly [string, LayerValue])[],
+  own: readonly (readonly [string, Uint8Array | undefined])[],
   stored: Iterable<StoreEntry>,
   isReverse: boolean,
   limit: number,
@@ -209,8 +217,8 @@ function* merged(
   };
   const takeOwn = function* (): Generator<StoreEntry> {
     const [text, value] = own[index++]!;
-    if (value === 'deleted') return;
-    yield { key: keyBytes(text), value };
+    if (value === undefined) return;
+    yield { key: Buffer.from(text, 'latin1'), value };
     left--;
   };
   for (const entry of stored) {
