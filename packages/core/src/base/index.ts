@@ -6,6 +6,7 @@ export * from './byte-reader.js';
 export * from './byte-writer.js';
 export * from './deadline-heap.js';
 export * from './errors.js';
+export * from './fnv1a.js';
 export * from './hex.js';
 export * from './limits.js';
 export * from './machine.js';

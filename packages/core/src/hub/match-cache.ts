@@ -8,6 +8,7 @@
  * A topic is kept when it comes again before many others have come: where each of very many devices has a topic of its own and rarely a message, an
  * answer is matched anew sooner than it would be of use, and keeping it is work for the collector.
  */
+import { fnv1aOfText } from '../base/fnv1a.js';
 import { levelsMatch } from './topic-filter.js';
 
 /** Changes of wildcard filters that are remembered. */
@@ -71,10 +72,7 @@ export class MatchCache<Match> {
   }
 
   #isNewcomer(topic: string): boolean {
-    // FNV-1a, folded.
-    let hash = 0x811c9dc5 ^ topic.length;
-    for (let index = 0; index < topic.length; index++)
-      hash = Math.imul(hash ^ topic.charCodeAt(index), 0x01000193);
+    const hash = fnv1aOfText(topic);
     const place = (hash ^ (hash >>> 15)) & (NEWCOMERS - 1);
     if (this.#newcomers[place] === hash) return false;
     this.#newcomers[place] = hash;

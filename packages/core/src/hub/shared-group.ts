@@ -4,6 +4,7 @@
  * Members that are connected lie before those that are absent, so that choosing one looks at few of them, however many
  * there are.
  */
+import { fnv1aOfText } from '../base/fnv1a.js';
 import type { Subscription } from './subscription.js';
 
 /** Connected members that are looked at for one with room. */
@@ -82,9 +83,5 @@ export class SharedGroup<Holder> {
 
 /** Names a shared subscription in a record of the log: FNV-1a of its text, never 0. */
 export function groupHash(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  }
-  return hash >>> 0 || 1;
+  return fnv1aOfText(text) >>> 0 || 1;
 }

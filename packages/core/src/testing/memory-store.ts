@@ -4,7 +4,7 @@
  * It keeps the same promises as a real adapter (`store-contract.ts`) and is stricter in one respect: it notices
  * when a value is written to while its commit is under way, which a real adapter stores silently as wrong bytes.
  */
-import { assert, InvariantError, limits, Prng, WakelineError } from '../base/index.js';
+import { assert, fnv1a, InvariantError, limits, Prng, WakelineError } from '../base/index.js';
 import { tables } from '../ports/index.js';
 import type { Store, StoreChange, StoreEntry, StoreRange, Table } from '../ports/index.js';
 import { SortedTable } from './sorted-table.js';
@@ -12,7 +12,7 @@ import { SortedTable } from './sorted-table.js';
 interface PendingCommit {
   readonly changes: readonly StoreChange[];
   /** Of the keys and values as they were given. */
-  readonly fingerprint: number;
+  readonly fingerprint: number | undefined;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -202,12 +202,9 @@ function closedError(): WakelineError {
   return new WakelineError('STORE_CLOSED', 'the store is closed');
 }
 
-/** FNV-1a over the values: only to notice a change, not to resist one. */
-function fingerprintOf(changes: readonly StoreChange[]): number {
-  let hash = 0x811c9dc5;
-  for (const { value } of changes) {
-    if (value === undefined) continue;
-    for (let index = 0; index < value.length; index++) hash = Math.imul(hash ^ value[index]!, 0x01000193);
-  }
+/** Of the values: only to notice a change. */
+function fingerprintOf(changes: readonly StoreChange[]): number | undefined {
+  let hash: number | undefined;
+  for (const { value } of changes) if (value !== undefined) hash = fnv1a(value, 0, value.length, hash);
   return hash;
 }

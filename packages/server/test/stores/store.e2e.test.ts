@@ -13,6 +13,7 @@ import { DiskWatch } from '../../src/runtime/disk-watch.js';
 import { type LmdbStore, openLmdbStore } from '../../src/stores/lmdb/index.js';
 import { FakeLog } from '../runtime/fakes.js';
 import { checkBatches } from './numbered-batches.js';
+import { firstSeed } from '../seed.js';
 
 const childProgram = fileURLToPath(new URL('commit-child.js', import.meta.url));
 const isLong = process.env['WAKELINE_LONG'] === '1';
@@ -25,8 +26,7 @@ function start(directory: string, mode: string): ChildProcess {
 
 test('[ST-9] what was resolved survives SIGKILL at any moment, batches are whole and in order', async (t) => {
   const directory = join(base, 'crash');
-  const seed = Number(process.env['WAKELINE_SEED'] ?? (isLong ? Date.now() % 1_000_000 : 1));
-  const prng = new Prng(seed);
+  const prng = new Prng(firstSeed);
   const rounds = isLong ? 300 : 25;
   let total = 0;
   for (let round = 0; round < rounds; round++) {
@@ -44,17 +44,17 @@ test('[ST-9] what was resolved survives SIGKILL at any moment, batches are whole
       if (--killAt === 0) child.kill('SIGKILL');
     }
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    assert.equal(child.signalCode, 'SIGKILL', `seed ${seed}, round ${round}`);
+    assert.equal(child.signalCode, 'SIGKILL', `seed ${firstSeed}, round ${round}`);
     const store = await openLmdbStore({ directory });
     const last = checkBatches(store);
     assert.ok(
       last >= printed,
-      `seed ${seed}, round ${round}: ${printed} was resolved, ${last} is the last there`,
+      `seed ${firstSeed}, round ${round}: ${printed} was resolved, ${last} is the last there`,
     );
     await store.close();
     total = last;
   }
-  t.diagnostic(`seed ${seed}: ${rounds} kills, ${total} batches`);
+  t.diagnostic(`seed ${firstSeed}: ${rounds} kills, ${total} batches`);
   assert.ok(total > rounds);
 });
 

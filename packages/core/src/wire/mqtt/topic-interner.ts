@@ -5,7 +5,7 @@
  * The table has a fixed number of places and each place one topic; a newcomer displaces it when it comes twice in a row, so that topics which are used
  * once in a while leave nothing behind that the collector has to move. A peer that searches for collisions only makes its own topics slow.
  */
-import { decodeUtf8 } from '../../base/index.js';
+import { decodeUtf8, fnv1a } from '../../base/index.js';
 
 /** Topics remembered. */
 const PLACES = 4_096;
@@ -25,9 +25,8 @@ export class TopicInterner {
   intern(bytes: Uint8Array, start: number, end: number): string | undefined {
     const length = end - start;
     if (length > TOPIC_BYTES_MAX) return decodeTopic(bytes, start, end);
-    // FNV-1a, folded: the topics of one deployment share their beginning and differ at the end.
-    let hash = 0x811c9dc5 ^ length;
-    for (let index = start; index < end; index += 1) hash = Math.imul(hash ^ bytes[index]!, 0x01000193);
+    const hash = fnv1a(bytes, start, end);
+    // Folded: the topics of one deployment share their beginning and differ at the end.
     const place = (hash ^ (hash >>> 15)) & (PLACES - 1);
     const known = this.#topics[place];
     if (known !== undefined && this.#lengths[place] === length) {

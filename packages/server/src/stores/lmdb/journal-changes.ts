@@ -55,6 +55,15 @@ export function keyBytesAt(memory: Buffer, at: number): Uint8Array {
   return Uint8Array.prototype.slice.call(memory, keyStart(at), keyEnd(memory, at));
 }
 
+/** A key as text, each byte a character: texts compare as the bytes do. */
+export function keyText(key: Uint8Array, start = 0, end = key.length): string {
+  return Buffer.prototype.latin1Slice.call(key, start, end);
+}
+
+export function keyTextAt(memory: Buffer, at: number): string {
+  return keyText(memory, keyStart(at), keyEnd(memory, at));
+}
+
 /** The first bytes of a key as a number that orders as they do; equal for keys that differ only behind them. */
 export function keyPrefixAt(memory: Buffer, at: number): number {
   const start = keyStart(at);

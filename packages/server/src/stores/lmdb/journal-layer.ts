@@ -6,6 +6,7 @@
  * a value away copies it.
  */
 import { randomBytes } from 'node:crypto';
+import { fnv1a } from '@wakeline/core/base';
 import type { StoreChange, StoreRange, Table } from '@wakeline/core/ports';
 import { tables } from '@wakeline/core/ports';
 import { roomForEntry } from './environment.js';
@@ -15,6 +16,7 @@ import {
   keyEnd,
   keyPrefixAt,
   keyStart,
+  keyTextAt,
   numberOf,
   tableNumberAt,
   valueAt,
@@ -69,15 +71,18 @@ export class JournalLayer implements JournalSink {
     return this.#counts[numberOf(table)]! > 0;
   }
 
-  /** The changes to keys in a range, in no order. */
-  *changesIn(table: Table, { from, to }: StoreRange): Generator<StoreChange> {
+  /** The changes to keys in a range, in no order: the key as text (journal-changes.ts) and the value; undefined: it was deleted. */
+  *entriesIn(
+    table: Table,
+    { from, to }: StoreRange,
+  ): Generator<readonly [key: string, value: Uint8Array | undefined]> {
     const number = numberOf(table);
     for (const place of this.#slots) {
       const at = place - 1;
       if (at < 0 || tableNumberAt(this.#memory, at) !== number) continue;
       if (from !== undefined && this.#compareKey(at, from) < 0) continue;
       if (to !== undefined && this.#compareKey(at, to) >= 0) continue;
-      yield this.#changeAt(at);
+      yield [keyTextAt(this.#memory, at), valueAt(this.#memory, at)];
     }
   }
 
@@ -171,8 +176,7 @@ export class JournalLayer implements JournalSink {
 
 /** FNV-1a, mixed at the end so that every bit of the bytes concerns every bit of it. */
 function hashOf(table: number, bytes: Uint8Array, start: number, end: number): number {
-  let hash = hashSeed ^ table;
-  for (let index = start; index < end; index++) hash = Math.imul(hash ^ bytes[index]!, 0x01000193);
+  let hash = fnv1a(bytes, start, end, hashSeed ^ table);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return hash ^ (hash >>> 16);

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { assert, WakelineError } from '@wakeline/core/base';
 import type { StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { JOURNAL_FILES, syncDirectory } from './data-directory.js';
+import { keyText } from './journal-changes.js';
 import { JournalFile } from './journal-file.js';
 import type { JournalEnd } from './journal-file.js';
 import { JournalLayer, type LayerValue } from './journal-layer.js';
@@ -144,7 +145,7 @@ export class Journal {
     if (layers.length === 0) return stored(range);
     const changes = new Map<string, Uint8Array | undefined>();
     for (const layer of layers)
-      for (const { key, value } of layer.changesIn(table, range)) changes.set(keyText(key), value);
+      for (const [key, value] of layer.entriesIn(table, range)) changes.set(key, value);
     if (changes.size === 0) return stored(range);
     const own = [...changes].sort(([a], [b]) => compareTexts(a, b));
     for (const entry of own) entry[1] = entry[1]?.slice();
@@ -188,11 +189,6 @@ function endOf({ file, layer }: Side): JournalEnd | undefined {
 
 function isSameEnd(one: JournalEnd, other: JournalEnd): boolean {
   return one.bytes === other.bytes && one.checksum === other.checksum;
-}
-
-/** A key as text, each byte a character: texts compare as the bytes do. */
-function keyText(key: Uint8Array): string {
-  return Buffer.prototype.latin1Slice.call(key, 0, key.length);
 }
 
 /** By unit, not by language. */
