@@ -216,6 +216,7 @@ describe('wakeline users', () => {
     address: 'bob@example.org',
     devices: ['bob@example.org'],
     algorithms: ['sha-256'],
+    missingAlgorithms: [],
     configured: false,
     bindings: 2,
     liveBindings: 1,
@@ -231,6 +232,20 @@ bob@example.org  2       1          bob@example.org  sha-256   wakeline users
     );
     server.answer = () => ({ status: 200, json: { users: [], next: null } });
     assert.match((await ask(['users'])).out, /no users yet/);
+  });
+
+  test('tells which cannot log in, and what to do', async () => {
+    const lockedOut = { ...user, algorithms: ['md5'], missingAlgorithms: ['sha-256'] };
+    server.answer = () => ({ status: 200, json: { users: [lockedOut], next: null } });
+    assert.match((await ask(['users'])).out, /^bob@example\.org .* md5, no sha-256 {2}wakeline users$/m);
+    server.answer = ({ url }) => ({
+      status: 200,
+      json: url?.endsWith('/bindings') === true ? { bindings: [] } : lockedOut,
+    });
+    const { out } = await ask(['users', 'show', 'bob@example.org']);
+    assert.match(out, /^password {7}md5, no sha-256$/m);
+    assert.match(out, /^A phone that logs in by sha-256 is refused: the password was made without it/m);
+    assert.match(out, /^Make it again: wakeline users add bob@example\.org$/m);
   });
 
   test('add prints the password alone', async () => {

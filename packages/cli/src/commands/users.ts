@@ -21,6 +21,8 @@ interface User {
   readonly address: string;
   readonly devices: readonly string[];
   readonly algorithms: readonly string[];
+  /** What phones are asked for and the password was made without. */
+  readonly missingAlgorithms: readonly string[];
   readonly configured: boolean;
   readonly bindings: number;
   readonly liveBindings: number;
@@ -63,9 +65,15 @@ function userRow(user: User): readonly string[] {
     String(user.bindings),
     String(user.liveBindings),
     user.devices.join(' ') || '-',
-    user.algorithms.join(' '),
+    passwordText(user),
     user.configured ? 'configuration' : 'wakeline users',
   ];
+}
+
+/** The algorithms of a password, and those that are wanting. */
+function passwordText({ algorithms, missingAlgorithms }: User): string {
+  const has = algorithms.join(' ');
+  return missingAlgorithms.length === 0 ? has : `${has}, no ${missingAlgorithms.join(' ')}`;
 }
 
 /** The password goes to standard output alone, so that `$(wakeline users add ADDRESS)` is the password. */
@@ -112,11 +120,18 @@ export async function showUser(address: string, options: UsersOptions, io: CliIo
   }
   const rows = [
     ['address', user.address],
-    ['password', user.algorithms.join(' ')],
+    ['password', passwordText(user)],
     ['told of calls', user.devices.join(' ') || '-'],
     ['made in', user.configured ? 'the configuration' : 'wakeline users'],
   ];
   io.stdout.write(rows.map(([name, value]) => `${name.padEnd(14)} ${printable(value)}\n`).join(''));
+  if (user.missingAlgorithms.length > 0) {
+    const names = user.missingAlgorithms.join(' or ');
+    io.stdout.write(
+      `\nA phone that logs in by ${names} is refused: the password was made without it, and phones are asked for it.\n` +
+        `Make it again: wakeline users add ${printable(user.address)}\n`,
+    );
+  }
   io.stdout.write(`\n${phonesText(bindings)}`);
   return exitCodes.ok.code;
 }

@@ -1,7 +1,7 @@
 /**
  * Calls, users and bindings as an operator and an API see them: what became of a call, and why.
  */
-import type { Aor, CallId, Caller, LegEnd, PushRoute, SipFlow } from './call.js';
+import type { Aor, CallId, Caller, LegEnd, PasswordAlgorithm, PushRoute, SipFlow } from './call.js';
 
 /**
  * Where a call is. `parked`: no device alerts yet; `ringing`: one does. The others are ends: `answered`; `rejected` by the
@@ -112,7 +112,9 @@ export interface UserSummary {
   readonly aor: Aor;
   readonly devices: readonly string[];
   /** Of its password, in the order of strength. */
-  readonly algorithms: readonly ('sha-256' | 'md5')[];
+  readonly algorithms: readonly PasswordAlgorithm[];
+  /** Of what phones are asked for, those that its password has no hash of: who answers by one of them is refused. */
+  readonly missingAlgorithms: readonly PasswordAlgorithm[];
   /** Stands in the configuration, and cannot be changed by a request. */
   readonly isConfigured: boolean;
   readonly bindings: number;

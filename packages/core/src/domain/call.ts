@@ -350,11 +350,15 @@ export interface WakeRequest {
 /** `gone`: 404 or 410, the endpoint will not come back. `refused`: not to be tried at that address, or another 4xx. */
 export type WakeOutcome = 'accepted' | 'gone' | 'refused' | 'failed';
 
+/** Hashes of a password that digest authentication works with (RFC 7616, RFC 8760), the best first. */
+export const passwordAlgorithms = ['sha-256', 'md5'] as const;
+export type PasswordAlgorithm = (typeof passwordAlgorithms)[number];
+
 /** A user as it is kept. Of the password only hashes are: HA1 of RFC 7616 for each algorithm it may be used with. */
 export interface SipUser {
   readonly aor: Aor;
   /** Hex of H(user:realm:password), realm = the domain; at least one. */
-  readonly ha1: { readonly 'sha-256'?: string; readonly md5?: string };
+  readonly ha1: { readonly [algorithm in PasswordAlgorithm]?: string };
   /** Wakeline devices that are told of the user's calls and missed calls, and woken by them. */
   readonly devices: readonly string[];
 }

@@ -13,7 +13,7 @@ import type { Limits } from '../base/limits.js';
 import { PagedTable } from '../base/paged-table.js';
 import type { InstantMs } from '../base/time.js';
 import { encodeUtf8 } from '../base/utf8.js';
-import type { SipUser } from '../domain/call.js';
+import type { PasswordAlgorithm, SipUser } from '../domain/call.js';
 import type { ApiToken } from '../domain/control.js';
 import type { AccessRules, Refusal } from '../domain/device.js';
 import type { LinkEvent } from '../domain/link.js';
@@ -65,6 +65,8 @@ export interface HubOptions {
 export interface CallOptions {
   /** Users of the configuration; they win over those made by requests. */
   readonly users: readonly SipUser[];
+  /** What all phones are asked for; users made while others were asked for may lack a hash. Default: SHA-256 alone. */
+  readonly algorithms?: readonly PasswordAlgorithm[];
   /** How long a call waits for a sleeping device when the caller does not say, ms; at most `limits.callMsMax`. */
   readonly parkMs: number;
   /**

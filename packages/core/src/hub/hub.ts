@@ -185,6 +185,11 @@ export class Hub implements Machine<HubInput, HubOutput> {
     return this.#calls?.findUser(aor);
   }
 
+  /** Users of SIP who cannot log in by all that phones are asked for, in the order of their addresses. Looks at all users. */
+  usersMissingAlgorithms(): readonly Aor[] {
+    return this.#calls?.usersMissingAlgorithms() ?? [];
+  }
+
   statistics(): Statistics {
     return this.#requests.statistics();
   }

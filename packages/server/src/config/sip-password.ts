@@ -5,7 +5,8 @@
  * HA1 is as good as the password for this domain: it is to be kept as one.
  */
 import { createHash } from 'node:crypto';
-import type { SipUser } from '@wakeline/core/domain';
+import { passwordAlgorithms } from '@wakeline/core/domain';
+import type { PasswordAlgorithm, SipUser } from '@wakeline/core/domain';
 
 export type Ha1 = SipUser['ha1'];
 
@@ -40,8 +41,8 @@ export function sipPasswordLine(ha1: Ha1): string {
 }
 
 /** Of which hashes are made of a password, the best first. */
-export const sipPasswordAlgorithms = ['sha-256', 'md5'] as const;
-export type SipPasswordAlgorithm = (typeof sipPasswordAlgorithms)[number];
+export const sipPasswordAlgorithms = passwordAlgorithms;
+export type SipPasswordAlgorithm = PasswordAlgorithm;
 
 /** The hashes of a password for `address`, which is `user@domain`. */
 export function hashSipPassword(

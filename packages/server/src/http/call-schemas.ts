@@ -65,6 +65,12 @@ const userFields = {
   address,
   devices: { type: 'array', items: text('device id'), description: 'told of calls, and woken by them' },
   algorithms: { type: 'array', items: algorithm, description: 'in which the password may be asked for' },
+  missingAlgorithms: {
+    type: 'array',
+    items: algorithm,
+    description:
+      'those of sip.challenge that the password was made without: a phone that answers by one is refused; PUT the user again',
+  },
   configured: { type: 'boolean', description: 'stands in the configuration, and is changed there' },
   bindings: count('places where phones of the user are'),
   liveBindings: count('those with a connection'),

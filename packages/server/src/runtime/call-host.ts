@@ -4,7 +4,7 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Machine } from '@wakeline/core/base';
-import type { ControlReply, SipUser } from '@wakeline/core/domain';
+import type { Aor, ControlReply, SipUser } from '@wakeline/core/domain';
 import type { SipInput, SipOutput, SipStackOptions, SipTrunk } from '@wakeline/core/session/sip';
 import type { SipConfig, SipTrunkConfig } from '../config/config.js';
 import type { HubRequest } from '../http/options.js';
@@ -20,6 +20,9 @@ import { SipSide } from './sip-side.js';
 import type { CallHub } from './sip-side.js';
 
 export type CreateSipStack = (options: SipStackOptions) => Machine<SipInput, SipOutput>;
+
+/** Addresses that the warning names; it tells the count of all. */
+const LOCKED_OUT_NAMED_MAX = 10;
 
 export interface CallHostOptions {
   readonly config: SipConfig;
@@ -69,6 +72,28 @@ export class CallHost {
     const reply = await request({ kind: 'get-seal-key' });
     if (reply.kind !== 'seal-key') throw new Error('the store gives no key for calls');
     this.#key = createHmac('sha256', reply.key).update('wakeline sip').digest();
+  }
+
+  /**
+   * Warns of users who were made while others were asked for: they are kept, and their phones are refused. Those of
+   * domains that are not served any more are of no concern.
+   */
+  warnOfLockedOut(missingAlgorithms: readonly Aor[]): void {
+    const { config, log } = this.#options;
+    const lockedOut = missingAlgorithms.filter((aor) =>
+      config.domains.includes(aor.slice(aor.lastIndexOf('@') + 1)),
+    );
+    if (lockedOut.length === 0) return;
+    log.warn(
+      {
+        count: lockedOut.length,
+        first: lockedOut.slice(0, LOCKED_OUT_NAMED_MAX),
+        challenge: config.challenge,
+      },
+      'phones of some users of SIP are refused: the passwords were made without an algorithm of sip.challenge. ' +
+        'Make each again: PUT /v1/users/ADDRESS with the password that the phone has, or "wakeline users add ADDRESS" ' +
+        'for a new one; "wakeline users" shows which',
+    );
   }
 
   /** New calls are refused for a while, then all connections close; resolves when they have. */

@@ -76,6 +76,7 @@ export class HubSide {
       ...(config.sip.domains.length > 0 && {
         calls: {
           users: config.sip.users,
+          algorithms: config.sip.challenge,
           parkMs: config.sip.parkMs,
           ownEndpoint: (url) => ownEndpointHash(options.publicUrl(), url),
         },
@@ -119,6 +120,11 @@ export class HubSide {
   /** The user of SIP with this address; undefined: there is none. */
   findUser(aor: string): SipUser | undefined {
     return this.#hub.findUser(aor);
+  }
+
+  /** Users of SIP who cannot log in by all that phones are asked for, in the order of their addresses. */
+  usersMissingAlgorithms(): readonly string[] {
+    return this.#hub.usersMissingAlgorithms();
   }
 
   /** Lets go of every timer; what was committed is safe. Idempotent. */

@@ -159,6 +159,7 @@ class Server implements RunningServer {
     const request = (asked: HubRequest): Promise<ControlReply> => pump.request(asked);
     await this.#hubSide.start(pump, request, this.#calls?.side);
     await this.#calls?.takeKey(request);
+    this.#calls?.warnOfLockedOut(this.#hubSide.usersMissingAlgorithms());
     await this.#lineSide.start();
     // Without TLS, too: the signal's default would end the process.
     process.on('SIGHUP', this.#handleHangUp);

@@ -330,7 +330,10 @@ export class SipSide implements CallClient, SipConnectionOwner {
         return;
       case 'refused':
         this.counters.refused += 1;
-        this.#options.log.debug({ refusal: output.refusal, address: output.address }, 'SIP request refused');
+        this.#options.log.debug(
+          { refusal: output.refusal, address: output.address, ...output.detail },
+          'SIP request refused',
+        );
         return;
       case 'admitted':
         this.#connections.get(output.connection)?.proveItself();

@@ -157,6 +157,7 @@ describe('users', () => {
     aor: 'bob@example.org',
     devices: ['bob@example.org'],
     algorithms: ['sha-256'],
+    missingAlgorithms: [],
     isConfigured: false,
     bindings: 1,
     liveBindings: 0,
@@ -178,6 +179,15 @@ describe('users', () => {
     assert.deepEqual(hub.requests, [{ kind: 'get-user', aor }]);
     hub.reply = () => ({ kind: 'refused', reason: 'unknown-user' });
     assert.equal((await hub.call('GET', '/v1/users/bob%40example.org')).status, 404);
+  });
+
+  test('[CA-41] show what phones are asked for and their password was made without', async () => {
+    hub.reply = () => ({
+      kind: 'user',
+      user: { ...user, algorithms: ['md5'], missingAlgorithms: ['sha-256'] },
+    });
+    const { json } = await hub.call('GET', '/v1/users/bob%40example.org');
+    assert.deepEqual([json.algorithms, json.missingAlgorithms], [['md5'], ['sha-256']]);
   });
 
   test('get a password that the answer alone shows', async () => {

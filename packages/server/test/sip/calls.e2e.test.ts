@@ -126,6 +126,44 @@ describe('calls between raw phones', () => {
     assert.deepEqual(await callsOf(server), []);
   });
 
+  it('[CA-41] users made before others were asked for are refused, told at the start, and well when made again', async (t) => {
+    const dataDirectory = await temporaryDirectory(t);
+    const made = { dataDirectory, sip: { ...sip, users: [], challenge: ['md5'] as const } };
+    const put = async (server: TestServer, name: string): Promise<Response> =>
+      fetch(`${server.url('http')}/v1/users/${name}%40example.org`, {
+        method: 'PUT',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ password: name }),
+      });
+    const warnings = ({ log }: TestServer) =>
+      log.entries.filter(({ message }) => message.includes('of some users of SIP'));
+    const first = await start(t, made);
+    for (const name of ['bob', 'carol']) assert.equal((await put(first, name)).status, 200);
+    assert.deepEqual(warnings(first), []);
+    await first.server.stop();
+    const second = await start(t, { ...made, sip: { ...made.sip, challenge: ['sha-256'] } });
+    assert.deepEqual(
+      warnings(second).map(({ fields }) => fields),
+      [{ count: 2, first: ['bob@example.org', 'carol@example.org'], challenge: ['sha-256'] }],
+    );
+    const bob = await RawPhone.tcp(t, 'bob', second.port('sip+tcp'));
+    assert.equal((await bob.register()).status, 401);
+    const shown = async (): Promise<unknown> => {
+      const answer = await fetch(`${second.url('http')}/v1/users/bob%40example.org`);
+      const { algorithms, missingAlgorithms } = (await answer.json()) as Record<string, unknown>;
+      return [algorithms, missingAlgorithms];
+    };
+    assert.deepEqual(await shown(), [['md5'], ['sha-256']]);
+    assert.equal((await put(second, 'bob')).status, 200);
+    assert.deepEqual(await shown(), [['sha-256'], []]);
+    const again = await RawPhone.tcp(t, 'bob', second.port('sip+tcp'));
+    assert.equal((await again.register()).status, 200);
+    await second.server.stop();
+    // Of a domain that is not served any more nobody is told.
+    const third = await start(t, { ...made, sip: { ...sip, users: [], domains: ['example.net'] } });
+    assert.deepEqual(warnings(third), []);
+  });
+
   it('what is no SIP costs its own connection', async (t) => {
     const server = await start(t);
     const phone = await RawPhone.tcp(t, 'alice', server.port('sip+tcp'));

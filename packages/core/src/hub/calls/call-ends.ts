@@ -123,10 +123,15 @@ export class CallEnds {
 
   /** Its time is over. */
   expire(call: Call): void {
-    const legs = explainLegs(call, this.#wakes.devicesOf(call.aor));
+    const legs = this.#explainLegs(call);
     const why = `nobody answered within ${seconds(call.ageMs(this.#core.now))}: ${legs}`;
     const status = bestRefusal(call) ?? 480;
     this.end(call, { state: 'expired', status, best: true, why, legEnd: 'expired' });
+  }
+
+  #explainLegs(call: Call): string {
+    const { aor } = call;
+    return explainLegs(call, this.#wakes.devicesOf(aor), this.#wakes.missingAlgorithms(aor));
   }
 
   /** Ends the call if nobody is left who could answer it. */
@@ -136,7 +141,7 @@ export class CallEnds {
       call.legs.some((leg) => !leg.isOver && this.#wakes.hasHope(call, leg)) ||
       this.#wakes.hasDeviceHope(call);
     if (isWaiting) return;
-    const legs = explainLegs(call, this.#wakes.devicesOf(call.aor));
+    const legs = this.#explainLegs(call);
     const best = bestRefusal(call);
     // A device that could not be woken makes it a missed call, whatever others said.
     const isRejected = best !== undefined && call.legs.every((leg) => leg.state === 'rejected');

@@ -1,4 +1,5 @@
 /** What the HTTP API and the command line ask about calls, users and bindings. */
+import { passwordAlgorithms } from '../../domain/call.js';
 import type { Aor, CallId, SipUser } from '../../domain/call.js';
 import type { UserSummary } from '../../domain/call-view.js';
 import type { ControlReply, ControlRequest, RequestRefusal } from '../../domain/control.js';
@@ -165,7 +166,8 @@ export class CallRequests {
     return {
       aor,
       devices,
-      algorithms: (['sha-256', 'md5'] as const).filter((algorithm) => ha1[algorithm] !== undefined),
+      algorithms: passwordAlgorithms.filter((algorithm) => ha1[algorithm] !== undefined),
+      missingAlgorithms: this.#users.missingAlgorithms(aor),
       isConfigured: this.#users.isConfigured(aor),
       bindings: bindings.length,
       liveBindings: bindings.filter(({ flow }) => flow !== 0).length,

@@ -37,7 +37,7 @@ export class CallSide {
   constructor(core: HubCore, publisher: Publisher, options: CallOptions) {
     const { queue, limits, callCounts } = core;
     const bindings = new Bindings(queue, limits, callCounts);
-    const users = new Users(queue, limits, callCounts, options.users);
+    const users = new Users(queue, limits, callCounts, options);
     const waker = new Waker(core, publisher, options);
     const notices = new DeviceNotices(core, publisher);
     const book = new CallBook(core);
@@ -59,6 +59,11 @@ export class CallSide {
 
   findUser(aor: Aor): SipUser | undefined {
     return this.#users.find(aor);
+  }
+
+  /** Users whose passwords have no hash of something that phones are asked for, in the order of their addresses. */
+  usersMissingAlgorithms(): Aor[] {
+    return this.#users.list(undefined).filter((aor) => this.#users.missingAlgorithms(aor).length > 0);
   }
 
   handleCommands(commands: readonly CallCommand[]): void {

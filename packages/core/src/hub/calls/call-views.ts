@@ -1,5 +1,6 @@
 /** A call as operators and programs see it, and the sentence that says why nobody answered. */
 import { wallOf, type InstantMs } from '../../base/time.js';
+import type { PasswordAlgorithm } from '../../domain/call.js';
 import type { CallDetail, CallSummary, LegView } from '../../domain/call-view.js';
 import type { Call, Leg } from './call.js';
 
@@ -46,8 +47,25 @@ function viewOf(leg: Leg): LegView {
   };
 }
 
-/** What became of each leg, for the reason of a call that nobody answered. Ask before the legs are ended. */
-export function explainLegs(call: Call, devices: readonly string[]): string {
+/**
+ * What became of each leg, for the reason of a call that nobody answered. Ask before the legs are ended.
+ *
+ * @param missing what phones of the user may be asked for in vain
+ */
+export function explainLegs(
+  call: Call,
+  devices: readonly string[],
+  missing: readonly PasswordAlgorithm[],
+): string {
+  const fates = explainFates(call, devices);
+  const isAbsent = ({ state }: Leg): boolean => state === 'waking' || state === 'asleep' || state === 'lost';
+  // Whoever was there has logged in.
+  if (missing.length === 0 || (call.legs.length > 0 && !call.legs.some(isAbsent))) return fates;
+  const names = missing.join(' or ');
+  return `${fates}; whatever logs in by ${names} is refused: the password of ${call.aor} was made without it`;
+}
+
+function explainFates(call: Call, devices: readonly string[]): string {
   const parts = call.legs.map(
     (leg) => `leg ${leg.number} (${leg.userAgent ?? leg.instance}) ${fateOf(call, leg, devices)}`,
   );

@@ -5,7 +5,7 @@
  * resource and by the user's Wakeline devices in turn. A wake has the call's id, so that it replaces the one before.
  */
 import { NEVER, SECOND_MS, wallOf } from '../../base/time.js';
-import type { Aor, WakeOutcome } from '../../domain/call.js';
+import type { Aor, PasswordAlgorithm, WakeOutcome } from '../../domain/call.js';
 import { Urgency } from '../../domain/message.js';
 import type { HubCore } from '../hub-core.js';
 import type { Bindings } from './bindings.js';
@@ -50,6 +50,11 @@ export class CallWakes {
   /** Devices that wake the user; none when the user has unregistered, which nothing wakes. */
   devicesOf(aor: Aor): readonly string[] {
     return this.#bindings.isUnregistered(aor) ? [] : this.#users.devicesOf(aor);
+  }
+
+  /** What the user's phones may be asked for in vain ({@link Users.missingAlgorithms}). */
+  missingAlgorithms(aor: Aor): readonly PasswordAlgorithm[] {
+    return this.#users.missingAlgorithms(aor);
   }
 
   /** Starts, goes on with or ends waking, as the legs need it. */

@@ -1,9 +1,10 @@
 /** Users of SIP: those of the configuration, which win, and those made by requests, which are kept. */
 import type { Limits } from '../../base/limits.js';
 import { decodeUtf8, encodeUtf8, utf8Bytes } from '../../base/utf8.js';
-import type { Aor, SipUser } from '../../domain/call.js';
+import type { Aor, PasswordAlgorithm, SipUser } from '../../domain/call.js';
 import type { Store } from '../../ports/store.js';
 import type { CommitQueue } from '../commit-queue.js';
+import type { CallOptions } from '../hub-core.js';
 import { encodeJson, parseJson } from '../rows.js';
 import type { CallCounts } from './call-counts.js';
 
@@ -11,14 +12,16 @@ export class Users {
   readonly #queue: CommitQueue;
   readonly #limits: Limits;
   readonly #counts: CallCounts;
+  readonly #asked: readonly PasswordAlgorithm[];
   readonly #configured: ReadonlyMap<Aor, SipUser>;
   readonly #kept = new Map<Aor, SipUser>();
 
-  constructor(queue: CommitQueue, limits: Limits, counts: CallCounts, configured: readonly SipUser[]) {
+  constructor(queue: CommitQueue, limits: Limits, counts: CallCounts, options: CallOptions) {
     this.#queue = queue;
     this.#limits = limits;
     this.#counts = counts;
-    this.#configured = new Map(configured.map((user) => [user.aor, user]));
+    this.#asked = options.algorithms ?? ['sha-256'];
+    this.#configured = new Map(options.users.map((user) => [user.aor, user]));
     this.#count();
   }
 
@@ -29,6 +32,12 @@ export class Users {
   /** Devices that are told of the user's calls. */
   devicesOf(aor: Aor): readonly string[] {
     return (this.find(aor)?.devices ?? []).slice(0, this.#limits.callDevicesMax);
+  }
+
+  /** What phones are asked for and the user's password has no hash of; nothing for whom there is no such user. */
+  missingAlgorithms(aor: Aor): readonly PasswordAlgorithm[] {
+    const user = this.find(aor);
+    return user === undefined ? [] : this.#asked.filter((algorithm) => user.ha1[algorithm] === undefined);
   }
 
   isConfigured(aor: Aor): boolean {

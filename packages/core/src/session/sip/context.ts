@@ -10,7 +10,7 @@ import type { Edge, Origin, TransactionKey } from './edge-types.js';
 import type { SipLimits } from './limits.js';
 import type { SipStackOptions } from './options.js';
 import type { PlaceTokens } from './proxy/place.js';
-import type { SipRefusal } from './screening/refusals.js';
+import type { RefusalDetail, SipRefusal } from './screening/refusals.js';
 
 /** Who answers a request. */
 export interface ServerOwner {
@@ -100,6 +100,6 @@ export interface StackContext {
     phrase: string,
     extras?: AnswerExtras,
   ): void;
-  /** Counts a refusal that has no answer, or one of its own. */
-  note(refusal: SipRefusal, origin: Origin): void;
+  /** Counts a refusal that has no answer, or one of its own. @param detail for logs, never for who was refused */
+  note(refusal: SipRefusal, origin: Origin, detail?: RefusalDetail): void;
 }

@@ -3,7 +3,7 @@
  * process: transactions outlive the connections they began on, and a call joins two of them.
  */
 import type { CallCommand, CallEvent } from '../../domain/call.js';
-import type { SipRefusal } from './screening/refusals.js';
+import type { RefusalDetail, SipRefusal } from './screening/refusals.js';
 
 export type StreamTransport = 'tcp' | 'tls' | 'ws' | 'wss';
 export type SipTransport = StreamTransport | 'udp';
@@ -90,7 +90,13 @@ export type SipOutput =
       readonly isSecure: boolean;
     }
   /** Somebody was refused something before anybody was asked: for counters and logs. */
-  | { readonly kind: 'refused'; readonly refusal: SipRefusal; readonly address: string }
+  | {
+      readonly kind: 'refused';
+      readonly refusal: SipRefusal;
+      readonly address: string;
+      /** More, for logs alone. */
+      readonly detail: RefusalDetail | undefined;
+    }
   /** Somebody on this connection has been let in: it is no stranger's any more. At most once. */
   | { readonly kind: 'admitted'; readonly connection: number }
   /** Send what was written, then end the connection. `reason` is for logs and counters. */

@@ -37,7 +37,7 @@ import { Locations } from './registrar/locations.js';
 import { Registrar } from './registrar/registrar.js';
 import { Identity } from './screening/identity.js';
 import { OwnNames } from './screening/own-names.js';
-import { answerTo, type SipRefusal } from './screening/refusals.js';
+import { answerTo, type RefusalDetail, type SipRefusal } from './screening/refusals.js';
 import { checkRequires, checkSyntax, type SyntaxFault } from './screening/syntax.js';
 
 type RequestEvent = Extract<EdgeEvent<SipRequest, SipResponse>, { kind: 'request' }>;
@@ -121,7 +121,7 @@ export class SipStack implements Machine<SipInput, SipOutput> {
       },
       challenge: (now, transaction, request, status, phrase, extras) =>
         this.#edge.reject(now, transaction, responseTo(request, status, phrase, extras)),
-      note: (refusal, origin) => this.#note(refusal, origin),
+      note: (refusal, origin, detail) => this.#note(refusal, origin, detail),
     };
     const context = this.#context;
     this.#names = new OwnNames(options, tokens);
@@ -414,8 +414,8 @@ export class SipStack implements Machine<SipInput, SipOutput> {
     }
   }
 
-  #note(refusal: SipRefusal, origin: Origin): void {
-    this.#outputs.push({ kind: 'refused', refusal, address: origin.remote.address });
+  #note(refusal: SipRefusal, origin: Origin, detail?: RefusalDetail): void {
+    this.#outputs.push({ kind: 'refused', refusal, address: origin.remote.address, detail });
   }
 
   /** A key of its own for each use. */

@@ -1,6 +1,7 @@
 /** Users and bindings: what a REGISTER changes, and what it cannot. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { SipUser } from '../../../src/domain/index.js';
 import { ALICE, BOB, CALL, CallWorld, PUSH, callId, userOf } from './call-world.js';
 
 async function bindingsOf(world: CallWorld, aor = BOB) {
@@ -202,6 +203,7 @@ describe('users', () => {
         aor: carol.aor,
         devices: ['carol-phone'],
         algorithms: ['sha-256'],
+        missingAlgorithms: [],
         isConfigured: false,
         bindings: 0,
         liveBindings: 0,
@@ -218,6 +220,31 @@ describe('users', () => {
     assert.equal((await world.statistics()).bindings, 0);
     const again = await world.request({ kind: 'delete-user', aor: carol.aor });
     assert(again.kind === 'refused' && again.reason === 'unknown-user');
+  });
+
+  test('[CA-41] those whose password was made without what phones are asked for are shown, until it is made again', async () => {
+    const world = new CallWorld({ algorithms: ['sha-256', 'md5'] });
+    const both = { 'sha-256': 'ab', md5: 'cd' };
+    const carol: SipUser = { ...userOf('carol@home.test'), ha1: { md5: 'cd' } };
+    const dave: SipUser = { ...userOf('dave@home.test'), ha1: both };
+    for (const user of [carol, dave]) await world.request({ kind: 'put-user', user });
+    await world.restart();
+    const listed = await world.request({ kind: 'list-users', after: undefined, count: 9 });
+    assert(listed.kind === 'users');
+    assert.deepEqual(
+      listed.users.map(({ aor, algorithms, missingAlgorithms }) => [aor, algorithms, missingAlgorithms]),
+      [
+        [ALICE, ['sha-256'], ['md5']],
+        [BOB, ['sha-256'], ['md5']],
+        [carol.aor, ['md5'], ['sha-256']],
+        [dave.aor, ['sha-256', 'md5'], []],
+      ],
+    );
+    assert.deepEqual(world.hub.usersMissingAlgorithms(), [ALICE, BOB, carol.aor]);
+    const made = await world.request({ kind: 'put-user', user: { ...carol, ha1: both } });
+    assert(made.kind === 'user');
+    assert.deepEqual(made.user.missingAlgorithms, []);
+    assert.deepEqual(world.hub.usersMissingAlgorithms(), [ALICE, BOB]);
   });
 
   test('[CA-31] a request that makes a user, repeated, changes nothing', async () => {

@@ -105,6 +105,31 @@ describe('a call', () => {
     }
   });
 
+  test('[CA-41] why it was missed: the phone did not come, and whatever logs in is refused', async () => {
+    const why = 'whatever logs in by md5 is refused: the password of bob@home.test was made without it';
+    // Registered before others were asked for, and away since.
+    const world = new CallWorld({ algorithms: ['md5'] });
+    await world.sleeper({ push: PUSH });
+    world.invite();
+    await world.sync();
+    await world.pass(45_000);
+    assert.match((await world.detail()).reason!, new RegExp(`did not come after \\d+ wakes?; ${why}$`));
+    const unheard = new CallWorld({ algorithms: ['md5'] });
+    unheard.invite();
+    await unheard.sync();
+    assert.match((await unheard.detail()).reason!, new RegExp(`^nobody can answer: no phone .*; ${why}$`));
+    // Whoever is there has logged in.
+    const present = new CallWorld({ algorithms: ['md5'] });
+    await present.phone();
+    present.invite();
+    await present.sync();
+    present.provisional(180);
+    await present.sync();
+    present.refused(486);
+    await present.sync();
+    assert.match((await present.detail()).reason!, /^declined: leg 1 \(test\/1\) answered 486$/);
+  });
+
   test('[CA-7] the caller may wait for less, and never for more than the server', async () => {
     const world = new CallWorld();
     await world.sleeper({ push: PUSH });

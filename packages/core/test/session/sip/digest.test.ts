@@ -40,12 +40,16 @@ const bob: SipUser = {
   devices: [],
 };
 
-function verifier(failuresMax = 20, algorithms: readonly DigestAlgorithm[] = ['sha-256']): DigestVerifier {
+function verifier(
+  failuresMax = 20,
+  algorithms: readonly DigestAlgorithm[] = ['sha-256'],
+  more: readonly SipUser[] = [],
+): DigestVerifier {
   return new DigestVerifier({
     crypto,
     key,
     algorithms,
-    findUser: (aor) => [alice, bob].find((user) => user.aor === aor),
+    findUser: (aor) => [alice, bob, ...more].find((user) => user.aor === aor),
     nonceMsMax: 300_000,
     noncesMax: 1_000,
     failedLogins: { perAddressMax: failuresMax, totalMax: 1_000, addressesMax: 100 },
@@ -135,8 +139,38 @@ describe('digests', () => {
     assert.deepEqual(digests.verify(at(1), attempt(b.authorize('REGISTER', uri))), {
       kind: 'challenge',
       stale: false,
-      isFailure: true,
+      failure: { kind: 'wrong' },
     });
+  });
+
+  test('[SI-140] a user whose password was made without an algorithm fails by it, and the reason has a name', () => {
+    const carol: SipUser = { ...bob, aor: `carol@${realm}`, ha1: { md5: bob.ha1.md5! } };
+    const verdictOf = (username: string, asked: readonly DigestAlgorithm[], index: number) => {
+      const digests = verifier(20, asked, [carol]);
+      const challenge = digests.challenges(at(0), realm, address, false)[index]!;
+      const client = clientFor(username, 'hush', challenge);
+      return digests.verify(at(1), attempt(client.authorize('REGISTER', uri)));
+    };
+    for (const asked of [['sha-256'], ['sha-256', 'md5']] as const) {
+      assert.deepEqual(verdictOf('carol', asked, 0), {
+        kind: 'challenge',
+        stale: false,
+        failure: { kind: 'no-hash', user: carol, algorithm: 'sha-256' },
+      });
+    }
+    const wrong = { kind: 'challenge', stale: false, failure: { kind: 'wrong' } };
+    assert.deepEqual(verdictOf('carol', ['sha-256', 'md5'], 1), wrong, 'it is kept, and of another password');
+    assert.deepEqual(verdictOf('nobody', ['sha-256'], 0), wrong);
+  });
+
+  test('[SI-140] it counts as any failure does', () => {
+    const carol: SipUser = { ...bob, aor: `carol@${realm}`, ha1: { md5: bob.ha1.md5! } };
+    const digests = verifier(2, ['sha-256'], [carol]);
+    const kinds = [1, 2, 3].map((ms) => {
+      const client = clientFor('carol', 'hush', digests.challenges(at(ms), realm, address, false)[0]!);
+      return digests.verify(at(ms), attempt(client.authorize('REGISTER', uri))).kind;
+    });
+    assert.deepEqual(kinds, ['challenge', 'challenge', 'blocked']);
   });
 
   test('[SI-60] whoever knows the password is let in, by either algorithm that was asked for', () => {
@@ -163,9 +197,9 @@ describe('digests', () => {
     const digests = verifier();
     const client = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     const credentials = client.authorize('REGISTER', uri)!;
-    const asked = { kind: 'challenge', stale: false, isFailure: true } as const;
+    const asked = { kind: 'challenge', stale: false, failure: { kind: 'wrong' } } as const;
     assert.deepEqual(digests.verify(at(1), attempt(credentials, 'INVITE')), asked);
-    const unasked = { kind: 'challenge', stale: false, isFailure: false } as const;
+    const unasked = { kind: 'challenge', stale: false, failure: undefined } as const;
     assert.deepEqual(digests.verify(at(1), attempt(credentials.replace(realm, 'else.example'))), unasked);
     assert.deepEqual(digests.verify(at(1), attempt('Bearer token=x')), unasked);
     assert.deepEqual(digests.verify(at(1), attempt(undefined)), unasked);
@@ -193,7 +227,7 @@ describe('nonces', () => {
     const digests = verifier();
     const client = clientFor('alice', 'secret', digests.challenges(at(0), realm, address, false)[0]!);
     const late = digests.verify(at(300_001), attempt(client.authorize('REGISTER', uri)));
-    assert.deepEqual(late, { kind: 'challenge', stale: true, isFailure: false });
+    assert.deepEqual(late, { kind: 'challenge', stale: true, failure: undefined });
     const stale = digests.challenges(at(300_001), realm, address, true)[0]!;
     assert.equal(parseChallenge(stale)!.fields.get('stale'), 'true');
     assert.equal(client.handleChallenge([stale], true), true);
@@ -205,10 +239,10 @@ describe('nonces', () => {
       `Digest realm="${realm}", nonce="AAAA", algorithm=SHA-256, qop="auth"`,
     );
     const verdict = digests.verify(at(1), attempt(forged.authorize('REGISTER', uri)));
-    assert.deepEqual(verdict, { kind: 'challenge', stale: true, isFailure: false });
+    assert.deepEqual(verdict, { kind: 'challenge', stale: true, failure: undefined });
     const wrong = clientFor('alice', 'wrong', digests.challenges(at(0), realm, address, false)[0]!);
     const refused = digests.verify(at(300_001), attempt(wrong.authorize('REGISTER', uri)));
-    assert.deepEqual(refused, { kind: 'challenge', stale: true, isFailure: false });
+    assert.deepEqual(refused, { kind: 'challenge', stale: true, failure: undefined });
   });
 
   test('[SI-61] one that was asked for from another address is stale: nobody fails in the name of somebody else', () => {
@@ -218,7 +252,7 @@ describe('nonces', () => {
     for (let count = 0; count < 50; count++) {
       const guess = clientFor('alice', `guess ${count}`, asked).authorize('REGISTER', uri);
       const verdict = digests.verify(at(1), attempt(guess));
-      assert.deepEqual(verdict, { kind: 'challenge', stale: true, isFailure: false });
+      assert.deepEqual(verdict, { kind: 'challenge', stale: true, failure: undefined });
     }
     const right = clientFor('alice', 'secret', digests.challenges(at(2), realm, address, false)[0]!);
     assert.equal(digests.verify(at(2), attempt(right.authorize('REGISTER', uri))).kind, 'proved');
@@ -305,7 +339,7 @@ describe('nonces', () => {
     assert.deepEqual(digests.verify(at(2), attempt(credentials, 'INVITE', '203.0.113.9')), {
       kind: 'challenge',
       stale: true,
-      isFailure: false,
+      failure: undefined,
     });
   });
 });
@@ -333,7 +367,7 @@ describe('failures', () => {
       const client = clientFor(username, 'wrong', digests.challenges(at(0), realm, address, false)[0]!);
       work.length = 0;
       const verdict = digests.verify(at(1), attempt(client.authorize('REGISTER', uri)));
-      assert.deepEqual(verdict, { kind: 'challenge', stale: false, isFailure: true });
+      assert.deepEqual(verdict, { kind: 'challenge', stale: false, failure: { kind: 'wrong' } });
       works.push(work);
     }
     assert.deepEqual(works[0], works[1]);

@@ -16,9 +16,11 @@ function registerBob(peer: Peer, parts: RequestParts) {
 }
 
 describe('[SI-70] a REGISTER is challenged', () => {
-  test('an unknown user and a wrong password are answered alike', () => {
+  test('[SI-140] an unknown user, a wrong password and one made without what is asked for are answered alike', () => {
     const world = new World();
-    const answers = ['bob', 'nobody'].map((name) => {
+    const { aor: carols, ha1 } = world.users.get(`carol@${DOMAIN}`)!;
+    world.users.set(carols, { aor: carols, ha1: { md5: ha1.md5! }, devices: [] });
+    const answers = ['bob', 'nobody', 'carol'].map((name) => {
       const phone = world.connect('198.51.100.2');
       const aor = `sip:${name}@${DOMAIN}`;
       const parts = { ...common, from: aor, to: aor };
@@ -35,7 +37,9 @@ describe('[SI-70] a REGISTER is challenged', () => {
         .replaceAll(/:\d{5}/g, '');
     });
     assert.equal(answers[0], answers[1]);
-    assert.deepEqual(world.refusals, ['sip-login-failed', 'sip-login-failed']);
+    assert.equal(answers[2], answers[1]);
+    assert.deepEqual(world.refusals, ['sip-login-failed', 'sip-login-failed', 'sip-login-algorithm']);
+    assert.deepEqual(world.refusalDetails, [{ user: carols, algorithm: 'sha-256' }]);
     assert.deepEqual(world.hub.take('bind'), []);
   });
 

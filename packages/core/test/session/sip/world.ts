@@ -12,6 +12,7 @@ import {
   type SipCrypto,
   type SipListener,
   type SipOutput,
+  type RefusalDetail,
   type SipRefusal,
   type SipStackOptions,
   type SipTransport,
@@ -68,6 +69,8 @@ export class World {
   readonly crypto = makeCrypto();
   /** Names of what was refused, in order. */
   readonly refusals: SipRefusal[] = [];
+  /** What logs are told beside the names, of those that have more to tell. */
+  readonly refusalDetails: RefusalDetail[] = [];
   /** Outputs that are for the host alone. */
   readonly others: SipOutput[] = [];
   /** Sees all bytes that leave. */
@@ -183,6 +186,7 @@ export class World {
         return;
       case 'refused':
         this.refusals.push(output.refusal);
+        if (output.detail !== undefined) this.refusalDetails.push(output.detail);
         return;
       default:
         this.others.push(output);

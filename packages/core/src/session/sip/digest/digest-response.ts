@@ -1,8 +1,9 @@
 /** The arithmetic of Digest (RFC 7616 §3.4.1), with the algorithms that SIP phones use (RFC 8760). */
 import { encodeUtf8, toHex } from '../../../base/index.js';
+import type { PasswordAlgorithm } from '../../../domain/index.js';
 import type { SipCrypto } from '../machine.js';
 
-export type DigestAlgorithm = 'sha-256' | 'md5';
+export type DigestAlgorithm = PasswordAlgorithm;
 
 /** As it is written in a challenge. */
 export const algorithmTokens: { readonly [Name in DigestAlgorithm]: string } = {

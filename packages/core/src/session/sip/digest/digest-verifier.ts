@@ -52,13 +52,23 @@ export interface DigestAttempt {
   readonly address: string;
 }
 
+/**
+ * Why an answer to a challenge proves nothing, for us alone: who answered must not hear of the difference.
+ *
+ * - `wrong`: of no user, by no algorithm that was asked for, or of another password.
+ * - `no-hash`: of a user whose password is not kept for the algorithm. Right or wrong cannot be told.
+ */
+export type DigestFailure =
+  | { readonly kind: 'wrong' }
+  | { readonly kind: 'no-hash'; readonly user: SipUser; readonly algorithm: DigestAlgorithm };
+
 export type DigestVerdict =
   | { readonly kind: 'proved'; readonly user: SipUser }
   /**
    * Ask (again), with `challenge`. `stale`: the nonce is too old, was used, or is not of this address; right or wrong was
    * not told, as RFC 7616 §3.3 allows.
    */
-  | { readonly kind: 'challenge'; readonly stale: boolean; readonly isFailure: boolean }
+  | { readonly kind: 'challenge'; readonly stale: boolean; readonly failure: DigestFailure | undefined }
   /** 400: the credentials are not as RFC 7616 wants them. */
   | { readonly kind: 'malformed' }
   /** 403: too many failures; right or wrong was not looked at. */
@@ -108,24 +118,30 @@ export class DigestVerifier {
     const { realm } = attempt;
     const address = limitKey(attempt.address);
     const parameters = findCredentials(attempt.credentials, realm);
-    if (parameters === undefined) return { kind: 'challenge', stale: false, isFailure: false };
+    if (parameters === undefined) return { kind: 'challenge', stale: false, failure: undefined };
     const credentials = readCredentials(parameters);
     if (credentials === undefined) return { kind: 'malformed' };
     const { nonce, nc } = credentials;
     const scope = scopeOf(realm, attempt.address);
     // Neither right nor wrong was looked at: a forged source, or one answer to a challenge sent again, fails for nobody.
     if (this.#nonces.check(now, nonce, scope) !== 'fresh') {
-      return { kind: 'challenge', stale: true, isFailure: false };
+      return { kind: 'challenge', stale: true, failure: undefined };
     }
     if (this.#failures.isSpent(now, address)) return { kind: 'blocked' };
 
     const user = this.#options.findUser(`${credentials.username}@${realm}`);
     if (!this.#isRight(credentials, attempt, user) || user === undefined) {
       this.#failures.take(now, address);
-      return { kind: 'challenge', stale: false, isFailure: true };
+      return { kind: 'challenge', stale: false, failure: this.#failureOf(credentials, user) };
     }
     const isFresh = this.#nonces.take(now, nonce, scope, Number.parseInt(nc, 16));
-    return isFresh ? { kind: 'proved', user } : { kind: 'challenge', stale: true, isFailure: false };
+    return isFresh ? { kind: 'proved', user } : { kind: 'challenge', stale: true, failure: undefined };
+  }
+
+  #failureOf({ algorithm }: Credentials, user: SipUser | undefined): DigestFailure {
+    const isKept = user === undefined || algorithm === undefined || user.ha1[algorithm] !== undefined;
+    if (isKept || !this.#options.algorithms.includes(algorithm)) return { kind: 'wrong' };
+    return { kind: 'no-hash', user, algorithm };
   }
 
   #isRight(credentials: Credentials, attempt: DigestAttempt, user: SipUser | undefined): boolean {

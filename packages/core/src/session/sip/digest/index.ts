@@ -4,6 +4,7 @@ export { ha1Of, type DigestAlgorithm } from './digest-response.js';
 export {
   DigestVerifier,
   type DigestAttempt,
+  type DigestFailure,
   type DigestVerdict,
   type DigestVerifierOptions,
   type FailedLoginOptions,

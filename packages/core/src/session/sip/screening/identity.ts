@@ -5,7 +5,7 @@ import type { InstantMs } from '../../../base/index.js';
 import type { Aor, SipUser } from '../../../domain/index.js';
 import type { SipRequest, SipUri } from '../../../wire/sip/index.js';
 import type { StackContext } from '../context.js';
-import { DigestVerifier } from '../digest/index.js';
+import { DigestVerifier, type DigestFailure } from '../digest/index.js';
 import type { Origin, TransactionKey } from '../edge-types.js';
 import type { OwnNames } from './own-names.js';
 
@@ -74,7 +74,7 @@ export class Identity {
         context.reject(now, transaction, request, origin, 'sip-login-rate');
         return undefined;
       case 'challenge': {
-        if (verdict.isFailure) context.note('sip-login-failed', origin);
+        if (verdict.failure !== undefined) this.#noteFailure(verdict.failure, origin);
         const values = this.#verifier.challenges(now, realm, origin.remote.address, verdict.stale);
         const [status, phrase, name] = isRegister
           ? ([401, 'Unauthorized', 'WWW-Authenticate'] as const)
@@ -89,5 +89,11 @@ export class Identity {
         context.reject(now, transaction, request, origin, mismatch);
         return undefined;
     }
+  }
+
+  #noteFailure(failure: DigestFailure, origin: Origin): void {
+    if (failure.kind === 'wrong') return this.#context.note('sip-login-failed', origin);
+    const { user, algorithm } = failure;
+    this.#context.note('sip-login-algorithm', origin, { user: user.aor, algorithm });
   }
 }

@@ -1,5 +1,7 @@
 /** Everything that a request is refused for before anybody is asked, by name: for answers, counters and logs. */
 
+import type { Aor, PasswordAlgorithm } from '../../../domain/index.js';
+
 /** Name to meaning. docs/errors.md carries the same table; a test compares the two both ways. */
 export const sipRefusals = {
   'sip-asserted-identity': 'a P-Asserted-Identity that is not from a trunk was taken out of the request',
@@ -11,6 +13,8 @@ export const sipRefusals = {
   'sip-foreign-route': 'the Route names somebody else: this is no open relay',
   'sip-from-mismatch': 'the From is not an address of the user whose password was given',
   'sip-invite-rate': 'too many INVITEs to one user, from one caller or in all, within a minute',
+  'sip-login-algorithm':
+    'the answer to a challenge is by an algorithm that the password of the user was made without',
   'sip-login-failed': 'the answer to a challenge is wrong, or there is no such user',
   'sip-login-rate': 'too many wrong answers to challenges from this address within a minute',
   'sip-loop': 'the request has been here before, as it is',
@@ -30,6 +34,12 @@ export const sipRefusals = {
 
 export type SipRefusal = keyof typeof sipRefusals;
 
+/** Whose password was made without which algorithm: for logs, never for who was refused. */
+export interface RefusalDetail {
+  readonly user: Aor;
+  readonly algorithm: PasswordAlgorithm;
+}
+
 export interface RefusalAnswer {
   readonly status: number;
   /** Reason phrase. */
@@ -47,7 +57,8 @@ const answers: Readonly<Record<SipRefusal, RefusalAnswer>> = {
   'sip-foreign-route': { status: 403, phrase: 'Route Not Ours' },
   'sip-from-mismatch': { status: 403, phrase: 'From Is Not Yours' },
   'sip-invite-rate': { status: 486, phrase: 'Too Many Calls' },
-  // Unknown and wrong user answer alike, and both as a first request does.
+  // Unknown and wrong user answer alike, whatever is kept of the password, and all as a first request does.
+  'sip-login-algorithm': { status: 401, phrase: 'Unauthorized' },
   'sip-login-failed': { status: 401, phrase: 'Unauthorized' },
   'sip-login-rate': { status: 403, phrase: 'Too Many Failed Logins' },
   'sip-loop': { status: 482, phrase: 'Loop Detected' },
