@@ -224,7 +224,7 @@ describe('TCP keepalives', { skip: !isLinux && 'the table of connections is Linu
       socket.write(connectPacket('phone'));
       const [bytes] = (await once(socket, 'data')) as [Buffer];
       assert.deepEqual(bytes, connackBytes);
-      const timer = keepAliveTimer(port, socket.localPort!);
+      const timer = await idleTimer(port, socket.localPort!);
       assert.ok(timer !== undefined && timer <= 60, `the timer fires in ${timer} s`);
       const metrics = await (await fetch(`${server.url('http')}/metrics`)).text();
       assert.match(metrics, /^wakeline_tcp_keep_alive_listeners 1$/m);
@@ -272,7 +272,7 @@ describe('TCP keepalives', { skip: !isLinux && 'the table of connections is Linu
       const client = await RawClient.connect(t, port);
       client.socket.write(connectPacket('phone'));
       assert.deepEqual(await client.take(4), connackBytes);
-      assert.equal(keepAliveTimer(port, client.socket.localPort!), undefined);
+      assert.equal(await idleTimer(port, client.socket.localPort!), undefined);
       const metrics = await (await fetch(`${server.url('http')}/metrics`)).text();
       assert.match(metrics, /^wakeline_tcp_keep_alive_listeners 0$/m);
     }
