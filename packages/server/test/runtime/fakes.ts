@@ -176,7 +176,11 @@ export class FakeLog implements Log {
   readonly errors: { fields: object; message: string }[] = [];
   /** Everything but what is for debugging. */
   readonly entries: { fields: object; message: string }[] = [];
-  debug(): void {}
+  /** What is for debugging. */
+  readonly debugEntries: { fields: object; message: string }[] = [];
+  debug(fields: object, message: string): void {
+    this.debugEntries.push({ fields, message });
+  }
   info(fields: object, message: string): void {
     this.entries.push({ fields, message });
   }

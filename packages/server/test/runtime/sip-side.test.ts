@@ -109,6 +109,31 @@ class World {
   }
 }
 
+describe('SIP side: refusals', () => {
+  it('[SI-140] are counted and logged, with whose password was made without what', (t) => {
+    const world = new World().begin();
+    t.after(() => world.side.stop());
+    const detail = { user: 'bob@example.org', algorithm: 'sha-256' } as const;
+    const { address } = peer;
+    world.stack.react = (input) =>
+      input.kind === 'bytes'
+        ? [
+            { kind: 'refused', refusal: 'sip-login-failed', address, detail: undefined },
+            { kind: 'refused', refusal: 'sip-login-algorithm', address, detail },
+          ]
+        : [];
+    world.attach().receiver!.handleSocketBytes(bytes('REGISTER'));
+    assert.equal(world.side.counters.refused, 2);
+    assert.deepEqual(
+      world.log.debugEntries.map(({ fields }) => fields),
+      [
+        { refusal: 'sip-login-failed', address },
+        { refusal: 'sip-login-algorithm', address, ...detail },
+      ],
+    );
+  });
+});
+
 describe('SIP side: connections', () => {
   it('numbers them, and hands over what is read and written', (t) => {
     const world = new World().begin();
