@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { PATIENCE_MS, runProgram, wakeline } from './program.js';
 import type { Program } from './program.js';
-import { until, wakelineBin } from './support.js';
+import { sleep, until, wakelineBin } from './support.js';
 
 /** A line of the box's timeline; which fields are there depends on the type. */
 export interface BoxEvent {
@@ -101,14 +101,28 @@ export class Box {
 
   /** Takes it as often as it sleeps before this is done: a busy machine may need longer than a window to start a program. */
   async heldUntil<T>(done: Promise<T>): Promise<T> {
-    const holding = setInterval(() => {
-      if (this.isAsleep) this.ctl('wake').catch(() => {}); // it may have ended: `done` says why
-    }, 500);
+    let isDone = false;
+    const hold = async (): Promise<void> => {
+      while (!isDone) {
+        if (this.isAsleep) await this.take().catch(() => {}); // it may have ended: `done` says why
+        await sleep(100);
+      }
+    };
+    // No hand is left on its way: it would wake the program later, when nothing is to.
+    const holding = hold();
     try {
       return await done;
     } finally {
-      clearInterval(holding);
+      isDone = true;
+      await holding;
     }
+  }
+
+  /** The user takes the phone, which sleeps; resolves when that is seen in the timeline, too. */
+  async take(): Promise<void> {
+    const wakes = this.count('wake');
+    await this.ctl('wake');
+    await this.until(() => this.count('wake') > wakes, 'taken');
   }
 
   /** The user takes the phone (`wake`) or puts it away (`sleep`). */

@@ -109,7 +109,8 @@ export class Firefox {
       const url = `ws://${address.ws_host}:${address.ws_port}/session`;
       const socket = await SteeringSocket.open<Answer>(program, url);
       const firefox = new Firefox(program, socket);
-      await firefox.#command('session.new', { capabilities: {} });
+      // It listens before it has started: a machine that does much else takes long from there.
+      await firefox.#command('session.new', { capabilities: {} }, 3 * PATIENCE_MS);
       const tree = (await firefox.#command('browsingContext.getTree', { maxDepth: 0 })) as {
         readonly contexts: readonly { readonly context: string }[];
       };
@@ -155,8 +156,12 @@ export class Firefox {
     await this.program.end();
   }
 
-  async #command(method: string, params: Readonly<Record<string, unknown>>): Promise<unknown> {
-    const answer = await this.#socket.command({ method, params }, PATIENCE_MS);
+  async #command(
+    method: string,
+    params: Readonly<Record<string, unknown>>,
+    patienceMs = PATIENCE_MS,
+  ): Promise<unknown> {
+    const answer = await this.#socket.command({ method, params }, patienceMs);
     if (answer.type === 'success') return answer.result;
     throw new Error(`${method}: ${answer.error}: ${answer.message}`);
   }
