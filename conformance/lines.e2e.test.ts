@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { describe, test } from 'node:test';
 import { Prng } from '@wakeline/core/base';
 import { LedgerClient } from './ledger-client.js';
@@ -42,7 +43,8 @@ async function post(server: ServerProcess, topic: string, body: string): Promise
       });
       const answer = await response.text();
       if (response.status === 201) return;
-      assert.equal(response.status, 503, answer);
+      // 408: this process did not get round to sending it whole.
+      assert([408, 503].includes(response.status), `${response.status} ${answer}`);
     } catch (error) {
       // The hub or the line is being killed under us; any other failure is the test's.
       if (!(error instanceof TypeError) && (error as Error).name !== 'TimeoutError') throw error;
@@ -172,7 +174,7 @@ describe('lines', () => {
       owing.acknowledgeAll();
       await until(
         async () => (await statistic(server, 'waitingMessages')) === 0,
-        30_000,
+        60_000,
         () => 'nothing waits any more',
       );
       assertAsleep(lines, expected);
@@ -198,7 +200,7 @@ describe('lines', () => {
       process.kill(victim!, 'SIGKILL');
       await until(
         () => lines.some(({ isConnected }) => !isConnected),
-        30_000,
+        60_000,
         () => 'connections are lost',
       );
       // Those that are the other's answer: then each that is not has been seen to be closed.
@@ -219,13 +221,13 @@ describe('lines', () => {
       }
       await until(
         () => lines.every(({ bodies }) => bodies.length === 1),
-        30_000,
+        60_000,
         () => 'every device has its message',
       );
       assert(lines.every(({ closes }) => closes <= 1));
       await until(
         () => processesOf(server).lines.length === 2 && processesOf(server).lines.includes(other!),
-        30_000,
+        60_000,
         () => 'there are two lines again',
       );
     } finally {
@@ -245,6 +247,8 @@ describe('lines', () => {
       await server.start(['--lines', '2'], { WAKELINE_RESTART_FLOWS_PER_SECOND: String(RATE) });
       lines = await openLines(server, COUNT);
       const before = processesOf(server);
+      const lateness = monitorEventLoopDelay({ resolution: 10 });
+      lateness.enable();
       const startMs = Date.now();
       const end = await runProgram(process.execPath, [
         wakelineBin,
@@ -254,15 +258,25 @@ describe('lines', () => {
         directory.path,
       ]);
       assert.equal(end.code, 0, end.stderr);
-      assert(lines.every(({ closes }) => closes === 1));
+      await until(
+        () => lines.every(({ closes }) => closes === 1),
+        60_000,
+        () => 'all connections are closed',
+      );
+      lateness.disable();
+      const lateMs = lateness.max / 1e6;
       const times = lines.map(({ closedMs }) => closedMs).sort((a, b) => a - b);
-      // The last not before its turn; and never many more in a second than allowed: the first batch and the ticks at both ends of
-      // it, and what came while this process waited for the processor.
+      // The last not before its turn; and never many more in a second than allowed: what a line that was late may make up for, and
+      // what was closed before and seen only then, since this process waited for the processor.
       const lastMs = times.at(-1)! - startMs;
       assert(lastMs >= (COUNT / RATE - 1) * 1_000, `all were closed within ${lastMs} ms`);
+      const withinMax = RATE * (2 + lateMs / 1_000);
       for (const [index, fromMs] of times.entries()) {
         const within = times.filter((ms, other) => other >= index && ms < fromMs + 1_000).length;
-        assert(within <= RATE * 2, `${within} connections were closed within a second`);
+        assert(
+          within <= withinMax,
+          `${within} connections were closed within a second, seen ${lateMs} ms late`,
+        );
       }
       const after = processesOf(server);
       assert.equal(after.hub, before.hub, 'the hub is the same');
@@ -276,7 +290,7 @@ describe('lines', () => {
       for (const { id } of lines.slice(0, 20)) await post(server, `wake/${id}`, 'to the new line');
       await until(
         () => lines.slice(0, 20).every(({ bodies }) => bodies.length === 1),
-        30_000,
+        60_000,
         () => 'messages come by the new lines',
       );
     } finally {
@@ -333,7 +347,7 @@ describe('lines', () => {
       await post(server, 'wake/d', 'after');
       await until(
         () => line.bodies.length === 1,
-        30_000,
+        60_000,
         () => 'the message comes',
       );
     } finally {

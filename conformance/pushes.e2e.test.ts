@@ -169,7 +169,8 @@ class Storm {
     const headers = { ttl: '86400', urgency: 'high', 'content-encoding': 'aes128gcm', ...more };
     for (;;) {
       const answer = await this.#call('POST', endpoint, headers, body);
-      if (answer === undefined || answer.status === 503) {
+      // 408: this process did not get round to sending it whole.
+      if (answer === undefined || [408, 503].includes(answer.status)) {
         await sleep(50);
         continue;
       }
