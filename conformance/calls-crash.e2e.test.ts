@@ -51,7 +51,7 @@ async function activeCalls(server: SipServer): Promise<number> {
 async function statusOf(call: LoadedCall): Promise<number> {
   await until(
     () => call.status !== undefined,
-    40_000,
+    60_000,
     () => `${call.user} is called, and the caller has an answer`,
   );
   return call.status!;
@@ -144,7 +144,7 @@ test('killed again and again amid calls that wait, ring and talk: every caller h
       assert(load.calls.some(({ status }) => status === (isLong ? 480 : 487)));
       await until(
         async () => (await activeCalls(server)) === 0,
-        30_000,
+        60_000,
         () => 'no call is left',
       );
     });
@@ -155,7 +155,8 @@ test('killed again and again amid calls that wait, ring and talk: every caller h
 
 test('many calls wait at once for phones that are away: they cost little, and all end in time', async (t) => {
   const perUser = 10;
-  const parkMs = isLong ? 40_000 : 12_000;
+  // Longer than a busy machine takes until all of them wait.
+  const parkMs = isLong ? 40_000 : 30_000;
   const users = names('away', isLong ? 100 : 20);
   const directory = temporaryDirectory('wakeline-parked');
   try {
@@ -168,7 +169,7 @@ test('many calls wait at once for phones that are away: they cost little, and al
         for (const one of phones) one.leave();
         await until(
           async () => (await server.metric('wakeline_sip_bindings_live')) === 0,
-          20_000,
+          60_000,
           () => 'they are away',
         );
         const beforeBytes = residentBytes(server.pid);
@@ -179,14 +180,14 @@ test('many calls wait at once for phones that are away: they cost little, and al
         const count = users.length * perUser;
         await until(
           () => load.calls.every(({ isPromised }) => isPromised),
-          20_000,
+          60_000,
           () => `${load.calls.filter(({ isPromised }) => !isPromised).length} of ${count} were not told 100`,
         );
         const perCallBytes = (residentBytes(server.pid) - beforeBytes) / count;
         assert.equal(await activeCalls(server), count);
         // Half of them come back, to ten calls each.
         for (const one of phones.slice(0, phones.length / 2)) one.comeBack();
-        await load.settled(60_000);
+        await load.settled(120_000);
         const parked = load.calls.filter(({ status }) => status === 480);
         const waits = parked.map(({ startedMs, endedMs }) => endedMs! - startedMs).toSorted((a, b) => a - b);
         const line =
@@ -239,7 +240,7 @@ test('the disk fills up while calls wait and ring: each has its end, new ones ar
         const early = users.map((user) => load.call(user));
         await until(
           () => early.every(({ isPromised }) => isPromised) && early[0]!.status === 200,
-          20_000,
+          60_000,
           () => 'they wait and ring',
         );
         fill(0);
@@ -275,7 +276,7 @@ test('the disk fills up while calls wait and ring: each has its end, new ones ar
         process.stdout.write(`${line}\n`);
         await until(
           async () => (await activeCalls(server)) === 0,
-          30_000,
+          60_000,
           () => 'no call is left',
         );
         // What it wrote then can be read.

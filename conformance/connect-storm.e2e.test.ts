@@ -27,6 +27,8 @@ for (const lines of [0, 2]) {
     try {
       await server.start(['--lines', String(lines)], {
         WAKELINE_CONNECTS_PER_SECOND_MAX: String(PER_SECOND),
+        // This process, too, needs its time for so many.
+        WAKELINE_MQTT_CONNECT_TIMEOUT: '60s',
       });
       await live.open();
       assert(await sender.connect());

@@ -149,7 +149,7 @@ test(`${hours} simulated hours asleep: the SDK beside an ordinary client, ${mess
     for (const phone of phones) {
       await until(
         () => new Set(phone.texts).size === messages,
-        30_000,
+        60_000,
         () => `${phone.name} has all messages: ${phone.tell()}`,
       );
     }

@@ -65,7 +65,7 @@ test('messages come and go over TCP, TLS, WebSocket and WebSocket over TLS, and 
       const all = (...texts: string[]): Promise<void> =>
         until(
           () => [...got.values()].every((have) => texts.every((text) => have.includes(text))),
-          30_000,
+          60_000,
           () => JSON.stringify([...got]),
         );
       for (const [scheme, line] of lines)

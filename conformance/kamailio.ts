@@ -61,7 +61,7 @@ export class Kamailio {
           if (!program.isRunning) throw new Error(`Kamailio ended: ${program.stderr}`);
           return answersOptions(address, port);
         },
-        20_000,
+        60_000,
         () => `Kamailio answers; it said: ${program.stderr}`,
       );
     } catch (error) {

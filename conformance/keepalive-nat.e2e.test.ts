@@ -78,7 +78,7 @@ describe('behind a NAT that forgets after 3 s, all constants divided by 120', { 
     const number = await network.send([record]);
     await until(
       () => record.delayMs(number) !== undefined,
-      30_000,
+      60_000,
       () => `${name}: the message has come; ${network.tell()}`,
     );
     // Its way was open all the time: it did not wait for the device to say something.
@@ -92,19 +92,19 @@ describe('behind a NAT that forgets after 3 s, all constants divided by 120', { 
     const record = deviceOf(network, name);
     await until(
       async () => record.isOnline && !(await network.isReachable(record)),
-      30_000,
+      60_000,
       () => `${name} cannot be reached; ${network.tell()}`,
     );
     const dropped = network.droppedInward();
     const number = await network.send([record]);
     await until(
       () => network.droppedInward() > dropped,
-      30_000,
+      60_000,
       () => 'what was sent is dropped',
     );
     await until(
       () => record.delayMs(number) !== undefined,
-      30_000,
+      60_000,
       () => `${name}: it comes at last; ${network.tell()}`,
     );
   }

@@ -123,7 +123,7 @@ export async function push(
     method: 'POST',
     headers: { ttl: '3600', 'content-encoding': 'aes128gcm', ...headers },
     body,
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(60_000),
   });
   await response.arrayBuffer();
   return response;

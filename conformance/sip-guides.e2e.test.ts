@@ -125,7 +125,7 @@ test(
       const shell = reader.shell(block, (line) => told.push(line));
       await until(
         async () => (await reader.run(['devices'])).includes('carol-phone'),
-        30_000,
+        60_000,
         () => `carol's device is there: ${shell.stderr}`,
       );
 
@@ -144,7 +144,7 @@ test(
           .map((line) => (JSON.parse(line) as { state: unknown }).state);
       await until(
         () => states().includes('missed'),
-        30_000,
+        60_000,
         () => `carol-phone is told: ${told.join('\n')} ${shell.stderr}`,
       );
       assert.equal(states()[0], 'ringing');

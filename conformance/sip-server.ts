@@ -171,7 +171,7 @@ export class SipServer {
         );
         return found !== undefined;
       },
-      30_000,
+      60_000,
       () => `a call is ${states.join(' or ')}; there are: ${JSON.stringify(seen)} ${this.tell()}`,
     );
     return found!;

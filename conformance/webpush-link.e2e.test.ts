@@ -44,7 +44,7 @@ async function devicesOf(server: ServerProcess): Promise<Devices['devices']> {
 
 /** Stage of a push, by its receipt. */
 async function stageOf(receipt: string): Promise<string | undefined> {
-  const response = await fetch(receipt, { signal: AbortSignal.timeout(10_000) });
+  const response = await fetch(receipt, { signal: AbortSignal.timeout(60_000) });
   const { stage } = (await response.json()) as { stage?: string };
   return stage;
 }
@@ -85,7 +85,7 @@ describe('the push WebSocket', () => {
     assert.equal(textOf(await back.notification()), 'with a receipt');
     await until(
       async () => (await stageOf(receipt)) === 'acknowledged',
-      20_000,
+      60_000,
       () => 'the receipt tells of the acknowledgement',
     );
     // What is acknowledged is written with others, within 100 ms; a server that is told to stop writes it first.
@@ -147,7 +147,7 @@ describe('the push WebSocket', () => {
     await other.subscribeAsync('$line/inbox/#', { qos: 1 });
     await until(
       async () => received.length === 1 && (await devicesOf(server))[0]!.waitingMessages === 0,
-      20_000,
+      60_000,
       () => 'it came by MQTT, and was acknowledged',
     );
     const [one] = received;
@@ -357,7 +357,7 @@ describe('the push WebSocket under lines', () => {
         const response = await fetch(`${server.url}/readyz`).catch(() => undefined);
         return response?.status === 200;
       },
-      30_000,
+      60_000,
       () => 'there is a hub again',
     );
     // It had no channel, so the new hub knows nothing of it: it is to come again.
@@ -393,7 +393,7 @@ describe('the push WebSocket under lines', () => {
         const response = await fetch(`${server.url}/readyz`).catch(() => undefined);
         return response?.status === 200;
       },
-      30_000,
+      60_000,
       () => 'there is a third hub',
     );
     assert.equal(clients.filter(({ isClosed }) => isClosed).length, 0);
