@@ -2,6 +2,7 @@
  * A device that sleeps: a durable session with one subscription, on a bare socket, and nothing sent but what must be.
  * Notes every byte that comes, because on a phone each of them is a wake.
  */
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { ByteWriter } from '@wakeline/core/base';
@@ -26,6 +27,8 @@ export class SleepingLine {
   readonly id: string;
   readonly #options: SleepingLineOptions;
   #socket: Socket | undefined;
+  /** By {@link dial}, for the next {@link open}. */
+  #isDialled = false;
   #decoder = new MqttDecoder({ maxPacketBytes: 1 << 20 });
   #wait: ((packet: Packet) => void) | undefined;
   #fail: ((error: Error) => void) | undefined;
@@ -51,8 +54,13 @@ export class SleepingLine {
     return this.#socket !== undefined;
   }
 
-  /** Connects, subscribes unless the session is there, and falls asleep. */
-  async open(filter = `wake/${this.id}`): Promise<void> {
+  /** Only the connection; {@link open} takes it from there. */
+  async dial(): Promise<void> {
+    await once(this.#connect(), 'connect');
+    this.#isDialled = true;
+  }
+
+  #connect(): Socket {
     const { port, localAddress } = this.#options;
     const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...(localAddress && { localAddress }) });
     this.#socket = socket;
@@ -69,6 +77,13 @@ export class SleepingLine {
       this.#fail?.(new Error(`${this.id}: the connection was closed, ${why}`));
       this.#options.onClosed?.(this);
     });
+    return socket;
+  }
+
+  /** Connects, subscribes unless the session is there, and falls asleep. */
+  async open(filter = `wake/${this.id}`): Promise<void> {
+    if (!this.#isDialled) this.#connect();
+    this.#isDialled = false;
     const connack = this.#expect();
     this.#write(lastingConnect(this.id));
     const answer = await connack;
