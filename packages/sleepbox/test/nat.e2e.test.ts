@@ -1,4 +1,4 @@
-/** `--nat`: real NATs of the kernel, with real idle times of one to three seconds. Root, iproute2 and nftables. */
+/** `--nat`: real NATs of the kernel, with real idle times of some seconds. Root, iproute2 and nftables. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createSocket, type RemoteInfo } from 'node:dgram';
@@ -102,7 +102,7 @@ async function openForgottenLine(context: TestContext, box: NatBox): Promise<Soc
 
 describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () => {
   test('strict: a forgotten connection passes nothing in either direction', { timeout }, async (context) => {
-    const box = await startNatBox(context, 2_000, false);
+    const box = await startNatBox(context, 4_000, false);
     context.after(keepAlive(box));
     const socket = await openForgottenLine(context, box);
     let received = '';
@@ -118,7 +118,7 @@ describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () 
   });
 
   test('loose: only what the program sends revives a forgotten connection', { timeout }, async (context) => {
-    const box = await startNatBox(context, 2_000, true);
+    const box = await startNatBox(context, 4_000, true);
     context.after(keepAlive(box));
     const socket = await openForgottenLine(context, box);
     socket.write('inward');
@@ -134,8 +134,8 @@ describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () 
   });
 
   test('traffic keeps a connection far beyond the idle time', { timeout }, async (context) => {
-    const box = await startNatBox(context, 2_000, false);
-    for (let i = 0; i < 10; i++) await box.server.echo(i, 500);
+    const box = await startNatBox(context, 3_000, false);
+    for (let i = 0; i < 14; i++) await box.server.echo(i, 500);
     assert.equal(box.router.dropped('inward') + box.router.dropped('outward'), 0);
   });
 
@@ -158,7 +158,7 @@ describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () 
   );
 
   test('datagrams pass both ways, until their flow is forgotten', { timeout }, async (context) => {
-    const box = await startNatBox(context, 2_000, true);
+    const box = await startNatBox(context, 4_000, true);
     context.after(keepAlive(box));
     const udp = createSocket('udp4');
     await new Promise<void>((resolve) => udp.bind(0, '127.0.0.1', resolve));

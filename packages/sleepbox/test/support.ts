@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 import { cgroupPrefix, findCgroupParents } from '../src/freezer.js';
 import { readProcessStat } from '../src/processes.js';
-import { Sleepbox, type SleepboxOptions, type TimelineEvent } from '../src/index.js';
+import { Sleepbox, SleepboxError, type SleepboxOptions, type TimelineEvent } from '../src/index.js';
 
 /** Fixtures stay in the source tree: they are not compiled. */
 export function fixture(name: string): string {
@@ -132,15 +132,12 @@ export async function startBox(
     await box.stop();
     server.close();
   });
-  // A busy machine may need longer than a short window to start the program: it is woken until it is connected.
-  const keepAwake = (event: TimelineEvent): void => {
-    if (event.type === 'asleep') void box.wake();
-  };
-  box.on('event', keepAwake);
+  // A busy machine may need longer than a short window to start the program.
+  const letSleep = keepAwake(box);
   await box.start();
   await server.next('hello');
   await until(() => box.status().phase === 'awake');
-  box.off('event', keepAwake);
+  letSleep();
   for (const event of events) taken.add(event);
   const next: TestBox['next'] = async (type) => {
     for (;;) {
@@ -160,6 +157,34 @@ export async function startBox(
     }
   };
   return { box, server, events, next };
+}
+
+/**
+ * Wakes the program whenever it falls asleep from now on, until the returned is called: on a busy machine it may not get its
+ * turn within a short window, and nothing else would give it another.
+ */
+export function keepAwake(box: Sleepbox, isAllowed = (): boolean => true): () => void {
+  const handle = (event: TimelineEvent): void => {
+    if (event.type !== 'asleep' || !isAllowed()) return;
+    box.wake().catch((error: unknown) => {
+      // The box may end meanwhile.
+      if (!(error instanceof SleepboxError && error.code === 'NOT_NOW')) throw error;
+    });
+  };
+  box.on('event', handle);
+  return () => void box.off('event', handle);
+}
+
+/**
+ * An echo from a program in short windows. It is woken by hand only when the box has noticed that something came, and
+ * has given a window for it in which the program did not get its turn: what the box misses stays unanswered.
+ */
+export async function echoInWindows({ box, server }: TestBox, value: unknown, delayMs = 0): Promise<void> {
+  const noticed = (): number => box.summary.wakes.data + box.summary.windowsExtended;
+  const before = noticed();
+  const letSleep = keepAwake(box, () => noticed() > before);
+  await server.echo(value, delayMs);
+  letSleep();
 }
 
 /** Cgroups of boxes that this machine has, by directory. */
