@@ -24,7 +24,7 @@ import {
 
 const missing = missingForNat(process.getuid?.(), process.env['PATH']);
 const skip = missing.length === 0 ? false : `--nat needs ${missing.join(', ')}`;
-/** For one test; a machine that does much else takes long to start a program. */
+/** For one test; a machine that does much else takes long to start a program. So idle times are long enough for it to be quicker. */
 const timeout = 180_000;
 
 type NatEvent = TimelineEvent & { type: 'nat' };
@@ -102,7 +102,7 @@ async function openForgottenLine(context: TestContext, box: NatBox): Promise<Soc
 
 describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () => {
   test('strict: a forgotten connection passes nothing in either direction', { timeout }, async (context) => {
-    const box = await startNatBox(context, 4_000, false);
+    const box = await startNatBox(context, 8_000, false);
     context.after(keepAlive(box));
     const socket = await openForgottenLine(context, box);
     let received = '';
@@ -118,7 +118,7 @@ describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () 
   });
 
   test('loose: only what the program sends revives a forgotten connection', { timeout }, async (context) => {
-    const box = await startNatBox(context, 4_000, true);
+    const box = await startNatBox(context, 8_000, true);
     context.after(keepAlive(box));
     const socket = await openForgottenLine(context, box);
     socket.write('inward');
@@ -134,8 +134,8 @@ describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () 
   });
 
   test('traffic keeps a connection far beyond the idle time', { timeout }, async (context) => {
-    const box = await startNatBox(context, 3_000, false);
-    for (let i = 0; i < 14; i++) await box.server.echo(i, 500);
+    const box = await startNatBox(context, 8_000, false);
+    for (let i = 0; i < 10; i++) await box.server.echo(i, 2_000);
     assert.equal(box.router.dropped('inward') + box.router.dropped('outward'), 0);
   });
 
@@ -146,7 +146,7 @@ describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () 
       const box = await startNatBox(context, 3_000, false);
       box.server.socket?.setKeepAlive(true, 1_000);
       await box.box.sleep();
-      const idle = await startNatBox(context, 3_000, false);
+      const idle = await startNatBox(context, 6_000, false);
       context.after(keepAlive(idle));
       await openForgottenLine(context, idle); // as long as the idle time, and some
       await openForgottenLine(context, idle);
@@ -158,7 +158,7 @@ describe('a NAT of the kernel before the program', { skip, concurrency: 3 }, () 
   );
 
   test('datagrams pass both ways, until their flow is forgotten', { timeout }, async (context) => {
-    const box = await startNatBox(context, 4_000, true);
+    const box = await startNatBox(context, 8_000, true);
     context.after(keepAlive(box));
     const udp = createSocket('udp4');
     await new Promise<void>((resolve) => udp.bind(0, '127.0.0.1', resolve));

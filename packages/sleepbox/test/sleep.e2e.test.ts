@@ -40,7 +40,9 @@ describe('wakes', { concurrency: 2 }, () => {
       const wakes = events.filter((event) => event.type === 'wake' && event.cause === 'data').length;
       assert.ok(wakes >= 2, `${wakes}`);
       assert.equal(box.summary.wakes.data, wakes);
-      if (name !== 'proc-poll') assert.ok((box.summary.receivedBytes ?? 0) > 40);
+      // Bytes are counted by the helper. Where that cannot answer in time polling takes over, and says so.
+      const isPolling = events.some((event) => event.type === 'watcher' && event.watcher === 'proc-poll');
+      if (name !== 'proc-poll' && !isPolling) assert.ok((box.summary.receivedBytes ?? 0) > 40);
     });
 
     test(`${name}: on FIN`, settings, async (context) => {
