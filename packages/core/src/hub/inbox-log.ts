@@ -374,7 +374,7 @@ export class InboxLog {
     const unsorted = new Set<Lane>();
     const view = this.#view;
     const recipient = this.#recipient;
-    for (const { key, value } of this.#store.scan('log')) {
+    for (const { key, value } of this.#store.scan('log', { isLent: true })) {
       const position = logPosition(key);
       const chunk = this.#chunks.add(position, true, null);
       chunk.used = value.length;

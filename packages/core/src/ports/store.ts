@@ -55,6 +55,8 @@ export interface StoreRange {
   readonly to?: Uint8Array;
   readonly reverse?: boolean;
   readonly limit?: number;
+  /** Values may be lent: they are read within the step, before any other call of the store. For scans of a whole table of bodies. */
+  readonly isLent?: boolean;
 }
 
 export interface Store {

@@ -62,7 +62,10 @@ export class MemoryStore implements Store {
   *scan(table: Table, range: StoreRange = {}): Generator<StoreEntry> {
     this.#assertReadable();
     for (const { key, value } of this.#tables[table].scan(range)) {
-      yield { key: key.slice(), value: value.slice() };
+      const given = value.slice();
+      yield { key: key.slice(), value: given };
+      // Whoever keeps what was lent finds it spoiled.
+      if (range.isLent === true) given.fill(0xa5);
     }
   }
 

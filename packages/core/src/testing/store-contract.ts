@@ -102,6 +102,31 @@ const cases: Readonly<Record<string, CaseBody>> = {
     }
   },
 
+  '[ST-2] lent values are what was committed, each in its step': async (store) => {
+    const sizes = [1, 100, 0, 4_000, 16_360, 1_000_000, 40_000, 7];
+    await store.commit(sizes.map((size, index) => put('log', bytes(index), filled(size, index))));
+    const reverse = { isLent: true, reverse: true, from: bytes(1), to: bytes(6), limit: 3 } as const;
+    for (const range of [
+      { isLent: true },
+      { isLent: true, from: bytes(2), to: bytes(5) },
+      reverse,
+    ] as const) {
+      const whole = [...store.scan('log', { ...range, isLent: false })];
+      let step = 0;
+      for (const { key, value } of store.scan('log', range)) {
+        checkBytes(key, whole[step]!.key, `key of step ${step}`);
+        checkBytes(value, whole[step++]!.value, `value of step ${step}`);
+      }
+      check(step === whole.length, 'all of them');
+    }
+    for (const _ of store.scan('log', { isLent: true })) break;
+    await store.commit([drop('log', bytes(0))]);
+    check(
+      [...store.scan('log', { isLent: true })].length === sizes.length - 1,
+      'after one that was abandoned',
+    );
+  },
+
   '[ST-2] keys and values may be reused afterwards': async (store) => {
     const key = bytes(1, 1);
     const value = bytes(5, 5, 5);

@@ -17,6 +17,7 @@
  *   the package then never settles the promise. The environment must be closed and opened again.
  */
 import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
+import { assert } from '@wakeline/core/base';
 import type { StoreChange, StoreEntry, StoreRange, Table } from '@wakeline/core/ports';
 import { tables } from '@wakeline/core/ports';
 import { FILE_MODE } from './data-directory.js';
@@ -85,17 +86,22 @@ export class LmdbEnvironment {
     return copyOf(this.#databases[table], key);
   }
 
-  scan(table: Table, { from, to, reverse = false, limit = Infinity }: StoreRange): Iterable<StoreEntry> {
+  scan(
+    table: Table,
+    { from, to, reverse = false, limit = Infinity, isLent = false }: StoreRange,
+  ): Iterable<StoreEntry> {
     if (limit <= 0) return [];
     const bounds = reverse
       ? { start: to, end: from, exclusiveStart: true, inclusiveEnd: true }
       : { start: from, end: to };
     // Keys present but undefined: without them the package would begin at a default key of its own.
-    return this.#databases[table].getRange({
+    const database = this.#databases[table];
+    const options = {
       ...(bounds as { start: Uint8Array; end: Uint8Array }),
       reverse,
       ...(limit === Infinity ? {} : { limit }),
-    });
+    };
+    return isLent ? lentEntries(database, database.getKeys(options)) : database.getRange(options);
   }
 
   /**
@@ -172,13 +178,30 @@ export class LmdbEnvironment {
 
 /** The value, in memory of its own. */
 function copyOf(database: BinaryDatabase, key: Uint8Array): Uint8Array | undefined {
-  // Valid until the next read only, and its length is not reliable: copied at once.
+  const shared = lentValue(database, key);
+  if (shared === undefined) return undefined;
+  // Not `slice`: of a Buffer that copies nothing.
+  const value = new Uint8Array(shared.length);
+  value.set(shared);
+  return value;
+}
+
+/** The value where the package reads all values to: valid until the next read. */
+function lentValue(database: BinaryDatabase, key: Uint8Array): Uint8Array | undefined {
   const shared = database.getBinaryFast(key);
   if (shared === undefined) return undefined;
+  // Its own length is not reliable.
   const { lastSize } = database as unknown as Undeclared;
-  const value = new Uint8Array(lastSize);
-  value.set(Uint8Array.prototype.subarray.call(shared, 0, lastSize));
-  return value;
+  return Uint8Array.prototype.subarray.call(shared, 0, lastSize);
+}
+
+/** Entries with lent values: a value of its own for each of a whole log would cost more than all the rest of reading it. */
+function* lentEntries(database: BinaryDatabase, keys: Iterable<Uint8Array>): Generator<StoreEntry> {
+  for (const key of keys) {
+    const value = lentValue(database, key);
+    assert(value !== undefined, 'a key is there as long as its scan');
+    yield { key, value };
+  }
 }
 
 /** Bytes of pages that an entry may take, generously. */
