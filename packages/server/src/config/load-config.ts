@@ -9,9 +9,9 @@ import { join, resolve } from 'node:path';
 import { limits, nearestName, SECOND_MS } from '@wakeline/core/base';
 import { SESSION_NEVER_EXPIRES } from '@wakeline/core/domain';
 import { webPushLimits } from '@wakeline/core/session/webpush';
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
-import type { Document } from 'yaml';
+import type { Document, LineCounter } from 'yaml';
 import { ServerError } from '../errors.js';
+import { lazyModule } from '../lazy-module.js';
 import { isTlsProtocol, secureProtocolOf } from './config.js';
 import type { ListenerConfig, ServerConfig } from './config.js';
 import { defaultDataDirectory } from './data-directory.js';
@@ -20,6 +20,8 @@ import { checkSip, completeSip, isForTrunksOnly, sipOf } from './load-sip.js';
 import { configSchema, knownKeys, plainListener } from './schema.js';
 import type { ListenerEntry, ParsedConfig } from './schema.js';
 import { environmentName, foreignVariablePattern, foreignVariables, settings } from './settings.js';
+
+const yaml = lazyModule<typeof import('yaml')>('yaml');
 
 /** A larger file is certainly not a configuration. */
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -101,6 +103,7 @@ class SourceTree {
   #file: { readonly path: string; readonly document: Document; readonly lines: LineCounter } | undefined;
 
   readFile(path: string): void {
+    const { LineCounter, parseDocument, isMap, isScalar } = yaml();
     const lines = new LineCounter();
     const document = parseDocument(readText(path), {
       lineCounter: lines,
@@ -169,6 +172,7 @@ class SourceTree {
     if (origin !== undefined) return origin;
     if (this.#file === undefined) return '';
     const { path: filePath, document, lines } = this.#file;
+    const { isMap, isScalar } = yaml();
     const parent = path.length > 1 ? document.getIn(path.slice(0, -1), true) : document.contents;
     const key = isMap(parent) ? parent.items.find(({ key: item }) => isKey(item, path.at(-1))) : undefined;
     const range = isScalar(key?.key) ? key.key.range : undefined;
@@ -196,7 +200,7 @@ class SourceTree {
 }
 
 function isKey(item: unknown, key: PropertyKey | undefined): boolean {
-  return isScalar(item) && item.value === key;
+  return yaml().isScalar(item) && item.value === key;
 }
 
 function readText(path: string): string {

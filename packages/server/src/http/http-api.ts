@@ -5,7 +5,6 @@
  * nothing, and it logs neither bodies nor credentials.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import swagger from '@fastify/swagger';
 import { limits } from '@wakeline/core/base';
 import { fastify } from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -14,6 +13,7 @@ import { authorize } from './authorization.js';
 import { addCallRoutes } from './call-routes.js';
 import { HttpError } from './errors.js';
 import { parseJsonBody } from './json-body.js';
+import { lazyCompilers } from './lazy-compilers.js';
 import { addMessageRoutes } from './message-routes.js';
 import { addOperationRoutes } from './operation-routes.js';
 import { withinTime } from './hub-requests.js';
@@ -39,7 +39,7 @@ export interface HttpApi {
 export async function createHttpApi(given: HttpApiOptions): Promise<HttpApi> {
   const timeoutMs = given.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   const options = { ...given, request: withinTime(given.request, timeoutMs) };
-  const bytesMax = options.messageBytesMax ?? limits.messageBytesMax;
+  const bytesMax = bytesMaxOf(options);
   const app = fastify({
     logger: false,
     // For JSON: base64 takes 4/3 of the message, text at most a little more than itself unless it is all escapes.
@@ -56,6 +56,7 @@ export async function createHttpApi(given: HttpApiOptions): Promise<HttpApi> {
         useDefaults: false,
       },
     },
+    schemaController: { compilersFactory: lazyCompilers },
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, options),
   });
   app.decorateRequest('rawBody', undefined);
@@ -71,18 +72,37 @@ export async function createHttpApi(given: HttpApiOptions): Promise<HttpApi> {
     const allow = methods.join(', ');
     throw new HttpError('method-not-allowed', `the path takes ${allow}`, { allow });
   });
-  await app.register(swagger, { openapi: openApiHead(options.openApi) });
-  addMessageRoutes(app, options, bytesMax);
-  addAdminRoutes(app, options);
-  addPushRoutes(app, options);
-  addCallRoutes(app, options);
-  addUserRoutes(app, options);
-  addOperationRoutes(app, options);
+  addRoutes(app, options);
   await app.ready();
   return {
     handle: (request, response) => app.routing(request, response),
     close: () => app.close(),
   };
+}
+
+function addRoutes(app: FastifyInstance, options: HttpApiOptions): void {
+  addMessageRoutes(app, options, bytesMaxOf(options));
+  addAdminRoutes(app, options);
+  addPushRoutes(app, options);
+  addCallRoutes(app, options);
+  addUserRoutes(app, options);
+  addOperationRoutes(app, options, () => describeRoutes(options));
+}
+
+function bytesMaxOf({ messageBytesMax }: HttpApiOptions): number {
+  return messageBytesMax ?? limits.messageBytesMax;
+}
+
+/** The OpenAPI document, from the same routes on an instance that serves nobody. */
+async function describeRoutes(options: HttpApiOptions): Promise<unknown> {
+  const { default: swagger } = await import('@fastify/swagger');
+  const app = fastify({ schemaController: { compilersFactory: lazyCompilers } });
+  await app.register(swagger, { openapi: openApiHead(options.openApi) });
+  addRoutes(app, options);
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  return document;
 }
 
 function addBodyParsers(app: FastifyInstance, bytesMax: number): void {

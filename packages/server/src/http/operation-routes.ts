@@ -8,7 +8,12 @@ import { errorResponses, schemas } from './schemas.js';
 /** A copy of a large store may take this long, ms; the request waits for it. */
 const BACKUP_MS_MAX = 6 * 3_600_000;
 
-export function addOperationRoutes(app: FastifyInstance, options: HttpApiOptions): void {
+/** `describe` gives the OpenAPI document; asked once. */
+export function addOperationRoutes(
+  app: FastifyInstance,
+  options: HttpApiOptions,
+  describe: () => Promise<unknown>,
+): void {
   const health = { tags: ['operation'], querystring: schemas.nothing };
   const state = { type: 'object', properties: { status: { type: 'string' } } };
 
@@ -66,14 +71,14 @@ export function addOperationRoutes(app: FastifyInstance, options: HttpApiOptions
 
   addBackupRoute(app, options);
 
-  let document: string | undefined;
+  let document: Promise<string> | undefined;
   app.route({
     method: 'GET',
     url: '/openapi.json',
     schema: { hide: true, querystring: schemas.nothing },
-    handler: (_request, reply) => {
-      document ??= JSON.stringify(app.swagger());
-      return reply.type('application/json; charset=utf-8').send(document);
+    handler: async (_request, reply) => {
+      document ??= describe().then((value) => JSON.stringify(value));
+      return reply.type('application/json; charset=utf-8').send(await document);
     },
   });
 }

@@ -7,7 +7,6 @@
  * kept, so nobody fills the memory with forgeries.
  */
 import { normalizeVapidKey } from '@wakeline/core/domain';
-import { errors, importJWK, jwtVerify } from 'jose';
 import type { CryptoKey, JWTPayload } from 'jose';
 import { HttpError } from './errors.js';
 import { LeastRecentlyUsed } from './least-recently-used.js';
@@ -31,6 +30,9 @@ export interface VapidOptions {
   /** Wall clock, ms. */
   now(): number;
 }
+
+/** Read when the first token comes. */
+const loadJose = (): Promise<typeof import('jose')> => import('jose');
 
 /** How far two clocks may be apart, seconds. */
 const CLOCK_SKEW_SECONDS = 60;
@@ -65,6 +67,7 @@ export class VapidVerifier {
   async verify(credentials: VapidCredentials): Promise<void> {
     if (this.isVerified(credentials)) return;
     const { token, key } = credentials;
+    const { errors, jwtVerify } = await loadJose();
     const nowMs = this.#options.now();
     let payload: JWTPayload;
     try {
@@ -76,7 +79,7 @@ export class VapidVerifier {
         requiredClaims: ['exp'],
       }));
     } catch (error) {
-      throw errorOf(error);
+      throw errorOf(error, errors);
     }
     const endSeconds = payload.exp!;
     if (endSeconds > nowMs / 1_000 + pushLimits.vapidLifetimeSecondsMax + CLOCK_SKEW_SECONDS)
@@ -90,6 +93,7 @@ export class VapidVerifier {
     const point = Buffer.from(key, 'base64url');
     const x = point.subarray(1, 33).toString('base64url');
     const y = point.subarray(33).toString('base64url');
+    const { importJWK } = await loadJose();
     let imported: CryptoKey;
     try {
       imported = (await importJWK({ kty: 'EC', crv: 'P-256', x, y }, 'ES256')) as CryptoKey;
@@ -157,7 +161,7 @@ function splitOnce(text: string, separator: string): readonly [string, string] {
   return end < 0 ? [text, ''] : [text.slice(0, end), text.slice(end + 1)];
 }
 
-function errorOf(error: unknown): unknown {
+function errorOf(error: unknown, errors: typeof import('jose').errors): unknown {
   if (error instanceof HttpError) return error;
   if (error instanceof errors.JWTExpired) return new HttpError('vapid-expired');
   if (error instanceof errors.JWSSignatureVerificationFailed) return new HttpError('vapid-signature-wrong');

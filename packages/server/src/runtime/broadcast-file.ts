@@ -5,8 +5,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { BroadcastTable } from '@wakeline/core/session/webpush';
 import { webPushFrameLimits } from '@wakeline/core/wire/webpush';
-import { parse } from 'yaml';
+import { lazyModule } from '../lazy-module.js';
 import type { Log } from './log.js';
+
+const yaml = lazyModule<typeof import('yaml')>('yaml');
 
 export class BroadcastFile {
   readonly #path: string;
@@ -63,7 +65,7 @@ export class BroadcastFile {
 
 /** Throws an Error that says what is wrong. Versions that look like numbers are texts all the same. */
 export function parseBroadcasts(text: string): ReadonlyMap<string, string> {
-  const value: unknown = parse(text, { schema: 'failsafe' });
+  const value: unknown = yaml().parse(text, { schema: 'failsafe' });
   if (value === null || value === '') return new Map();
   if (typeof value !== 'object' || Array.isArray(value)) throw new Error('not a map from ids to versions');
   const versions = new Map<string, string>();
