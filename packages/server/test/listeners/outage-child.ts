@@ -48,7 +48,7 @@ async function outcomeOf({ client, accepted, error }: Connection): Promise<strin
 }
 
 setLoopback('up');
-const options = { idleMs: 240_000, intervalMs: 30_000, countMax: 5, programMsMax: 5_000 };
+const options = { idleMs: 240_000, intervalMs: 30_000, countMax: 5, programMsMax: 60_000 };
 const withGap = await connection(async (server) => {
   const { probe } = await applyTcpKeepAlive(server, options);
   return (socket) => probe(socket, 1_000);
