@@ -23,7 +23,7 @@ export function recover(core: HubCore, sessions: Sessions): void {
   const next = store.get('meta', nextDeviceNumberKey);
   core.nextDeviceNumber = next === undefined ? 1 : getU32(next, 0);
   recoverDevices(core);
-  for (const { key, value } of store.scan('subscription')) {
+  for (const { key, value } of store.scan('subscription', { isLent: true })) {
     const { number, row } = decodeSubscriptionRow(key, value);
     const device = core.byNumber.get(number);
     if (device?.session) sessions.restoreSubscription(device, row);
@@ -61,11 +61,11 @@ function* networkRows(core: HubCore): Iterable<readonly [string, NetworkRow]> {
 function recoverDevices(core: HubCore): void {
   const { store } = core.options;
   const cursors = new Map<number, Inbox>();
-  for (const { key, value } of store.scan('cursor')) {
+  for (const { key, value } of store.scan('cursor', { isLent: true })) {
     const number = getU32(key, 0);
     cursors.set(number, decodeCursorRow(number, value));
   }
-  for (const { key, value } of store.scan('device')) {
+  for (const { key, value } of store.scan('device', { isLent: true })) {
     const id = decodeUtf8(key, 0, key.length);
     const row = decodeDeviceRow(value);
     const inbox = cursors.get(row.number);

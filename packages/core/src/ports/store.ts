@@ -55,7 +55,7 @@ export interface StoreRange {
   readonly to?: Uint8Array;
   readonly reverse?: boolean;
   readonly limit?: number;
-  /** Values may be lent: they are read within the step, before any other call of the store. For scans of a whole table of bodies. */
+  /** Values may be lent: they are read within the step, before any other call of the store. For scans of a whole large table. */
   readonly isLent?: boolean;
 }
 

@@ -112,12 +112,15 @@ const cases: Readonly<Record<string, CaseBody>> = {
       reverse,
     ] as const) {
       const whole = [...store.scan('log', { ...range, isLent: false })];
-      let step = 0;
+      const copies: Uint8Array[] = [];
       for (const { key, value } of store.scan('log', range)) {
-        checkBytes(key, whole[step]!.key, `key of step ${step}`);
-        checkBytes(value, whole[step++]!.value, `value of step ${step}`);
+        const { key: wantedKey, value: wanted } = whole[copies.length]!;
+        checkBytes(key, wantedKey, 'key');
+        checkBytes(value, wanted, 'value');
+        copies.push(value.slice());
       }
-      check(step === whole.length, 'all of them');
+      check(copies.length === whole.length, 'all of them');
+      for (const [step, { value }] of whole.entries()) checkBytes(copies[step], value, 'copied in its step');
     }
     for (const _ of store.scan('log', { isLent: true })) break;
     await store.commit([drop('log', bytes(0))]);

@@ -180,19 +180,16 @@ export class LmdbEnvironment {
 function copyOf(database: BinaryDatabase, key: Uint8Array): Uint8Array | undefined {
   const shared = lentValue(database, key);
   if (shared === undefined) return undefined;
-  // Not `slice`: of a Buffer that copies nothing.
-  const value = new Uint8Array(shared.length);
-  value.set(shared);
-  return value;
+  return shared.slice();
 }
 
 /** The value where the package reads all values to: valid until the next read. */
 function lentValue(database: BinaryDatabase, key: Uint8Array): Uint8Array | undefined {
   const shared = database.getBinaryFast(key);
   if (shared === undefined) return undefined;
-  // Its own length is not reliable.
+  // Its own length is not reliable, and a `slice` of a Buffer would be no copy.
   const { lastSize } = database as unknown as Undeclared;
-  return Uint8Array.prototype.subarray.call(shared, 0, lastSize);
+  return new Uint8Array(shared.buffer, shared.byteOffset, lastSize);
 }
 
 /** Entries with lent values: a value of its own for each of a whole log would cost more than all the rest of reading it. */
