@@ -92,6 +92,6 @@ test('`wakeline demo --json` prints JSON lines, and no message is lost or shown 
   assert.equal(result['call answered by the sleeping phone'], 'yes');
   assert.match(String(result['INVITE to ringing']), /^\d+ ms$/);
   const packets = /^(\d+) and (\d+)$/.exec(String(result['voice packets to and from the phone']))!;
-  // Three seconds of voice, 50 packets a second: what a phone gets no processor for it leaves out.
-  assert(Number(packets[1]) >= 75 && Number(packets[2]) >= 75, packets[0]);
+  // Three seconds of voice, 50 packets a second, less the edges.
+  assert(Number(packets[1]) >= 135 && Number(packets[2]) >= 135, packets[0]);
 });

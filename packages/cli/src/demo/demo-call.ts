@@ -19,8 +19,8 @@ const STEP_MS_MAX = 60_000;
 const WINDOW_MS = 3_000;
 const NAP_MS = 1_000;
 const TALK_SECONDS = 3;
-/** Half of what a voice without gaps has in that time, each way: what a phone gets no processor for it leaves out. */
-const PACKETS_MIN = TALK_SECONDS * 25;
+/** What a voice without gaps has in that time, each way, less the seconds' edges. */
+const PACKETS_MIN = TALK_SECONDS * 45;
 
 export interface DemoCallResult {
   readonly ringMs: number | undefined;

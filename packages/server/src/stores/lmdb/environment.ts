@@ -49,6 +49,8 @@ const METAS = 2;
 const READERS_MAX = 126;
 /** LMDB's own bytes of an entry in a leaf, and of its share of the branches above. */
 const ENTRY_EXTRA_BYTES = 32;
+/** A gigabyte of full chunks. */
+const PREFETCH_KEYS_MAX = 65_536;
 const APPLIED_KEY = Uint8Array.of(1);
 const BINARY = { encoding: 'binary', keyEncoding: 'binary' } as const;
 
@@ -102,6 +104,12 @@ export class LmdbEnvironment {
       ...(limit === Infinity ? {} : { limit }),
     };
     return isLent ? lentEntries(database, database.getKeys(options)) : database.getRange(options);
+  }
+
+  /** Has another thread bring the first values of a table to memory, for a scan that comes soon. */
+  prefetch(table: Table): void {
+    const database = this.#databases[table];
+    void database.prefetch([...database.getKeys({ limit: PREFETCH_KEYS_MAX })]);
   }
 
   /**

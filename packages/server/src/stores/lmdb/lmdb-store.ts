@@ -113,6 +113,8 @@ async function openIn(directory: string, options: LmdbStoreOptions): Promise<Lmd
     await checkReaderFile(directory);
     const mapBytesMax = options.mapBytesMax ?? MAP_BYTES_MAX;
     environment = new LmdbEnvironment(directory, mapBytesMax);
+    // Whoever opens a store reads its log first.
+    environment.prefetch('log');
     journal = await openJournal(directory, environment, options.journalFileBytesMax);
     // The names of LMDB's files must survive loss of power as well as what is in them.
     await syncDirectory(directory);
