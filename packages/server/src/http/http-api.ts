@@ -6,7 +6,6 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { limits } from '@wakeline/core/base';
-import { fastify } from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addAdminRoutes } from './admin-routes.js';
 import { authorize } from './authorization.js';
@@ -20,6 +19,9 @@ import { withinTime } from './hub-requests.js';
 import type { HttpApiOptions } from './options.js';
 import { addPushRoutes } from './push-routes.js';
 import { addUserRoutes } from './user-routes.js';
+
+/** Goes on while a start waits for the disk. */
+const loadingFastify = import('fastify');
 
 /** JSON of one message beside its body: options and properties. */
 const ENVELOPE_BYTES_MAX = 128 * 1024;
@@ -40,6 +42,7 @@ export async function createHttpApi(given: HttpApiOptions): Promise<HttpApi> {
   const timeoutMs = given.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   const options = { ...given, request: withinTime(given.request, timeoutMs) };
   const bytesMax = bytesMaxOf(options);
+  const { fastify } = await loadingFastify;
   const app = fastify({
     logger: false,
     // For JSON: base64 takes 4/3 of the message, text at most a little more than itself unless it is all escapes.
@@ -96,6 +99,7 @@ function bytesMaxOf({ messageBytesMax }: HttpApiOptions): number {
 /** The OpenAPI document, from the same routes on an instance that serves nobody. */
 async function describeRoutes(options: HttpApiOptions): Promise<unknown> {
   const { default: swagger } = await import('@fastify/swagger');
+  const { fastify } = await loadingFastify;
   const app = fastify({ schemaController: { compilersFactory: lazyCompilers } });
   await app.register(swagger, { openapi: openApiHead(options.openApi) });
   addRoutes(app, options);

@@ -8,7 +8,7 @@ import { errorResponses, schemas } from './schemas.js';
 /** A copy of a large store may take this long, ms; the request waits for it. */
 const BACKUP_MS_MAX = 6 * 3_600_000;
 
-/** `describe` gives the OpenAPI document; asked once. */
+/** `describe` gives the OpenAPI document, which is kept. */
 export function addOperationRoutes(
   app: FastifyInstance,
   options: HttpApiOptions,
@@ -71,14 +71,14 @@ export function addOperationRoutes(
 
   addBackupRoute(app, options);
 
-  let document: Promise<string> | undefined;
+  let document: string | undefined;
   app.route({
     method: 'GET',
     url: '/openapi.json',
     schema: { hide: true, querystring: schemas.nothing },
     handler: async (_request, reply) => {
-      document ??= describe().then((value) => JSON.stringify(value));
-      return reply.type('application/json; charset=utf-8').send(await document);
+      document ??= JSON.stringify(await describe());
+      return reply.type('application/json; charset=utf-8').send(document);
     },
   });
 }

@@ -5,12 +5,12 @@
 import { createHmac } from 'node:crypto';
 import type { Machine } from '@wakeline/core/base';
 import type { Aor, ControlReply, SipUser } from '@wakeline/core/domain';
+import { SipStack } from '@wakeline/core/session/sip';
 import type { SipInput, SipOutput, SipStackOptions, SipTrunk } from '@wakeline/core/session/sip';
 import type { SipConfig, SipTrunkConfig } from '../config/config.js';
 import type { HubRequest } from '../http/options.js';
 import { SocketConnector } from '../listeners/sip-connector.js';
 import { WebPushRoute } from '../routes/web-push-route.js';
-import type { ProcessFigures } from '../telemetry/index.js';
 import type { Clock } from './clock.js';
 import type { RuntimeLimits } from './limits.js';
 import type { Log } from './log.js';
@@ -31,7 +31,8 @@ export interface CallHostOptions {
   readonly limits: RuntimeLimits;
   readonly log: Log;
   readonly findUser: (aor: string) => SipUser | undefined;
-  readonly createStack: CreateSipStack;
+  /** Default: a `SipStack`. */
+  readonly createStack: CreateSipStack | undefined;
   readonly authorities: string | undefined;
   /** Called once, when the stack threw. */
   readonly onFailed: (error: unknown) => void;
@@ -125,44 +126,10 @@ export class CallHost {
       registrationSecondsMax: config.registrationSecondsMax,
       flowTimerSeconds: config.flowTimerSeconds,
     };
-    return createStack(options);
+    return createStack === undefined ? new SipStack(options) : createStack(options);
   }
 }
 
 function trunkOf({ name, uri, from, register, numbers }: SipTrunkConfig): SipTrunk {
   return { name, uri, addresses: from, numbers, registration: register };
-}
-
-/** What /metrics shows of the host's part in calls; zeros where SIP is not spoken. */
-export function callFigures(
-  host: () => CallHost | undefined,
-): Pick<
-  ProcessFigures,
-  | 'sipConnections'
-  | 'sipConnectsFailed'
-  | 'sipConnectionsStalled'
-  | 'sipDatagramsReceived'
-  | 'sipDatagramsSent'
-  | 'sipDatagramsFailed'
-  | 'sipDatagramsDropped'
-  | 'sipRefused'
-  | 'pushesAccepted'
-  | 'pushesGone'
-  | 'pushesRefused'
-  | 'pushesFailed'
-> {
-  return {
-    sipConnections: () => host()?.side.counters.connections ?? 0,
-    sipConnectsFailed: () => host()?.side.counters.connectsFailed ?? 0,
-    sipConnectionsStalled: () => host()?.side.counters.connectionsStalled ?? 0,
-    sipDatagramsReceived: () => host()?.side.counters.datagramsReceived ?? 0,
-    sipDatagramsSent: () => host()?.side.counters.datagramsSent ?? 0,
-    sipDatagramsFailed: () => host()?.side.counters.datagramsFailed ?? 0,
-    sipDatagramsDropped: () => host()?.side.counters.datagramsDropped ?? 0,
-    sipRefused: () => host()?.side.counters.refused ?? 0,
-    pushesAccepted: () => host()?.route.counters.accepted ?? 0,
-    pushesGone: () => host()?.route.counters.gone ?? 0,
-    pushesRefused: () => host()?.route.counters.refused ?? 0,
-    pushesFailed: () => host()?.route.counters.failed ?? 0,
-  };
 }

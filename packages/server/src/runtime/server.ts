@@ -9,13 +9,12 @@
 import type { ControlReply } from '@wakeline/core/domain';
 import type { TimelineEvent } from '@wakeline/core/hub';
 import type { Random, Store } from '@wakeline/core/ports';
-import { SipStack } from '@wakeline/core/session/sip';
 import type { ListenerProtocol, ServerConfig } from '../config/config.js';
 import type { HubRequest } from '../http/options.js';
 import { createLogger } from '../telemetry/index.js';
 import { hostClock } from './clock.js';
-import { CallHost, callFigures } from './call-host.js';
-import type { CreateSipStack } from './call-host.js';
+import { callFigures } from './call-figures.js';
+import type { CallHost, CreateSipStack } from './call-host.js';
 import type { Clock } from './clock.js';
 import { Deadline } from './deadline.js';
 import { RuntimeError } from './errors.js';
@@ -66,8 +65,9 @@ export async function startServer(
   dependencies: ServerDependencies = {},
 ): Promise<RunningServer> {
   const log = dependencies.log ?? createLogger({ level: config.logLevel });
+  const calls = config.sip.domains.length > 0 ? await import('./call-host.js') : undefined;
   const store = dependencies.store ?? (await openStore(log, { directory: config.dataDirectory }));
-  const server = new Server(config, store, log, dependencies);
+  const server = new Server(config, store, log, dependencies, calls?.CallHost);
   try {
     await server.start();
   } catch (error) {
@@ -89,7 +89,14 @@ class Server implements RunningServer {
   readonly #fail: (error: Error) => void;
   readonly #handleHangUp = (): void => this.reloadTls();
 
-  constructor(config: ServerConfig, store: Store, log: Log, dependencies: ServerDependencies) {
+  constructor(
+    config: ServerConfig,
+    store: Store,
+    log: Log,
+    dependencies: ServerDependencies,
+    /** undefined: no SIP is served, and its modules are not loaded. */
+    Calls: typeof CallHost | undefined,
+  ) {
     this.#store = store;
     const clock = dependencies.clock ?? hostClock;
     const limits = { ...runtimeLimits, ...dependencies.limits };
@@ -122,15 +129,15 @@ class Server implements RunningServer {
       },
     });
     this.#hubSide = hubSide;
-    if (config.sip.domains.length > 0) {
-      this.#calls = new CallHost({
+    if (Calls !== undefined) {
+      this.#calls = new Calls({
         config: config.sip,
         hub: hubSide.driver,
         clock,
         limits,
         log,
         findUser: (aor) => hubSide.findUser(aor),
-        createStack: dependencies.createSipStack ?? ((options) => new SipStack(options)),
+        createStack: dependencies.createSipStack,
         authorities: dependencies.authorities,
         onFailed: (error) => this.#handleFailure('SIP_STACK_FAILED', 'the SIP stack failed', error),
       });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { Statistics } from '@wakeline/core/domain';
-import { callFigures } from '../../src/runtime/call-host.js';
+import { callFigures } from '../../src/runtime/call-figures.js';
 import { createLogger, createMetrics, metricNames, sumMetrics } from '../../src/telemetry/index.js';
 
 /** Each field has a figure of its own. */
