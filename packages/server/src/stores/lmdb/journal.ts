@@ -55,9 +55,12 @@ export class Journal {
    * one is damaged in a way that no crash leaves behind.
    */
   static async open(directory: string, appliedGeneration: number, fileBytesMax: number): Promise<Journal> {
-    const sides: Side[] = [];
+    const opened = await Promise.allSettled(
+      JOURNAL_FILES.map((name) => openSide(join(directory, name), fileBytesMax)),
+    );
+    const sides = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     try {
-      for (const name of JOURNAL_FILES) sides.push(await openSide(join(directory, name), fileBytesMax));
+      for (const one of opened) if (one.status === 'rejected') throw one.reason;
       const [older, newer] = sides.sort((a, b) => a.file.generation - b.file.generation) as [Side, Side];
       sides.forEach(({ file, layer }) => {
         checkWhole(file, appliedGeneration);
