@@ -6,8 +6,13 @@ import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
 
+/** A function that makes something at its first call and gives it at every one. */
+export function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
 /** A function that gives a package of ours: CommonJS, or in both forms. */
 export function lazyModule<T>(name: string): () => T {
-  let loaded: T | undefined;
-  return () => (loaded ??= require(name) as T);
+  return once(() => require(name) as T);
 }

@@ -5,7 +5,7 @@
 import type { BuildCompilerFromPool } from '@fastify/ajv-compiler';
 import type { Serializer, SerializerFactory } from '@fastify/fast-json-stringify-compiler';
 import type { FastifyServerOptions } from 'fastify';
-import { lazyModule } from '../lazy-module.js';
+import { lazyModule, once } from '../lazy-module.js';
 
 type CompilersFactory = NonNullable<
   NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']
@@ -21,11 +21,6 @@ const ajv = lazyModule<{ AjvCompiler: () => BuildCompilerFromPool }>('@fastify/a
 const stringify = lazyModule<{ SerializerSelector: () => SerializerFactory }>(
   '@fastify/fast-json-stringify-compiler',
 );
-
-function once<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => (made ??= make());
-}
 
 export const lazyCompilers = {
   buildValidator: (

@@ -2,23 +2,7 @@ import type { ProcessFigures } from '../telemetry/index.js';
 import type { CallHost } from './call-host.js';
 
 /** What /metrics shows of the host's part in calls; zeros where SIP is not spoken. */
-export function callFigures(
-  host: () => CallHost | undefined,
-): Pick<
-  ProcessFigures,
-  | 'sipConnections'
-  | 'sipConnectsFailed'
-  | 'sipConnectionsStalled'
-  | 'sipDatagramsReceived'
-  | 'sipDatagramsSent'
-  | 'sipDatagramsFailed'
-  | 'sipDatagramsDropped'
-  | 'sipRefused'
-  | 'pushesAccepted'
-  | 'pushesGone'
-  | 'pushesRefused'
-  | 'pushesFailed'
-> {
+export function callFigures(host: () => CallHost | undefined) {
   return {
     sipConnections: () => host()?.side.counters.connections ?? 0,
     sipConnectsFailed: () => host()?.side.counters.connectsFailed ?? 0,
@@ -32,5 +16,5 @@ export function callFigures(
     pushesGone: () => host()?.route.counters.gone ?? 0,
     pushesRefused: () => host()?.route.counters.refused ?? 0,
     pushesFailed: () => host()?.route.counters.failed ?? 0,
-  };
+  } satisfies Partial<ProcessFigures>;
 }
