@@ -3,12 +3,10 @@
  * what counts is read from its statistics file. A scenario tells moments with `<log message="mark NAME [timestamp] …"/>`.
  */
 import assert from 'node:assert/strict';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PATIENCE_MS, Program } from './program.js';
-import { freePort, until } from './support.js';
+import { freeMediaPort, freePort, until } from './support.js';
 
 export interface SippOptions {
   /** Where it writes; made when missing. One run each. */
@@ -75,9 +73,8 @@ export class Sipp {
     const { directory, scenario, server, transport = 'udp', service = 'service', calls = 1 } = options;
     const { localAddress = '127.0.0.1', holdMs = 0, callsPerSecond = 10, keys = {}, credentials } = options;
     mkdirSync(directory, { recursive: true });
-    const localPort =
-      options.localPort ?? (transport === 'udp' ? await freeUdpPort(localAddress) : await freePort());
-    const mediaPort = await freeUdpPort(localAddress, 2);
+    const localPort = options.localPort ?? (await freePort());
+    const mediaPort = await freeMediaPort();
     const args = scenario.startsWith('stock:')
       ? ['-sn', scenario.slice('stock:'.length)]
       : ['-sf', writeScenario(options)];
@@ -206,31 +203,4 @@ function writeScenario({ directory, scenario, replacements = {}, credentials }: 
 export function betweenMs(marks: readonly SippMark[], from: string, to: string): number {
   const at = (name: string): number => marks.find((mark) => mark.name === name)?.atMs ?? Number.NaN;
   return at(to) - at(from);
-}
-
-/** A port free for UDP, and the `more` ports above it. */
-async function freeUdpPort(address: string, more = 0): Promise<number> {
-  for (;;) {
-    const first = createSocket('udp4').bind(0, address);
-    await once(first, 'listening');
-    const { port } = first.address();
-    const others = Array.from({ length: more }, (_, index) => port + 1 + index);
-    const areFree = await Promise.all(others.map((other) => isFree(address, other)));
-    first.close();
-    if (port % 2 === 0 && areFree.every(Boolean)) return port;
-  }
-}
-
-async function isFree(address: string, port: number): Promise<boolean> {
-  if (port > 65_535) return false;
-  const socket = createSocket('udp4');
-  try {
-    socket.bind(port, address);
-    await once(socket, 'listening');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.close();
-  }
 }

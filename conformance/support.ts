@@ -33,6 +33,16 @@ export async function freePort(): Promise<number> {
   throw new Error(`no port from ${portsFrom} on is free`);
 }
 
+/** The first of four free ports in a row, an even one: RTP and RTCP, for audio and for video. */
+export async function freeMediaPort(): Promise<number> {
+  for (;;) {
+    const first = await freePort();
+    if (first % 2 !== 0) continue;
+    const others = [await freePort(), await freePort(), await freePort()];
+    if (others.every((other, index) => other === first + 1 + index)) return first;
+  }
+}
+
 async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   const socket = createSocket('udp4');
