@@ -84,7 +84,7 @@ describe('the packed packages', () => {
         typeof target === 'string' ? [target] : Object.values(target),
       );
       for (const target of targets) has(target.replace(/^\.\//, ''));
-      for (const source of filesIn(folder, 'native')) has(source);
+      for (const file of [...filesIn(folder, 'native'), ...filesIn(folder, 'dist/bundle')]) has(file);
       const stray = [...paths].filter((path) => /(^|\/)test\/|\.test\.|\.tsbuildinfo$|^src\//.test(path));
       assert.deepEqual(stray, [], `${manifest.name} carries no tests and leftovers`);
     }
@@ -103,7 +103,7 @@ describe('the packed packages', () => {
       const { name, exports } = manifestOf(folder);
       const installed = realpathSync(join(place, 'node_modules', name));
       assert(!relative(realpathSync(place), installed).startsWith(`..${sep}`), `${name} is a copy`);
-      for (const entry of Object.keys(exports ?? {})) {
+      for (const entry of Object.keys(exports ?? {}).filter((one) => !one.endsWith('.json'))) {
         const specifier = join(name, entry);
         const script =
           `await import(${JSON.stringify(specifier)});` +
@@ -140,6 +140,17 @@ describe('the packed packages', () => {
       const show = await there('npx', 'wakeline', 'devices', 'show', 'phone', ...asked);
       assert.equal(show.code, 0, show.stderr);
       assert.equal((JSON.parse(show.stdout) as { waitingMessages: number }).waitingMessages, 1);
+    } finally {
+      const end = await server.end('SIGTERM');
+      assert.equal(end.code, 0, end.stderr);
+    }
+  });
+
+  test('`npx wakeline up --lines` finds the programs of its processes', async () => {
+    const args = ['--data', join(directory.path, 'lines'), '--listen', 'mqtt://127.0.0.1:0', '--lines', '1'];
+    const server = new Program(join(place, 'node_modules/.bin/wakeline'), ['up', ...args], { cwd: place });
+    try {
+      await server.line(/^wakeline: ready /);
     } finally {
       const end = await server.end('SIGTERM');
       assert.equal(end.code, 0, end.stderr);

@@ -53,14 +53,17 @@ function checkVersions(tree: SourceTree): readonly Problem[] {
   });
 }
 
-/** What `exports` and `bin` name must be there, and, where it is compiled, still have its source. */
+/** What `exports` and `bin` name must be there, and, where it is compiled or bundled, still have its source. */
 function checkEntries(tree: SourceTree, { folder, manifest }: WorkspacePackage): readonly Problem[] {
   const file = `${folder}/package.json`;
   const text = tree.read(file);
   return [...pathsIn(manifest.exports), ...pathsIn(manifest.bin)].flatMap((path) => {
     const line = lineAt(text, text.indexOf(JSON.stringify(path)));
     const target = posix.join(folder, path);
-    const source = target.replace('/dist/', '/').replace(/\.js$/, '.ts');
+    const source = target
+      .replace('/dist/bundle/', '/dist/src/')
+      .replace('/dist/', '/')
+      .replace(/\.js$/, '.ts');
     const isCompiled = target.includes('/dist/');
     if (!existsSync(join(tree.root, target))) {
       const hint =

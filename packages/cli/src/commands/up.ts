@@ -1,8 +1,6 @@
 /** `wakeline up`: runs a server until a signal ends it. */
 import { homedir } from 'node:os';
-import type { RunningServer } from '@wakeline/server';
-import type { ServerConfig } from '@wakeline/server/config';
-import type { RunningLines } from '@wakeline/server/lines';
+import type { RunningLines, RunningServer } from '@wakeline/server/program';
 import { CliError } from '../errors.js';
 import { exitCodes } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
@@ -25,7 +23,7 @@ export interface UpOptions {
 const STOP_MS_MAX = 10_000;
 
 export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
-  const { loadConfig } = await import('@wakeline/server/config');
+  const { loadConfig, startLines, startServer } = await import('@wakeline/server/program');
   const flags = {
     data: options.data,
     listen: options.listen,
@@ -47,7 +45,8 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
   });
   const signals = new SignalWatch();
   try {
-    const server = await startUnlessTold(config, signals.first);
+    const starting = config.lines > 0 ? startLines(config) : startServer(config);
+    const server = await startedUnlessTold(starting, signals.first);
     if (server === undefined) return exitCodes.ok.code;
     const urls = server.addresses.map(({ url }) => url);
     const data = config.dataDirectory;
@@ -72,11 +71,10 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
 }
 
 /** Undefined when a signal came first; what was started by then has been stopped. */
-async function startUnlessTold(
-  config: ServerConfig,
+async function startedUnlessTold(
+  starting: Promise<RunningServer | RunningLines>,
   signal: Promise<NodeJS.Signals>,
 ): Promise<RunningServer | RunningLines | undefined> {
-  const starting = start(config);
   const first = await Promise.race([starting, signal]);
   if (typeof first !== 'string') return first;
   const started = starting.then((server) => server.stop());
@@ -85,11 +83,6 @@ async function startUnlessTold(
   await started.catch(() => undefined);
   clearTimeout(timer);
   return undefined;
-}
-
-async function start(config: ServerConfig): Promise<RunningServer | RunningLines> {
-  if (config.lines > 0) return (await import('@wakeline/server/lines')).startLines(config);
-  return (await import('@wakeline/server')).startServer(config);
 }
 
 /** For machines: who is who, where there are several. */

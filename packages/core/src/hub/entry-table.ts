@@ -22,6 +22,10 @@ export const EntryFlag = {
 } as const;
 
 const FIRST_CAPACITY = 1024;
+/** Entries that are reserved at most: an estimate may be far too high. */
+const RESERVED_MAX = 4_000_000;
+/** One that is a little too low would be as good as none. */
+const ESTIMATE_FACTOR = 1.1;
 
 export class EntryTable {
   next: Uint32Array = new Uint32Array(FIRST_CAPACITY);
@@ -33,7 +37,7 @@ export class EntryTable {
   flags: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   /** Urgency of the message, 0 … 3. */
   urgency: Uint8Array = new Uint8Array(FIRST_CAPACITY);
-  /** Wall-clock seconds, rounded up, at which the message expires; 0: never. */
+  /** Wall-clock seconds, rounded up, at which the message expires; 0: never, as in every new entry. */
   expirySeconds: Uint32Array = new Uint32Array(FIRST_CAPACITY);
   /** Bytes of topic, properties and body. */
   size: Uint32Array = new Uint32Array(FIRST_CAPACITY);
@@ -53,7 +57,7 @@ export class EntryTable {
       this.#free = this.next[reused];
       return reused;
     }
-    if (this.#used === this.next.length) this.#grow();
+    if (this.#used === this.next.length) this.#grow(this.next.length * 2);
     return this.#used++;
   }
 
@@ -61,12 +65,21 @@ export class EntryTable {
     this.#count--;
     this.flags[entry] = 0;
     this.sequence[entry] = 0;
+    this.expirySeconds[entry] = 0;
     this.next[entry] = this.#free;
     this.#free = entry;
   }
 
-  #grow(): void {
-    const capacity = this.next.length * 2;
+  /**
+   * Makes room at once for about so many entries more. Growing step by step writes to twice the memory, and for the system a page that a
+   * process has not had before is more work than its bytes. What is never used is never touched.
+   */
+  reserve(count: number): void {
+    const capacity = this.#count + Math.ceil(Math.min(count, RESERVED_MAX) * ESTIMATE_FACTOR);
+    if (capacity > this.next.length) this.#grow(capacity);
+  }
+
+  #grow(capacity: number): void {
     this.next = grown(this.next, new Uint32Array(capacity));
     this.previous = grown(this.previous, new Uint32Array(capacity));
     this.chunk = grown(this.chunk, new Uint32Array(capacity));

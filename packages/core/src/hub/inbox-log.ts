@@ -35,6 +35,9 @@ import {
 } from './record.js';
 import type { RecordContent } from './record.js';
 
+/** Chunks of a log after which its entries are estimated. */
+const SAMPLE_CHUNKS = 64;
+
 export interface InboxLogOptions {
   /** Reads only. */
   readonly store: Store;
@@ -374,6 +377,9 @@ export class InboxLog {
     const unsorted = new Set<Lane>();
     const view = this.#view;
     const recipient = this.#recipient;
+    let lastPosition = 0;
+    for (const { key } of this.#store.scan('log', { reverse: true, limit: 1 }))
+      lastPosition = logPosition(key);
     for (const { key, value } of this.#store.scan('log', { isLent: true })) {
       const position = logPosition(key);
       const chunk = this.#chunks.add(position, true, null);
@@ -398,23 +404,18 @@ export class InboxLog {
           const sentThrough = isAddressed ? inbox.addressedSentThrough : inbox.topicsSentThrough;
           const sent = sequence <= sentThrough ? EntryFlag.sent : 0;
           if (lane.tail !== 0 && this.entries.sequence[lane.tail] > sequence) unsorted.add(lane);
+          const entryFlags = flags | contentFlags | sent;
           const size = view.end - view.topicStart;
-          this.#link(
-            inbox,
-            chunk,
-            offset,
-            sequence,
-            flags | contentFlags | sent,
-            view.urgency,
-            size,
-            expirySecondsOf(view.expiryMs),
-          );
+          const expirySeconds = expirySecondsOf(view.expiryMs);
+          this.#link(inbox, chunk, offset, sequence, entryFlags, view.urgency, size, expirySeconds);
           if (view.replaceKeyStart >= 0)
             inbox.setKey(replaceKeyText(view.topic, view.replaceKey!), lane.tail);
         }
       }
       this.#order.push(chunk);
       if (chunk.live === 0) this.#retire(chunk);
+      if (this.#order.length === SAMPLE_CHUNKS)
+        this.entries.reserve((this.entries.count * (lastPosition - position)) / SAMPLE_CHUNKS);
     }
     for (const lane of unsorted) sortLane(this.entries, lane);
   }
@@ -570,7 +571,7 @@ export class InboxLog {
     entries.flags[entry] = flags;
     entries.urgency[entry] = urgency;
     entries.size[entry] = size;
-    entries.expirySeconds[entry] = expirySeconds;
+    if (expirySeconds !== 0) entries.expirySeconds[entry] = expirySeconds;
     appendWaiting(entries, inbox, entry);
     chunk.live++;
     if (chunk.isDurable) this.#liveBytes += size;

@@ -8,7 +8,9 @@ import { Device, Session } from './device-state.js';
 import type { EndpointRow } from './endpoints.js';
 import type { HubCore } from './hub-core.js';
 import { nextDeviceNumberKey, restoredKey } from './hub-core.js';
+import type { EntryTable } from './entry-table.js';
 import type { Inbox } from './inbox.js';
+import type { Lane } from './lane.js';
 import type { NetworkRow } from './networks.js';
 import { RecipientFlag } from './record.js';
 import { RetainedMessage } from './retained.js';
@@ -113,18 +115,21 @@ function recoverLog(core: HubCore): void {
   const windowMax = core.limits.inflightMax * SENT_WINDOWS_MAX;
   for (const device of core.devices.values()) {
     const { inbox } = device;
-    let entry = inbox.topics.head;
-    for (let count = 1; entry !== 0 && count < windowMax; count++) {
-      const following = log.entries.next[entry];
-      if (following === 0) break;
-      entry = following;
-    }
+    const entry = nthOf(log.entries, inbox.topics, windowMax);
     const addressed = inbox.addressedIfAny?.tail ?? 0;
     inbox.maybeSentThrough = Math.max(
       entry === 0 ? 0 : log.entries.sequence[entry],
       addressed === 0 ? 0 : log.entries.sequence[addressed],
     );
   }
+}
+
+/** The entry at this place of a lane, counted from 1, or its last; 0: the lane is empty. */
+function nthOf(entries: EntryTable, { head, tail, count }: Lane, place: number): number {
+  if (count <= place) return tail;
+  let entry = head;
+  for (let at = 1; at < place; at++) entry = entries.next[entry];
+  return entry;
 }
 
 function resumeSession(core: HubCore, sessions: Sessions, device: Device): void {

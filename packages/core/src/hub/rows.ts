@@ -40,9 +40,9 @@ export function encodeDeviceRow(row: DeviceRow): Uint8Array {
 
 export function decodeDeviceRow(bytes: Uint8Array): DeviceRow {
   const row = parseJson(bytes) as DeviceRow & { session?: { will?: WillJson } };
-  if (row.session === undefined) return row;
-  const { will } = row.session;
-  return { ...row, session: { ...row.session, will: will && willFromJson(will as unknown as WillJson) } };
+  const will = row.session?.will;
+  if (will === undefined) return row;
+  return { ...row, session: { ...row.session!, will: willFromJson(will as unknown as WillJson) } };
 }
 
 interface WillJson {

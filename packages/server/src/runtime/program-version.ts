@@ -1,7 +1,8 @@
 /** Version of the package whose code this process runs: after an upgrade, processes of two versions meet. */
-import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
 
 export function programVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return (require('@wakeline/server/package.json') as { version: string }).version;
 }

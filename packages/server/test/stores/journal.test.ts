@@ -52,16 +52,19 @@ function plain({ table, key, value }: StoreChange): unknown {
   ];
 }
 
-async function found(path: string): Promise<{ batches: number[]; generation: number }> {
+async function found(
+  path: string,
+  appliedGeneration = 0,
+): Promise<{ batches: number[]; generation: number }> {
   const sink = new Found();
-  const file = await JournalFile.open(path, BYTES_MAX, sink);
+  const file = await JournalFile.open(path, appliedGeneration, BYTES_MAX, sink);
   await file.close();
   return { batches: sink.batches, generation: file.generation };
 }
 
 /** Batches of one generation, and where each ends in the file. */
 async function write(path: string, generation: number, first: number, count: number): Promise<number[]> {
-  const file = await JournalFile.open(path, BYTES_MAX, { take: () => undefined });
+  const file = await JournalFile.open(path, 0, BYTES_MAX, { take: () => undefined });
   file.begin(generation, undefined);
   const ends: number[] = [];
   for (let batch = first; batch < first + count; batch++) {
@@ -109,6 +112,14 @@ test('[ST-9] a journal cut off anywhere, or damaged, ends at the last batch befo
   t.diagnostic(`seed ${firstSeed}`);
 });
 
+test('a generation that LMDB has is not read, a later one is', async () => {
+  const path = freshPath();
+  await JournalFile.create(path);
+  await write(path, 5, 1, 3);
+  assert.deepEqual(await found(path, 5), { batches: [], generation: 5 });
+  assert.deepEqual(await found(path, 4), { batches: [1, 2, 3], generation: 5 });
+});
+
 test('what an older generation left behind the end is never taken for a batch, whatever it says', async () => {
   const path = freshPath();
   await JournalFile.create(path);
@@ -116,7 +127,7 @@ test('what an older generation left behind the end is never taken for a batch, w
   await write(path, 2, 50, 3);
   assert.deepEqual(await found(path), { batches: [50, 51, 52], generation: 2 });
   // A sender who knew the place could copy a batch that was valid there, checksum and all.
-  const file = await JournalFile.open(path, BYTES_MAX, { take: () => undefined });
+  const file = await JournalFile.open(path, 0, BYTES_MAX, { take: () => undefined });
   file.begin(3, undefined);
   await file.append(changesOf(60), new Found());
   await file.close();
@@ -136,7 +147,7 @@ test('a journal goes on where it ended, and says when it is full', async () => {
   await JournalFile.create(path);
   await write(path, 5, 1, 4);
   const sink = new Found();
-  const file = await JournalFile.open(path, BYTES_MAX, sink);
+  const file = await JournalFile.open(path, 0, BYTES_MAX, sink);
   assert.equal(await file.append(changesOf(5), sink), true);
   const large: StoreChange = { table: 'log', key: Uint8Array.of(1), value: new Uint8Array(BYTES_MAX) };
   assert.equal(await file.append([large], sink), false);
@@ -149,7 +160,7 @@ test('[ST-10] a batch whose write is said to have failed is not found, though it
     const path = freshPath();
     await JournalFile.create(path);
     await write(path, 6, 1, before);
-    const file = await JournalFile.open(path, BYTES_MAX, new Found());
+    const file = await JournalFile.open(path, 0, BYTES_MAX, new Found());
     if (before === 0) file.begin(6, undefined);
     const { write: writeReally } = fs;
     const failing = (...args: Parameters<typeof writeReally>): void => {
@@ -243,7 +254,7 @@ test('a journal that is missing, or a part of it, is refused with advice', async
     await file.read(header, 0, 24, 0);
     await file.close();
     if (header.readUInt32LE(8) !== 2) continue;
-    const changed = await JournalFile.open(join(killed, name), BYTES_MAX, { take: () => undefined });
+    const changed = await JournalFile.open(join(killed, name), 0, BYTES_MAX, { take: () => undefined });
     changed.begin(3, undefined);
     await changed.append([row(4)], { take: () => undefined });
     await changed.close();

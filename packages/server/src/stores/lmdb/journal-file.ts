@@ -85,15 +85,20 @@ export class JournalFile {
   }
 
   /**
-   * Opens a file and hands over every batch that is whole, in order. `bytesMax`: up to this size the file grows; what was written under a greater limit is
-   * read all the same. Rejects with the system's error.
+   * Opens a file and hands over every batch that is whole, in order; of a generation up to `appliedGeneration` none is read. `bytesMax`: up
+   * to this size the file grows; what was written under a greater limit is read all the same. Rejects with the system's error.
    */
-  static async open(path: string, bytesMax: number, sink: JournalSink): Promise<JournalFile> {
+  static async open(
+    path: string,
+    appliedGeneration: number,
+    bytesMax: number,
+    sink: JournalSink,
+  ): Promise<JournalFile> {
     const descriptor = await openFile(path, constants.O_RDWR | constants.O_DSYNC);
     try {
       const { size } = await statFile(descriptor);
       const file = new JournalFile(path, descriptor, size, Math.max(bytesMax, size));
-      await file.#load(sink);
+      await file.#load(appliedGeneration, sink);
       return file;
     } catch (error) {
       await closeFile(descriptor);
@@ -217,6 +222,11 @@ export class JournalFile {
     return seed;
   }
 
+  #hasHeader(): boolean {
+    const isOurs = this.#memory.subarray(0, MAGIC.length).equals(MAGIC);
+    return isOurs && this.#memory.readUInt32LE(HEADER_BYTES - 4) === this.#headerChecksum();
+  }
+
   #headerChecksum(): number {
     return crc32(this.#memory.subarray(0, HEADER_BYTES - 4));
   }
@@ -240,12 +250,16 @@ export class JournalFile {
     for (; at < endBytes; at = changeEnd(memory, at)) sink.take(memory, at);
   }
 
-  async #load(sink: JournalSink): Promise<void> {
+  async #load(appliedGeneration: number, sink: JournalSink): Promise<void> {
     const memory = this.#memory;
-    const fileBytes = await readWhole(this.#descriptor, memory.subarray(0, this.#fileBytes));
-    if (fileBytes < HEADER_BYTES || !memory.subarray(0, MAGIC.length).equals(MAGIC)) return;
-    if (memory.readUInt32LE(HEADER_BYTES - 4) !== this.#headerChecksum()) return;
-    this.generation = memory.readUInt32LE(MAGIC.length);
+    const start = memory.subarray(0, Math.min(HEADER_BYTES, this.#fileBytes));
+    if ((await readWhole(this.#descriptor, start, 0)) === HEADER_BYTES && this.#hasHeader()) {
+      this.generation = memory.readUInt32LE(MAGIC.length);
+      if (this.generation <= appliedGeneration) return;
+    }
+    const rest = memory.subarray(start.length, this.#fileBytes);
+    const fileBytes = start.length + (await readWhole(this.#descriptor, rest, start.length));
+    if (this.generation === 0) return;
     this.#checksum = memory.readUInt32LE(MAGIC.length + 4);
     const bytes = memory.readUInt32LE(MAGIC.length + 8);
     if (bytes > 0) this.previousEnd = { bytes, checksum: memory.readUInt32LE(MAGIC.length + 12) };
@@ -287,11 +301,11 @@ function writeWhole(descriptor: number, bytes: Uint8Array, position: number): Pr
 }
 
 /** Resolves with how much there was. */
-async function readWhole(descriptor: number, bytes: Uint8Array): Promise<number> {
+async function readWhole(descriptor: number, bytes: Uint8Array, position: number): Promise<number> {
   let done = 0;
   while (done < bytes.length) {
     const count = await new Promise<number>((resolve, reject) => {
-      read(descriptor, bytes, done, bytes.length - done, done, (error, got) =>
+      read(descriptor, bytes, done, bytes.length - done, position + done, (error, got) =>
         error === null ? resolve(got) : reject(error),
       );
     });

@@ -56,17 +56,15 @@ export class Journal {
    */
   static async open(directory: string, appliedGeneration: number, fileBytesMax: number): Promise<Journal> {
     const opened = await Promise.allSettled(
-      JOURNAL_FILES.map((name) => openSide(join(directory, name), fileBytesMax)),
+      JOURNAL_FILES.map((name) => openSide(join(directory, name), appliedGeneration, fileBytesMax)),
     );
     const sides = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     try {
       for (const one of opened) if (one.status === 'rejected') throw one.reason;
       const [older, newer] = sides.sort((a, b) => a.file.generation - b.file.generation) as [Side, Side];
-      sides.forEach(({ file, layer }) => {
+      sides.forEach(({ file }) => {
         checkWhole(file, appliedGeneration);
-        if (file.generation > appliedGeneration) return;
-        layer.clear();
-        file.begin(0, undefined);
+        if (file.generation <= appliedGeneration) file.begin(0, undefined);
       });
       const unapplied = sides.filter(({ layer }) => !layer.isEmpty);
       unapplied.forEach(({ file }, index) => {
@@ -163,10 +161,10 @@ export class Journal {
   }
 }
 
-async function openSide(path: string, fileBytesMax: number): Promise<Side> {
+async function openSide(path: string, appliedGeneration: number, fileBytesMax: number): Promise<Side> {
   const layer = new JournalLayer();
   try {
-    return { file: await JournalFile.open(path, fileBytesMax, layer), layer };
+    return { file: await JournalFile.open(path, appliedGeneration, fileBytesMax, layer), layer };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw corruptError(path, 'is missing, but its directory has been in use');
