@@ -25,22 +25,25 @@ const portsFrom = PORTS_FIRST + PORTS_OF_SLOT * Number(process.env['WAKELINE_TES
 let portsTaken = process.pid;
 
 /** A port of this test's part that nobody uses now, by TCP or UDP; each call gives another. */
-export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < PORTS_OF_SLOT; tries += 1) {
-    const port = portsFrom + (portsTaken++ % PORTS_OF_SLOT);
-    if (await isFree(port)) return port;
-  }
-  throw new Error(`no port from ${portsFrom} on is free`);
+export function freePort(): Promise<number> {
+  return freePorts(1);
 }
 
 /** The first of four free ports in a row, an even one: RTP and RTCP, for audio and for video. */
-export async function freeMediaPort(): Promise<number> {
-  for (;;) {
-    const first = await freePort();
-    if (first % 2 !== 0) continue;
-    const others = [await freePort(), await freePort(), await freePort()];
-    if (others.every((other, index) => other === first + 1 + index)) return first;
+export function freeMediaPort(): Promise<number> {
+  return freePorts(4);
+}
+
+/** The first of so many in a row, a multiple of their number. */
+async function freePorts(count: number): Promise<number> {
+  for (let tries = 0; tries < PORTS_OF_SLOT / count; tries += 1) {
+    const taken = Math.ceil(portsTaken / count) * count;
+    portsTaken = taken + count;
+    const first = portsFrom + (taken % PORTS_OF_SLOT);
+    const areFree = await Promise.all(Array.from({ length: count }, (_, index) => isFree(first + index)));
+    if (areFree.every(Boolean)) return first;
   }
+  throw new Error(`no port from ${portsFrom} on is free`);
 }
 
 async function isFree(port: number): Promise<boolean> {
@@ -80,6 +83,11 @@ export async function until(
     if (Date.now() > end) throw new Error(`not within ${timeoutMs} ms: ${describe()}`);
     await sleep(20);
   }
+}
+
+/** Whether a request is to be sent again: the server is starting, leaving or full, or (408) this process did not get round to sending it whole. */
+export function isToBeRepeated(status: number): boolean {
+  return status === 408 || status === 503;
 }
 
 export function sleep(ms: number): Promise<void> {
