@@ -2,6 +2,9 @@
  * Shapes a storm of connects: so many connections each second go on to TLS and CONNECT, the others wait, unread. The
  * addresses have their turns one after the other, so that one with thousands of connects does not hold up the others.
  *
+ * Where the hub is slower than that, no more go on than a second's worth is with it: what it cannot answer in time comes again, and would make it
+ * slower still.
+ *
  * A connection that waits costs a socket and a place here; what its peer sends stays with the peer's host. Its end is
  * seen when its turn comes.
  */
@@ -14,6 +17,8 @@ export interface ConnectQueueOptions {
   readonly clock: Clock;
   readonly limits: Pick<RuntimeLimits, 'connectQueueMax' | 'connectTickMs' | 'connectsSavedMs'>;
   readonly connectsPerSecondMax: number;
+  /** Connections whose CONNECT the hub has not answered. */
+  readonly openingCount: () => number;
 }
 
 interface Waiting {
@@ -49,7 +54,7 @@ export class ConnectQueue {
    */
   enter(admission: Admission, address: string, proceed: () => void): void {
     this.#refill();
-    if (this.#count === 0 && this.#credit >= 1) {
+    if (this.#count === 0 && this.#hasRoom) {
       this.#credit -= 1;
       proceed();
       return;
@@ -68,7 +73,7 @@ export class ConnectQueue {
   /** Lets those go on whose turn has come. Run each `connectTickMs` while somebody waits. */
   serve(): void {
     this.#refill();
-    while (this.#credit >= 1) {
+    while (this.#hasRoom) {
       const next = this.#takeNext();
       if (next === undefined) break;
       // It was closed meanwhile, e.g. by a limit: that costs nothing.
@@ -91,6 +96,11 @@ export class ConnectQueue {
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  get #hasRoom(): boolean {
+    const { openingCount, connectsPerSecondMax } = this.#options;
+    return this.#credit >= 1 && openingCount() < connectsPerSecondMax;
   }
 
   /** Takes the oldest of the address whose turn it is; its next one waits until all others had theirs. */

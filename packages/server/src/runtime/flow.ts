@@ -24,7 +24,7 @@ export interface Stall {
 }
 
 /** Bits of {@link Flow}. */
-const Bit = { opened: 1, knownToHub: 2, dirty: 4, readPaused: 8 } as const;
+const Bit = { opened: 1, knownToHub: 2, dirty: 4, readPaused: 8, opening: 16 } as const;
 
 export class Flow implements FlowReceiver {
   readonly id: FlowId;
@@ -60,6 +60,15 @@ export class Flow implements FlowReceiver {
 
   set isOpened(value: boolean) {
     this.#set(Bit.opened, value);
+  }
+
+  /** The hub heard `open` and has not answered. */
+  get isOpening(): boolean {
+    return (this.#bits & Bit.opening) !== 0;
+  }
+
+  set isOpening(value: boolean) {
+    this.#set(Bit.opening, value);
   }
 
   /** The hub heard `open` and no end of the flow yet: it is owed a `close`. */

@@ -83,6 +83,7 @@ export class LineSide {
       clock: options.clock,
       limits: options.limits,
       connectsPerSecondMax: options.config.connectsPerSecondMax / options.shareCount,
+      openingCount: () => this.pump.openingCount,
     });
   }
 

@@ -66,6 +66,7 @@ export class Pump implements FlowOwner, HubClient {
   #sweepTimer: NodeJS.Timeout | undefined;
   /** Where the sweep under way is. */
   #sweeping: Iterator<Flow> | undefined;
+  #openingCount = 0;
   #isStopped = false;
   #emptyWaiters: (() => void)[] = [];
 
@@ -85,6 +86,11 @@ export class Pump implements FlowOwner, HubClient {
   /** Live flows, with or without a device. */
   get flowCount(): number {
     return this.#flows.size;
+  }
+
+  /** Flows that ask the hub to let their device in, and have no answer yet. */
+  get openingCount(): number {
+    return this.#openingCount;
   }
 
   /** Takes over a connection: a new flow with a new session. */
@@ -348,7 +354,15 @@ export class Pump implements FlowOwner, HubClient {
       flow.socket.handleOpened();
     }
     const last = events.at(-1)?.kind;
-    if (last === 'end' || last === 'refused') flow.isKnownToHub = false;
+    const isEnd = last === 'end' || last === 'refused';
+    if (isEnd) flow.isKnownToHub = false;
+    if (flow.isOpened || isEnd) this.#setOpening(flow, false);
+  }
+
+  #setOpening(flow: Flow, isOpening: boolean): void {
+    if (flow.isOpening === isOpening) return;
+    flow.isOpening = isOpening;
+    this.#openingCount += isOpening ? 1 : -1;
   }
 
   /** Gives the session one input; what it says about it is collected by a drain, which the caller sees to. */
@@ -413,8 +427,12 @@ export class Pump implements FlowOwner, HubClient {
 
   #giveCommands(now: InstantMs, flow: Flow, commands: readonly LinkCommand[]): void {
     const first = commands[0]?.kind;
+    if (first === 'open') this.#setOpening(flow, true);
     if (first === 'open' || first === 'canary') flow.isKnownToHub = true;
-    if (commands.at(-1)?.kind === 'close') flow.isKnownToHub = false;
+    if (commands.at(-1)?.kind === 'close') {
+      flow.isKnownToHub = false;
+      this.#setOpening(flow, false);
+    }
     this.#batches.add(flow, commands);
     this.#batches.give(this.#limits.commandsPerSliceMax, (from, slice) => {
       this.#hub.giveCommands(now, from.id, slice);

@@ -19,7 +19,13 @@ function makeQueue(connectsPerSecondMax: number, connectQueueMax = 1_000) {
     handshakeMs: 1_000,
   });
   const limits = { connectQueueMax, connectTickMs: 1_000_000, connectsSavedMs: 100 };
-  const queue = new ConnectQueue({ clock: clock.read, limits, connectsPerSecondMax });
+  const hub = { openingCount: 0 };
+  const queue = new ConnectQueue({
+    clock: clock.read,
+    limits,
+    connectsPerSecondMax,
+    openingCount: () => hub.openingCount,
+  });
   const served: string[] = [];
   const arrive = (name: string, address = name): DoorSocket => {
     const socket = new DoorSocket();
@@ -33,7 +39,7 @@ function makeQueue(connectsPerSecondMax: number, connectQueueMax = 1_000) {
     clock.nowMs += ms;
     queue.serve();
   };
-  return { queue, gate, served, arrive, passMs };
+  return { queue, gate, hub, served, arrive, passMs };
 }
 
 describe('connect queue', () => {
@@ -55,6 +61,19 @@ describe('connect queue', () => {
     passMs(100);
     arrive('later');
     assert.equal(served.at(-1), 'later', 'nobody waits any more');
+    queue.close();
+  });
+
+  it('lets nobody go on while a second’s worth waits for the hub', () => {
+    const { queue, hub, served, arrive, passMs } = makeQueue(100);
+    hub.openingCount = 100;
+    for (let index = 0; index < 20; index += 1) arrive(`c${index}`, '192.0.2.1');
+    passMs(1_000);
+    assert.equal(queue.waitingCount, 20);
+    hub.openingCount = 99;
+    passMs(10);
+    assert.equal(served.length, 10, 'then at the same rate as ever');
+    assert.equal(queue.waitingCount, 10);
     queue.close();
   });
 
