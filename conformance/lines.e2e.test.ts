@@ -12,7 +12,15 @@ import { Prng } from '@wakeline/core/base';
 import { LedgerClient } from './ledger-client.js';
 import { runProgram } from './program.js';
 import { SleepingLine } from './sleeping-line.js';
-import { processesOf, ServerProcess, sleep, temporaryDirectory, until, wakelineBin } from './support.js';
+import {
+  isToBeRepeated,
+  processesOf,
+  ServerProcess,
+  sleep,
+  temporaryDirectory,
+  until,
+  wakelineBin,
+} from './support.js';
 
 const LINES = 5_000;
 const seed = Number(process.env['WAKELINE_SEED'] ?? 1);
@@ -43,8 +51,7 @@ async function post(server: ServerProcess, topic: string, body: string): Promise
       });
       const answer = await response.text();
       if (response.status === 201) return;
-      // 408: this process did not get round to sending it whole.
-      assert([408, 503].includes(response.status), `${response.status} ${answer}`);
+      assert(isToBeRepeated(response.status), `${response.status} ${answer}`);
     } catch (error) {
       // The hub or the line is being killed under us; any other failure is the test's.
       if (!(error instanceof TypeError) && (error as Error).name !== 'TimeoutError') throw error;

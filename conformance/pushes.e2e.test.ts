@@ -11,7 +11,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { test } from 'node:test';
 import { Prng } from '@wakeline/core/base';
 import { LedgerClient } from './ledger-client.js';
-import { processesOf, ServerProcess, sleep, temporaryDirectory, until } from './support.js';
+import { isToBeRepeated, processesOf, ServerProcess, sleep, temporaryDirectory, until } from './support.js';
 
 const isLong = process.env['WAKELINE_LONG'] === '1';
 const PUSHES = isLong ? 100_000 : 4_000;
@@ -169,8 +169,7 @@ class Storm {
     const headers = { ttl: '86400', urgency: 'high', 'content-encoding': 'aes128gcm', ...more };
     for (;;) {
       const answer = await this.#call('POST', endpoint, headers, body);
-      // 408: this process did not get round to sending it whole.
-      if (answer === undefined || [408, 503].includes(answer.status)) {
+      if (answer === undefined || isToBeRepeated(answer.status)) {
         await sleep(50);
         continue;
       }

@@ -10,7 +10,7 @@ import { lastingConnect } from './lasting-connect.js';
 import { LedgerClient } from './ledger-client.js';
 import { PATIENCE_MS, startWakeline } from './program.js';
 import type { Program } from './program.js';
-import { freePort, sleep, temporaryDirectory, until } from './support.js';
+import { freePort, isToBeRepeated, sleep, temporaryDirectory, until } from './support.js';
 
 /** What docs/cli.md promises, ms. */
 const LEAVE_MS_MAX = 10_000;
@@ -257,8 +257,7 @@ async function postUntilOver(
       });
       await response.text();
       if (response.status === 201) posted.push({ body, device });
-      // 408: this process did not get round to sending it whole.
-      else assert([408, 503].includes(response.status), `${response.status}`);
+      else assert(isToBeRepeated(response.status), `${response.status}`);
     } catch (error) {
       // The server has left.
       if (!(error instanceof TypeError)) throw error;

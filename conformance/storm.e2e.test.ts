@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { Prng } from '@wakeline/core/base';
 import { LedgerClient } from './ledger-client.js';
-import { processesOf, ServerProcess, sleep, temporaryDirectory, until } from './support.js';
+import { isToBeRepeated, processesOf, ServerProcess, sleep, temporaryDirectory, until } from './support.js';
 
 const isLong = process.env['WAKELINE_LONG'] === '1';
 const PUBLICATIONS = isLong ? 50_000 : 6_000;
@@ -179,8 +179,7 @@ async function post(server: ServerProcess, { body, deviceId, toInbox }: HttpSent
       });
       const answer = await response.text();
       if (response.status === 201) return;
-      // 408: this process did not get round to sending it whole.
-      if (![408, 503].includes(response.status)) throw new Error(`${path}: ${response.status} ${answer}`);
+      if (!isToBeRepeated(response.status)) throw new Error(`${path}: ${response.status} ${answer}`);
     } catch (error) {
       // The server is being killed under us; any other failure is the test's.
       if (!(error instanceof TypeError) && (error as Error).name !== 'TimeoutError') throw error;

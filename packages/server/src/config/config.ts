@@ -6,8 +6,7 @@
  * `insecure` was said).
  */
 import type { limits } from '@wakeline/core/base';
-import type { AccessRules, SipUser } from '@wakeline/core/domain';
-import type { SipPasswordAlgorithm } from './sip-password.js';
+import type { AccessRules, PasswordAlgorithm, SipUser } from '@wakeline/core/domain';
 
 /** The protocols that a listener may speak; the HTTP ones also carry WebSockets, `sips` is SIP over TLS. */
 export const listenerProtocols = ['http', 'https', 'mqtt', 'mqtts', 'sip+tcp', 'sip+udp', 'sips'] as const;
@@ -114,7 +113,7 @@ export interface SipConfig {
   readonly domains: readonly string[];
   readonly users: readonly SipUser[];
   /** What all users are asked for, the best first; each has a hash of each. */
-  readonly challenge: readonly SipPasswordAlgorithm[];
+  readonly challenge: readonly PasswordAlgorithm[];
   /** In the order in which they are tried. */
   readonly trunks: readonly SipTrunkConfig[];
   /** How long a call waits for a sleeping phone, at most 180,000. */

@@ -1,12 +1,11 @@
 /** Fills in the defaults below `sip`, and checks what joins them with the listeners. */
 import { SECOND_MS } from '@wakeline/core/base';
-import type { SipUser } from '@wakeline/core/domain';
+import { passwordAlgorithms } from '@wakeline/core/domain';
+import type { PasswordAlgorithm, SipUser } from '@wakeline/core/domain';
 import { isSipProtocol } from './config.js';
 import type { ListenerConfig, ListenerProtocol, ServerConfig, SipConfig } from './config.js';
 import { formatAddress } from './listener-url.js';
 import type { ListenerEntry } from './schema.js';
-import { sipPasswordAlgorithms } from './sip-password.js';
-import type { SipPasswordAlgorithm } from './sip-password.js';
 import type { ParsedSipConfig } from './sip-schema.js';
 
 const HOUR_SECONDS = 3_600;
@@ -28,12 +27,12 @@ export function completeSip(parsed: ParsedSipConfig): SipConfig {
 
 /** In the order of their strength (RFC 8760 §2.3). By default what all users can answer; of no users, SHA-256. */
 function challengeOf(
-  named: readonly SipPasswordAlgorithm[] | undefined,
+  named: readonly PasswordAlgorithm[] | undefined,
   users: readonly SipUser[],
-): readonly SipPasswordAlgorithm[] {
-  if (named !== undefined) return sipPasswordAlgorithms.filter((algorithm) => named.includes(algorithm));
+): readonly PasswordAlgorithm[] {
+  if (named !== undefined) return passwordAlgorithms.filter((algorithm) => named.includes(algorithm));
   if (users.length === 0) return ['sha-256'];
-  return sipPasswordAlgorithms.filter((algorithm) => users.every(({ ha1 }) => ha1[algorithm] !== undefined));
+  return passwordAlgorithms.filter((algorithm) => users.every(({ ha1 }) => ha1[algorithm] !== undefined));
 }
 
 /** What a listener's entry says for SIP. */

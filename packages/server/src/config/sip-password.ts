@@ -5,7 +5,6 @@
  * HA1 is as good as the password for this domain: it is to be kept as one.
  */
 import { createHash } from 'node:crypto';
-import { passwordAlgorithms } from '@wakeline/core/domain';
 import type { PasswordAlgorithm, SipUser } from '@wakeline/core/domain';
 
 export type Ha1 = SipUser['ha1'];
@@ -40,15 +39,11 @@ export function sipPasswordLine(ha1: Ha1): string {
     .join(',');
 }
 
-/** Of which hashes are made of a password, the best first. */
-export const sipPasswordAlgorithms = passwordAlgorithms;
-export type SipPasswordAlgorithm = PasswordAlgorithm;
-
 /** The hashes of a password for `address`, which is `user@domain`. */
 export function hashSipPassword(
   address: string,
   password: string,
-  algorithms: readonly SipPasswordAlgorithm[],
+  algorithms: readonly PasswordAlgorithm[],
 ): Ha1 {
   const at = address.lastIndexOf('@');
   const text = `${address.slice(0, at)}:${address.slice(at + 1)}:${password}`;

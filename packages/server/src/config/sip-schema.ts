@@ -1,12 +1,12 @@
 /** What may stand below `sip` in the configuration: domains, users, trunks, and the times of registrations and calls. */
 import { isIP } from 'node:net';
 import { nearestName } from '@wakeline/core/base';
-import type { SipUser } from '@wakeline/core/domain';
+import { passwordAlgorithms } from '@wakeline/core/domain';
+import type { PasswordAlgorithm, SipUser } from '@wakeline/core/domain';
 import { z } from 'zod';
 import type { SipTrunkConfig } from './config.js';
 import { isHostName } from './listener-url.js';
-import { readSipAddress, readSipPassword, sipPasswordAlgorithms } from './sip-password.js';
-import type { SipPasswordAlgorithm } from './sip-password.js';
+import { readSipAddress, readSipPassword } from './sip-password.js';
 import { duration, list, Mistake, shown, value } from './values.js';
 
 const TRUNK_NUMBERS_MAX = 1_000;
@@ -62,10 +62,10 @@ function user(input: unknown): SipUser | Mistake {
     : { aor: address, ha1, devices };
 }
 
-function algorithm(input: unknown): SipPasswordAlgorithm | Mistake {
-  const known = sipPasswordAlgorithms.find((name) => name === input);
+function algorithm(input: unknown): PasswordAlgorithm | Mistake {
+  const known = passwordAlgorithms.find((name) => name === input);
   return (
-    known ?? new Mistake(`${shown(input)} is no algorithm; there are ${sipPasswordAlgorithms.join(' and ')}`)
+    known ?? new Mistake(`${shown(input)} is no algorithm; there are ${passwordAlgorithms.join(' and ')}`)
   );
 }
 

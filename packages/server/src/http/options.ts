@@ -1,6 +1,5 @@
 /** What the API needs of the process around it. */
-import type { ApiToken, ControlReply, ControlRequest } from '@wakeline/core/domain';
-import type { SipPasswordAlgorithm } from '../config/index.js';
+import type { ApiToken, ControlReply, ControlRequest, PasswordAlgorithm } from '@wakeline/core/domain';
 
 /** `Omit` for each member of a union. */
 export type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown
@@ -41,7 +40,7 @@ export interface HttpApiOptions {
   /** Domains whose users are served; empty: SIP is not spoken. */
   readonly sipDomains: readonly string[];
   /** The algorithms that every user of SIP needs a hash of. */
-  readonly sipChallenge: readonly SipPasswordAlgorithm[];
+  readonly sipChallenge: readonly PasswordAlgorithm[];
   /** The Prometheus text for /metrics. */
   metricsText(): Promise<string>;
   /**

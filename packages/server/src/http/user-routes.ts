@@ -1,8 +1,7 @@
 /** Users of SIP, and where their phones are. A password that was made is in the answer that makes it and nowhere after. */
-import type { BindingSummary, UserSummary } from '@wakeline/core/domain';
+import type { BindingSummary, PasswordAlgorithm, UserSummary } from '@wakeline/core/domain';
 import type { FastifyInstance } from 'fastify';
 import { defaultDevices, hashSipPassword } from '../config/index.js';
-import type { SipPasswordAlgorithm } from '../config/index.js';
 import { addressOf, pageCount } from './call-routes.js';
 import { callSchemas } from './call-schemas.js';
 import { HttpError } from './errors.js';
@@ -19,7 +18,7 @@ const authErrors = ['unauthorized', 'not-authorized'] as const;
 
 interface PutUser {
   readonly password?: string;
-  readonly algorithms?: readonly SipPasswordAlgorithm[];
+  readonly algorithms?: readonly PasswordAlgorithm[];
   readonly devices?: readonly string[];
 }
 
