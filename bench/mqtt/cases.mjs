@@ -107,8 +107,8 @@ function idleMemory(name, title, isTls, steps) {
       } finally {
         await devices.end();
       }
-      // The first step pays for what the server loads and grows only once.
-      const [first, last] = [counts[1], counts.at(-1)];
+      // The first half pays for what a server loads and grows only once: code, and space for young objects.
+      const [first, last] = [counts[Math.floor(counts.length / 2)], counts.at(-1)];
       const grown = figures[`residentBytes${last}`] - figures[`residentBytes${first}`];
       return { bytesPerConnection: grown / (last - first), ...figures };
     },
