@@ -20,34 +20,30 @@ const entries = {
   'line-main': 'dist/src/lines/line-main.js',
 };
 
-/** Writes what has changed and removes what is no longer made, so that nobody who runs it meets half of it. */
-export async function bundleServer(root: string = workspace): Promise<void> {
-  const server = join(root, 'packages/server');
-  const folder = join(server, 'dist/bundle');
-  const manifest = JSON.parse(readFileSync(join(server, 'package.json'), 'utf8')) as {
-    readonly dependencies: Readonly<Record<string, string>>;
-  };
-  const { outputFiles } = await build({
-    absWorkingDir: server,
-    entryPoints: entries,
-    outdir: folder,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    external: Object.keys(manifest.dependencies).filter((name) => !name.startsWith('@wakeline/')),
-    sourcemap: 'linked',
-    sourcesContent: false,
-    write: false,
-    logLevel: 'warning',
-  });
-  mkdirSync(folder, { recursive: true });
-  for (const { path, contents } of outputFiles) {
-    if (!existsSync(path) || !readFileSync(path).equals(contents)) writeFileSync(path, contents);
-  }
-  const made = new Set(outputFiles.map(({ path }) => basename(path)));
-  for (const name of readdirSync(folder)) if (!made.has(name)) rmSync(join(folder, name));
+const server = join(workspace, 'packages/server');
+const folder = join(server, 'dist/bundle');
+const manifest = JSON.parse(readFileSync(join(server, 'package.json'), 'utf8')) as {
+  readonly dependencies: Readonly<Record<string, string>>;
+};
+const { outputFiles } = await build({
+  absWorkingDir: server,
+  entryPoints: entries,
+  outdir: folder,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  external: Object.keys(manifest.dependencies).filter((name) => !name.startsWith('@wakeline/')),
+  sourcemap: 'linked',
+  sourcesContent: false,
+  write: false,
+  logLevel: 'warning',
+});
+// Only what has changed, so that nobody who runs it meets half of it.
+mkdirSync(folder, { recursive: true });
+for (const { path, contents } of outputFiles) {
+  if (!existsSync(path) || !readFileSync(path).equals(contents)) writeFileSync(path, contents);
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) await bundleServer();
+const made = new Set(outputFiles.map(({ path }) => basename(path)));
+for (const name of readdirSync(folder)) if (!made.has(name)) rmSync(join(folder, name));

@@ -23,6 +23,16 @@ export interface UpOptions {
 const STOP_MS_MAX = 10_000;
 
 export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
+  // Before the server's modules are loaded: whoever asks it to leave meanwhile is heard.
+  const signals = new SignalWatch();
+  try {
+    return await runUntilTold(options, io, signals);
+  } finally {
+    signals.stop();
+  }
+}
+
+async function runUntilTold(options: UpOptions, io: CliIo, signals: SignalWatch): Promise<number> {
   const { loadConfig, startLines, startServer } = await import('@wakeline/server/program');
   const flags = {
     data: options.data,
@@ -43,7 +53,6 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     workingDirectory: process.cwd(),
     homeDirectory: homedir(),
   });
-  const signals = new SignalWatch();
   try {
     const starting = config.lines > 0 ? startLines(config) : startServer(config);
     const server = await startedUnlessTold(starting, signals.first);
@@ -65,8 +74,6 @@ export async function runUp(options: UpOptions, io: CliIo): Promise<number> {
     return (await stopInTime(server)) ? exitCodes.ok.code : exitCodes.failure.code;
   } catch (error) {
     throw explained(error);
-  } finally {
-    signals.stop();
   }
 }
 

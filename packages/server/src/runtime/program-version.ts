@@ -1,8 +1,8 @@
 /** Version of the package whose code this process runs: after an upgrade, processes of two versions meet. */
-import { createRequire } from 'node:module';
+import { lazyModule } from '../lazy-module.js';
 
-const require = createRequire(import.meta.url);
+const manifest = lazyModule<{ readonly version: string }>('@wakeline/server/package.json');
 
 export function programVersion(): string {
-  return (require('@wakeline/server/package.json') as { version: string }).version;
+  return manifest().version;
 }

@@ -351,12 +351,17 @@ export class Pump implements FlowOwner, HubClient {
   #noteEvents(flow: Flow, events: readonly LinkEvent[]): void {
     if (!flow.isOpened && events[0]?.kind === 'opened') {
       flow.isOpened = true;
+      this.#setOpening(flow, false);
       flow.socket.handleOpened();
     }
     const last = events.at(-1)?.kind;
-    const isEnd = last === 'end' || last === 'refused';
-    if (isEnd) flow.isKnownToHub = false;
-    if (flow.isOpened || isEnd) this.#setOpening(flow, false);
+    if (last === 'end' || last === 'refused') this.#setUnknown(flow);
+  }
+
+  /** The hub has nothing of the flow any more. */
+  #setUnknown(flow: Flow): void {
+    flow.isKnownToHub = false;
+    this.#setOpening(flow, false);
   }
 
   #setOpening(flow: Flow, isOpening: boolean): void {
@@ -429,10 +434,7 @@ export class Pump implements FlowOwner, HubClient {
     const first = commands[0]?.kind;
     if (first === 'open') this.#setOpening(flow, true);
     if (first === 'open' || first === 'canary') flow.isKnownToHub = true;
-    if (commands.at(-1)?.kind === 'close') {
-      flow.isKnownToHub = false;
-      this.#setOpening(flow, false);
-    }
+    if (commands.at(-1)?.kind === 'close') this.#setUnknown(flow);
     this.#batches.add(flow, commands);
     this.#batches.give(this.#limits.commandsPerSliceMax, (from, slice) => {
       this.#hub.giveCommands(now, from.id, slice);

@@ -108,7 +108,7 @@ export const metricNames = {
   },
   wakeline_connects_waiting: {
     type: 'gauge',
-    help: 'connections that wait for their turn, more having come than connectsPerSecondMax',
+    help: 'connections that wait for their turn, more having come than connectsPerSecondMax or than the hub answers',
     figure: 'connectsWaiting',
   },
   wakeline_connects_refused_total: {
